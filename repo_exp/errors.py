@@ -1,0 +1,69 @@
+"""The errors a user can meet.
+
+    RepoExpError
+    |- ConfigError      the configuration cannot run; lists every problem at once
+    |- DataError        a data file has bad lines; lists every one of them
+    |- RewardError      a rule, a rubric or a judge is not what it says it is
+    |- ModelError       a model or an adapter cannot be had
+    `- StoreError       an artifact is damaged or of another version
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where it is, what was found, what would work."""
+
+    where: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}" + (f"\n    {self.remedy}" if self.remedy else "")
+
+
+class RepoExpError(Exception):
+    """Anything that the person at the keyboard can mend. Carries its problems, all at once."""
+
+    def __init__(self, headline: str, problems: Iterable[Problem] = ()) -> None:
+        self.headline = headline
+        self.problems = tuple(problems)
+        super().__init__("\n".join([headline, *(f"  {problem}" for problem in self.problems)]))
+
+    def __reduce__(self):
+        # Launchers send errors between processes; the default would hand the joined text to __init__.
+        return (type(self), (self.headline, self.problems))
+
+
+class ConfigError(RepoExpError):
+    """The configuration cannot run."""
+
+
+class DataError(RepoExpError):
+    """A data file has lines that cannot be read."""
+
+
+class RewardError(RepoExpError):
+    """A rule, a rubric or a judge is not what it says it is."""
+
+
+class ModelError(RepoExpError):
+    """A model or an adapter cannot be had."""
+
+
+class StoreError(RepoExpError):
+    """An artifact is damaged, or was made by another version."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a sentence with the nearest valid name, or all of them where none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"valid: {', '.join(known)}" if known else "nothing is valid here"
