@@ -1,0 +1,42 @@
+"""Bradley-Terry: the probability that one reply is preferred to another.   B pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from repo_exp.core.masks import same_shape
+
+
+def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, centring: float = 0.0) -> Tensor:
+    """Return the loss of each pair: -log sigmoid(r_chosen - r_rejected) + centring * (r_chosen + r_rejected)^2.
+
+    Without centring the loss does not change when a constant is added to every score; with it the
+    scores are drawn to a mean of 0 within the pair (Eisenstein et al., 2023).
+    """
+    same_shape("bradley_terry_loss", chosen_B, rejected_B)
+    return -logsigmoid(chosen_B - rejected_B) + centring * (chosen_B + rejected_B).square()
+
+
+def pair_accuracy(chosen_B: Tensor, rejected_B: Tensor) -> float:
+    """Return the share of pairs in which the chosen reply scores higher; a tie counts one half."""
+    same_shape("pair_accuracy", chosen_B, rejected_B)
+    wins_B = (chosen_B > rejected_B).double() + 0.5 * (chosen_B == rejected_B).double()
+    return wins_B.mean().item() if len(wins_B) else float("nan")
+
+
+def calibration(score_B: Tensor) -> tuple[float, float]:
+    """Return the mean and the unbiased spread of scores, which become the zero and the unit of a reward model.
+
+    Scores without spread get the unit 1, so that calibrating never divides by zero.
+    """
+    if len(score_B) < 2:
+        raise ValueError(f"calibration needs at least 2 scores, got {len(score_B)}")
+    spread = score_B.double().std().item()
+    return score_B.double().mean().item(), spread if spread > 1e-8 else 1.0
+
+
+def calibrate(score_B: Tensor, *, mean: float, spread: float) -> Tensor:
+    """Return (score - mean) / spread: above 0 means better than the replies that fixed the calibration."""
+    return torch.as_tensor(score_B - mean) / spread
