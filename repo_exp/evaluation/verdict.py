@@ -1,0 +1,106 @@
+"""One paragraph that says what the figures say, and nothing more: better, worse, or not to be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SIGNIFICANT = 0.05
+LENGTH_CHANGE = 1.25
+"""Replies longer or shorter by this factor are mentioned: a reward is often won by length."""
+
+NAMES = {"base": "the base model", "sft": "SFT", "ppo": "PPO", "repo": "REPO", "grpo": "GRPO", "gdpo": "GDPO",
+         "dpo": "DPO"}
+
+
+def arm_name(name: str) -> str:
+    """Return an arm's name as a reader expects it: sft -> SFT."""
+    return NAMES.get(name, name)
+
+
+def verdict(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``{"text", "status"}`` from the JSON of ``summarise``.
+
+    Status is "better" or "worse" where the paired test of the total is significant at 0.05, "unclear" where it
+    is not, and "alone" where there is nothing to compare with.
+    """
+    if not results["comparisons"]:
+        last = results["order"][-1]
+        text = f"{_capital(arm_name(last))} was measured alone: mean total reward {_interval(results['arms'][last])}."
+        return {"status": "alone", "text": text}
+    comparison = results["comparisons"][0]
+    status, sentence = _of_total(results, comparison)
+    sentences = [sentence, _of_violations(results, comparison), _of_length(results, comparison)]
+    return {"status": status, "text": " ".join(sentence for sentence in sentences if sentence)}
+
+
+def percent(share: float | None) -> str:
+    """0.1234 -> '12 %'; one decimal below 10 %, so that 0.4 % does not read as none."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+
+
+def p_value(p: float | None) -> str:
+    """Return 'p = 0.012', or 'p < 0.001' where more digits would only pretend."""
+    if p is None:
+        return "p not defined"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _of_total(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
+    before, after = arm_name(comparison["before"]), _capital(arm_name(comparison["after"]))
+    total = comparison["total"]
+    if not total["n"]:
+        return "unclear", f"{after} and {before} have no context in which both were scored: nothing can be said."
+    confidence = f"{100 * results['settings']['confidence']:g} %"
+    interval = "" if total["low"] is None else f" [{total['low']:+.2f}, {total['high']:+.2f}]"
+    sure = f"({confidence} interval, paired permutation test {p_value(total['p'])}, n = {total['n']} contexts)"
+    if total["p"] is None or total["p"] >= SIGNIFICANT:
+        return "unclear", (
+            f"No improvement is shown: {after}'s mean total reward differs from {before}'s by "
+            f"{total['difference']:+.2f}{interval} {sure}, which chance explains as well."
+        )
+    if total["difference"] > 0:
+        gain = f"{total['difference']:+.2f}{interval} above {before}'s"
+        return "better", f"{after}'s mean total reward is {gain} {sure}."
+    loss = f"{total['difference']:+.2f}{interval} below {before}'s"
+    return "worse", f"{after} is worse: its mean total reward is {loss} {sure}."
+
+
+def _of_violations(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    before, after = (results["arms"][comparison[side]]["violations"] for side in ("before", "after"))
+    test = comparison["violations"]
+    if not (before and after and test):
+        return ""
+    figures = f"{percent(after['share'])} instead of {percent(before['share'])}"
+    if after["share"] == before["share"]:
+        return f"Replies that break a rule are as frequent as before ({percent(after['share'])})."
+    direction = "fewer" if after["share"] < before["share"] else "more"
+    surety = p_value(test["p"]) + ("" if test["p"] < SIGNIFICANT else ", not significant")
+    return f"{_capital(direction)} replies break a rule: {figures} ({surety})."
+
+
+def _of_length(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    tokens = comparison["tokens"]
+    if not tokens["mean_before"] or not tokens["mean_after"]:
+        return ""
+    factor = tokens["mean_after"] / tokens["mean_before"]
+    if 1 / LENGTH_CHANGE < factor < LENGTH_CHANGE:
+        return ""
+    how = "longer" if factor > 1 else "shorter"
+    figures = f"{tokens['mean_after']:.0f} tokens on average instead of {tokens['mean_before']:.0f}"
+    return f"Its replies are {how}: {figures}."
+
+
+def _interval(arm: Mapping[str, Any]) -> str:
+    total = arm["total"]
+    if total["mean"] is None:
+        return "unknown (no reply was scored)"
+    return f"{total['mean']:.2f}" + ("" if total["low"] is None else f" [{total['low']:.2f}, {total['high']:.2f}]")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,1 @@
+"""Reading what people write: prices, words, scripts. Text in, plain values out."""

@@ -1,0 +1,1 @@
+"""One frozen backbone in memory, and everything that is a LoRA adapter on it."""

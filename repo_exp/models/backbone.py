@@ -1,0 +1,211 @@
+"""One frozen language model, and LoRA adapters on it by role.
+
+Switching roles switches which adapter speaks; no weights are copied. Adapters are kept in the
+backbone's own precision (an adapter in float32 under a bfloat16 backbone costs half of the speed);
+whoever trains one keeps float32 master weights, see ``learner/optimiser.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from repo_exp.errors import ModelError, Problem
+from repo_exp.models.packing import Packed
+from repo_exp.models.roles import BASE, SCALAR_ROLES
+from repo_exp.models.tokens import ChatTokenizer
+
+
+class Backbone(nn.Module):
+    """The frozen model, its tokenizer, and the roles that live on it.
+
+    Args:
+        model: a causal language model; its weights are frozen here.
+        tokenizer: the tokenizer that belongs to it.
+        lora: ``rank``, ``alpha``, ``target_modules`` and ``last_layers`` by role (the ``model.lora`` section).
+        max_context_tokens: see :class:`ChatTokenizer`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        lora: Mapping[str, Any],
+        max_context_tokens: int,
+    ) -> None:
+        super().__init__()
+        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens)
+        self.model = model.requires_grad_(False).eval()
+        self.lora = lora
+        self.peft: Any = None
+        self.heads = nn.ModuleDict()
+        # before any adapter wraps them: afterwards the adapters' own matrices are linear layers too
+        head = model.get_output_embeddings()
+        self._linear = sorted(
+            {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
+        )
+        self.yes, self.no = (self.tokens.answer_tokens(answer) for answer in ("yes", "no"))
+
+    # -- roles ---------------------------------------------------------------------------------------
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that have been added."""
+        return tuple(self.peft.peft_config) if self.peft is not None else ()
+
+    def add(self, role: str, *, seed: int) -> None:
+        """Add a fresh adapter (and a head that says 0, for a scalar role). A role that is there starts anew."""
+        self.remove(role)
+        config = self._lora_config(role)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if self.peft is None:
+                self.peft = get_peft_model(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
+            else:
+                self.peft.add_adapter(role, config, autocast_adapter_dtype=False)
+        if role in SCALAR_ROLES:
+            # float32: a scalar decides a whole reply, and its rounding would be seen
+            self.heads[role] = nn.Linear(self.model.config.hidden_size, 1, dtype=torch.float32)
+            nn.init.zeros_(self.heads[role].weight)
+            nn.init.zeros_(self.heads[role].bias)
+        self._freeze_all()
+
+    def remove(self, role: str) -> None:
+        """Forget a role, if it is there. (The last adapter stays until another one takes its place.)"""
+        if role in self.roles:
+            if len(self.roles) == 1:
+                self.peft.unload()
+                self.peft = None
+            else:
+                self.peft.delete_adapter(role)
+        if role in self.heads:
+            del self.heads[role]
+
+    def copy(self, source: str, target: str) -> None:
+        """Make ``target`` a role with the adapter weights that ``source`` has now."""
+        self.add(target, seed=0)
+        set_peft_model_state_dict(self.peft, get_peft_model_state_dict(self.peft, adapter_name=source), target)
+        self._freeze_all()
+
+    def parameters_of(self, role: str) -> dict[str, nn.Parameter]:
+        """Return the weights of a role by name, head included, in a stable order."""
+        self._require(role)
+        found = {name: p for name, p in self.peft.named_parameters() if f".{role}." in name and "lora_" in name}
+        if role in self.heads:
+            found |= {f"head.{name}": p for name, p in self.heads[role].named_parameters()}
+        return dict(sorted(found.items()))
+
+    @contextmanager
+    def speaking(self, role: str, *, training: bool = False) -> Iterator[None]:
+        """Let one role speak (``base``: none of them); with ``training`` its weights, and no others, take gradients."""
+        if role == BASE:
+            if self.peft is None:
+                yield
+            else:
+                with self.peft.disable_adapter():
+                    yield
+            return
+        self._require(role)
+        self.peft.set_adapter(role, inference_mode=not training)
+        if role in self.heads:
+            self.heads[role].requires_grad_(training)
+        try:
+            yield
+        finally:
+            if training:
+                self._freeze_all()
+
+    # -- passes --------------------------------------------------------------------------------------
+
+    def hidden(self, packed: Packed) -> Tensor:
+        """Return the last hidden states of packed rows, (B, T, H), in the voice of the speaking role."""
+        device = self.model.device
+        return self.model.model(
+            input_ids=packed.token_BT.to(device),
+            position_ids=packed.position_BT.to(device),
+            attention_mask=packed.attention_bias(self.model.dtype).to(device),
+            use_cache=False,
+        ).last_hidden_state
+
+    def logits(self, hidden_NRH: Tensor) -> Tensor:
+        """Return next-token logits in float32: (N, R, V)."""
+        return self.model.get_output_embeddings()(hidden_NRH).float()
+
+    def scalar(self, role: str, hidden_NRH: Tensor) -> Tensor:
+        """Return what a scalar head says of hidden states: (N, R), float32."""
+        return self.heads[role](hidden_NRH.float()).squeeze(-1)
+
+    # -- disk ----------------------------------------------------------------------------------------
+
+    def save(self, role: str, folder: Path) -> None:
+        """Write a role: the adapter in peft's own format, and the head beside it.
+
+        ``PeftModel.from_pretrained(model, folder)`` reads the adapter without this package.
+        """
+        self._require(role)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = get_peft_model_state_dict(self.peft, adapter_name=role)
+        save_file({name: value.contiguous() for name, value in state.items()}, folder / "adapter_model.safetensors")
+        self.peft.peft_config[role].save_pretrained(folder)
+        if role in self.heads:
+            save_file(self.heads[role].state_dict(), folder / "head.safetensors")
+
+    def load(self, role: str, folder: Path) -> None:
+        """Read a role that :meth:`save` wrote.
+
+        Raises:
+            ModelError: the folder does not hold an adapter of this shape.
+        """
+        self.add(role, seed=0)
+        try:
+            result = set_peft_model_state_dict(self.peft, load_file(folder / "adapter_model.safetensors"), role)
+            missing = [name for name in result.missing_keys if f".{role}." in name]
+            if missing or result.unexpected_keys:
+                raise ValueError(f"{len(missing)} weights missing, {len(result.unexpected_keys)} unknown")
+            if role in self.heads:
+                self.heads[role].load_state_dict(load_file(folder / "head.safetensors"))
+        except (OSError, ValueError, RuntimeError) as error:
+            self.remove(role)
+            raise ModelError(
+                f"the {role} adapter cannot be read",
+                [Problem(str(folder), str(error).splitlines()[0], "was it made with the same model and model.lora?")],
+            ) from error
+        self._freeze_all()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _lora_config(self, role: str) -> LoraConfig:
+        targets, last = self.lora["target_modules"], self.lora["last_layers"].get(role)
+        layers = self.model.config.num_hidden_layers
+        if targets == "all-linear":
+            targets = self._linear
+        return LoraConfig(
+            r=self.lora["rank"],
+            lora_alpha=self.lora["alpha"],
+            target_modules=[targets] if isinstance(targets, str) else list(targets),
+            layers_to_transform=None if last is None else list(range(max(layers - last, 0), layers)),
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+
+    def _freeze_all(self) -> None:
+        self.requires_grad_(False)
+        self.eval()
+
+    def _require(self, role: str) -> None:
+        if role not in self.roles:
+            raise ModelError(
+                "a role is not there yet", [Problem("role", f"'{role}'", f"there are: {', '.join(self.roles) or 'none'}")]
+            )
+

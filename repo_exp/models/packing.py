@@ -1,0 +1,100 @@
+"""Sequences that begin alike share the computation of what they have in common.
+
+A group of sequences (a pair of replies, a rubric's questions) becomes one row: the common prefix once,
+then each rest as a branch that sees the prefix and itself. The positions of a branch go on where the
+prefix ended, so the hidden states are those of separate rows.
+
+Legend: B rows, T columns of a row, N sequences, L tokens of the longest sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows ready for a decoder, and where each token of each sequence went.
+
+    Attributes:
+        token_BT: token ids, padded on the right.
+        position_BT: the position of each token in its own sequence.
+        allowed_B1TT: True where the query (row) may look at the key (column).
+        row_N: the row of each sequence.
+        column_NL: the column of each token of each sequence; 0 behind its end.
+        length_N: the tokens of each sequence.
+    """
+
+    token_BT: Tensor
+    position_BT: Tensor
+    allowed_B1TT: Tensor
+    row_N: Tensor
+    column_NL: Tensor
+    length_N: Tensor
+
+    def attention_bias(self, dtype: torch.dtype) -> Tensor:
+        """Return the mask as it is added to attention scores: 0 where allowed, the lowest number elsewhere."""
+        bias = torch.zeros(self.allowed_B1TT.shape, dtype=dtype)
+        return bias.masked_fill_(~self.allowed_B1TT, torch.finfo(dtype).min)
+
+    def gather(self, hidden_BTH: Tensor, index_NR: Tensor) -> Tensor:
+        """Return the hidden states at token ``index_NR`` of each sequence: (N, R, H)."""
+        return hidden_BTH[self.row_N[:, None], self.column_NL.gather(1, index_NR)]
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many leading tokens all sequences share, leaving each at least its last token."""
+    shortest, first = min(map(len, sequences)), sequences[0]
+    limit = 0
+    while limit < shortest - 1 and all(sequence[limit] == first[limit] for sequence in sequences[1:]):
+        limit += 1
+    return limit
+
+
+def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
+    """Lay each group of token sequences out as one row.
+
+    Args:
+        groups: per row the sequences that share it; each has at least one token.
+        pad: the id that fills up short rows; it is never looked at.
+    """
+    rows: list[tuple[list[int], list[int], list[int]]] = []  # tokens, positions, branch (0: the prefix)
+    row_of: list[int] = []
+    columns: list[list[int]] = []
+    for row, sequences in enumerate(groups):
+        if not sequences or not all(sequences):
+            raise ValueError(f"pack needs at least one sequence of at least one token in each group; group {row} lacks it")
+        prefix = common_prefix(sequences)
+        tokens, positions, branch = list(sequences[0][:prefix]), list(range(prefix)), [0] * prefix
+        for number, sequence in enumerate(sequences, start=1):
+            start, rest = len(tokens), len(sequence) - prefix
+            columns.append([*range(prefix), *range(start, start + rest)])
+            row_of.append(row)
+            tokens += sequence[prefix:]
+            positions += range(prefix, len(sequence))
+            branch += [number] * rest
+        rows.append((tokens, positions, branch))
+
+    def padded(lists: Sequence[Sequence[int]], fill: int) -> Tensor:
+        width = max(map(len, lists))
+        return torch.tensor([[*items, *[fill] * (width - len(items))] for items in lists])
+
+    token_BT = padded([tokens for tokens, _, _ in rows], pad)
+    position_BT = padded([positions for _, positions, _ in rows], 0)
+    branch_BT = padded([branch for _, _, branch in rows], -1)
+    causal_TT = torch.ones(token_BT.shape[1], token_BT.shape[1], dtype=torch.bool).tril()
+    same_BTT = branch_BT[:, :, None] == branch_BT[:, None, :]
+    # padding has branch -1: it sees itself, so that its softmax has something to sum to, and nobody sees it
+    allowed_BTT = causal_TT & (same_BTT | (branch_BT[:, None, :] == 0)) & ((branch_BT[:, None, :] >= 0) | same_BTT)
+    return Packed(
+        token_BT,
+        position_BT,
+        allowed_BTT[:, None],
+        torch.tensor(row_of),
+        padded(columns, 0),
+        torch.tensor([len(column) for column in columns]),
+    )

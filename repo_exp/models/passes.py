@@ -1,0 +1,114 @@
+"""What a role says of token sequences: log-probabilities, values, scores, probabilities of "yes".
+
+Whoever calls decides about gradients; cutting into microbatches is the caller's too, except where
+nothing is learnt. Legend: N replies, R tokens of the longest reply, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from repo_exp.core.diagnostics import entropy, gathered_logp
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.packing import Packed, pack
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyBatch:
+    """Contexts and their replies, laid out for a pass.
+
+    Attributes:
+        packed: the rows.
+        token_NR: reply tokens, padded.
+        mask_NR: True where a reply token is.
+        before_NR: for each reply token the index, in its sequence, of the token before it.
+    """
+
+    packed: Packed
+    token_NR: Tensor
+    mask_NR: Tensor
+    before_NR: Tensor
+
+
+def lay_out(contexts: Sequence[Tokens], replies: Sequence[Tokens], *, pad: int) -> ReplyBatch:
+    """Lay contexts and replies out, one pair a row."""
+    width = max(map(len, replies))
+    column_R = torch.arange(width)
+    start_N, length_N = torch.tensor([len(c) for c in contexts]), torch.tensor([len(r) for r in replies])
+    mask_NR = column_R[None] < length_N[:, None]
+    before_NR = torch.where(mask_NR, start_N[:, None] + column_R[None] - 1, torch.zeros(()).long())
+    token_NR = torch.tensor([[*reply, *[pad] * (width - len(reply))] for reply in replies])
+    packed = pack([[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)], pad=pad)
+    return ReplyBatch(packed, token_NR, mask_NR, before_NR)
+
+
+def reply_logp(
+    backbone: Backbone, batch: ReplyBatch, *, temperature: float = 1.0, with_entropy: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return log p(token) of each reply token under the speaking role, in nats, and the entropy if asked for.
+
+    Logits are divided by the sampling temperature, so that these are the probabilities the sampler drew from.
+    """
+    hidden_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
+    logits_NRV = backbone.logits(hidden_NRH) / temperature
+    spread = entropy(logits_NRV.detach()) if with_entropy else None
+    return gathered_logp(logits_NRV, batch.token_NR.to(logits_NRV.device)), spread
+
+
+def reply_values(backbone: Backbone, batch: ReplyBatch) -> Tensor:
+    """Return the value network's V(state before each reply token): (N, R), in reward units."""
+    return backbone.scalar("value", batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR))
+
+
+def final_scores(backbone: Backbone, packed: Packed) -> Tensor:
+    """Return the reward head's raw score at the last token of each sequence: (N,)."""
+    last_NR = (packed.length_N - 1)[:, None]
+    return backbone.scalar("reward", packed.gather(backbone.hidden(packed), last_NR)).squeeze(1)
+
+
+def yes_logits(backbone: Backbone, packed: Packed) -> Tensor:
+    """Return log P(yes) - log P(no) after the last token of each sequence: (N,); its sigmoid is P(yes)."""
+    last_NR = (packed.length_N - 1)[:, None]
+    logits_NV = backbone.logits(packed.gather(backbone.hidden(packed), last_NR)).squeeze(1)
+    return logits_NV[:, backbone.yes].logsumexp(-1) - logits_NV[:, backbone.no].logsumexp(-1)
+
+
+def by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Yield the indices in chunks of ``size``, like lengths together, so that little is padded."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+@torch.no_grad()
+def score_replies(
+    backbone: Backbone, contexts: Sequence[Tokens], replies: Sequence[Tokens], *, microbatch: int
+) -> list[float]:
+    """Return the reward role's raw score of each reply, in the order given."""
+    scores = [0.0] * len(replies)
+    with backbone.speaking("reward"):
+        for chosen in by_length([len(c) + len(r) for c, r in zip(contexts, replies, strict=True)], microbatch):
+            packed = pack([[[*contexts[i], *replies[i]]] for i in chosen], pad=backbone.tokens.pad)
+            for i, score in zip(chosen, final_scores(backbone, packed).tolist(), strict=True):
+                scores[i] = score
+    return scores
+
+
+@torch.no_grad()
+def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, microbatch: int) -> list[list[float]]:
+    """Return the judge role's P(yes) for each prompt; prompts of one group share their beginning and its cost."""
+    answers: list[list[float]] = [[] for _ in prompts]
+    asked = [i for i, group in enumerate(prompts) if group]
+    with backbone.speaking("judge"):
+        for chosen in by_length([sum(map(len, prompts[i])) for i in asked], microbatch):
+            rows = [asked[k] for k in chosen]
+            flat = iter(yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist())
+            for i in rows:
+                answers[i] = [next(flat) for _ in prompts[i]]
+    return answers

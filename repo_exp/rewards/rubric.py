@@ -1,0 +1,148 @@
+"""The rubric: questions that a judge answers with yes or no, and what each yes is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from repo_exp.errors import Problem, RewardError
+from repo_exp.rewards.declared import Declaration, fingerprint, overridden, read_folder
+from repo_exp.rewards.facts import is_number, values_at
+from repo_exp.types import Context, Score
+
+SCALE = 100.0  # a score lies in [-SCALE, SCALE]
+LONGEST_QUESTION = 14  # words; a small model reads them
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question. A yes adds ``points``; it is asked only where the fact at ``when`` is true."""
+
+    name: str
+    purpose: str
+    question: str
+    points: float
+    when: str = ""
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
+
+    def applies(self, context: Context) -> bool:
+        """Is the question asked in this context?"""
+        return not self.when or any(values_at(context.facts, self.when))
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """Questions by name, sorted."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the questions."""
+        return tuple(item.name for item in self.items)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that can change a score."""
+        return fingerprint([[item.name, item.question, item.points, item.when] for item in self.items])
+
+    def applicable(self, context: Context) -> tuple[Item, ...]:
+        """Return the questions that are asked in this context."""
+        return tuple(item for item in self.items if item.applies(context))
+
+    def score(self, probabilities: Mapping[str, float], *, hard: bool = False, words: str = "") -> Score:
+        """Return sum of points * P(yes) over the questions that were answered, clipped to +-100 points.
+
+        Args:
+            probabilities: question -> P(yes), of the questions that were asked; NaN where there is no answer.
+            words: what the judge said.
+            hard: count a probability of one half or more as a whole yes, and anything below as a no.
+        """
+        answered = [item for item in self.items if _is_probability(probabilities.get(item.name))]
+        if not answered:
+            return Score.none("no question was answered" if probabilities else "no question applies", words)
+        parts = {}
+        for item in answered:
+            yes = probabilities[item.name]
+            parts[item.name] = item.points * (float(yes >= 0.5) if hard else yes)
+        return Score(max(-SCALE, min(SCALE, math.fsum(parts.values()))), parts, "", words)
+
+    def unanswered(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the questions that were asked and have no answer (NaN, or no probability)."""
+        return tuple(name for name, yes in probabilities.items() if name in self.names and not _is_probability(yes))
+
+
+def load_rubric(
+    folder: str | Path,
+    *,
+    drop: Collection[str] = (),
+    points: Mapping[str, float] | None = None,
+    origin: str = "rubric",
+) -> Rubric:
+    """Return the questions declared in ``folder``, one YAML file each.
+
+    Args:
+        folder: where the files are.
+        drop: questions to leave out (an ablation).
+        points: question -> points that replace those in its file.
+        origin: where ``drop`` and ``points`` come from, for messages.
+
+    Raises:
+        RewardError: lists everything that is wrong in any file, with file and line.
+    """
+    declarations, problems = read_folder(folder)
+    items = []
+    for declaration in declarations:
+        item, wrong = _item(declaration)
+        problems += wrong
+        if item is not None:
+            items.append(item)
+    kept, wrong = overridden(
+        declarations, {item.name: item.points for item in items}, drop=drop, override=points or {}, origin=origin
+    )
+    if problems + wrong:
+        raise RewardError(f"The rubric in {folder} cannot be used:", problems + wrong)
+    return Rubric(
+        tuple(
+            Item(item.name, item.purpose, item.question, float(kept[item.name]), item.when, item.yes, item.no)
+            for item in items
+            if item.name in kept
+        )
+    )
+
+
+def _item(declaration: Declaration) -> tuple[Item | None, list[Problem]]:
+    data, where = declaration.data, declaration.where
+    problems = declaration.wrong_keys(required=("question", "points"), optional=("when", "examples"))
+    question, points, when = data.get("question", "?"), data.get("points", 0), data.get("when", "")
+    examples = data.get("examples", {})
+    if not isinstance(question, str) or not question.strip().endswith("?"):
+        problems.append(Problem(where("question"), f"question: {question!r}", "a text that ends with a question mark"))
+    elif len(question.split()) > LONGEST_QUESTION:
+        problems.append(
+            Problem(where("question"), f"{len(question.split())} words", f"at most {LONGEST_QUESTION}: keep it short")
+        )
+    if not is_number(points):
+        problems.append(Problem(where("points"), f"points: {points!r}", "a number: what a yes is worth"))
+    if not isinstance(when, str):
+        problems.append(Problem(where("when"), f"when: {when!r}", "the path of a fact, such as hotel_complains"))
+    shape = "examples: {yes: [...], no: [...]}, texts in quotes"
+    if not isinstance(examples, Mapping):
+        problems.append(Problem(where("examples"), "examples are not a mapping", shape))
+        examples = {}
+    for side, texts in examples.items():
+        if side not in ("yes", "no"):
+            problems.append(Problem(where("examples", side), f"unknown key '{side}'", shape))
+        elif not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            problems.append(Problem(where("examples", side), "is not a list of texts", shape))
+    if problems:
+        return None, problems
+    yes, no = (tuple(examples.get(side, ())) for side in ("yes", "no"))
+    return Item(declaration.name, declaration.purpose, question.strip(), float(points), when, yes, no), []
+
+
+def _is_probability(value: float | None) -> bool:
+    return is_number(value) and 0.0 <= value <= 1.0

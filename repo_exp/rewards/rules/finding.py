@@ -1,0 +1,82 @@
+"""Find a kind by its file name, and check the options of a rule against its signature."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from repo_exp.errors import did_you_mean
+from repo_exp.rewards.rules import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A rule kind: its function, its knobs, and the first line of its docstring."""
+
+    name: str
+    idea: str
+    check: Callable[..., bool | None]
+    knobs: Mapping[str, inspect.Parameter]
+    faults: Callable[..., Iterable[tuple[str, str]]] | None
+
+    def option_problems(self, options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Return (option, what was found, what would work) for all that is wrong with ``options``."""
+        found = [
+            (str(name), f"'{self.name}' has no option '{name}'", did_you_mean(str(name), self.knobs))
+            for name in options
+            if name not in self.knobs
+        ]
+        for name, knob in self.knobs.items():
+            if name not in options:
+                if knob.default is knob.empty:
+                    found.append((name, f"'{self.name}' needs the option '{name}'", f"{name}: {_type(knob)}"))
+                continue
+            try:
+                TypeAdapter(knob.annotation).validate_python(options[name], strict=True)
+            except ValidationError as error:
+                wrong = "; ".join(_readable(detail) for detail in error.errors(include_url=False)[:3])
+                found.append((name, f"{name}: {wrong}", f"expected {_type(knob)}"))
+        if not found and self.faults is not None:
+            try:
+                found = [(name, f"{name}: {wrong}", "") for name, wrong in self.faults(**options)]
+            except Exception as error:  # noqa: BLE001 - a kind that cannot check itself is a problem, not a crash
+                found = [("", f"'{self.name}' could not check its options: {type(error).__name__}: {error}", "")]
+        return found
+
+
+def kind_names() -> list[str]:
+    """Return the names of all kinds: the files in ``kinds/``."""
+    return sorted(module.name for module in pkgutil.iter_modules(kinds.__path__) if not module.name.startswith("_"))
+
+
+def find_kind(name: str) -> Kind:
+    """Return the kind of that name.
+
+    Raises:
+        LookupError: there is none, or its file is not a kind; the message says why.
+    """
+    if name not in kind_names():
+        raise LookupError(f"there is no kind '{name}': {did_you_mean(name, kind_names())}")
+    try:
+        module = importlib.import_module(f"{kinds.__name__}.{name}")
+        signature = inspect.signature(module.check, eval_str=True)
+    except Exception as error:  # noqa: BLE001 - somebody's own file: say what is wrong with it
+        raise LookupError(f"kinds/{name}.py cannot be used: {type(error).__name__}: {error}") from error
+    knobs = {key: knob for key, knob in signature.parameters.items() if knob.kind is knob.KEYWORD_ONLY}
+    idea = (module.__doc__ or "").strip().split("\n")[0]
+    return Kind(name, idea, module.check, knobs, getattr(module, "faults", None))
+
+
+def _type(knob: inspect.Parameter) -> str:
+    return inspect.formatannotation(knob.annotation)
+
+
+def _readable(detail: Mapping[str, Any]) -> str:
+    where = "".join(f"[{step!r}]" for step in detail["loc"] if not str(step).startswith(("list[", "dict[")))
+    return f"{where} {detail['msg']}, found {str(detail['input'])[:60]!r}".strip()

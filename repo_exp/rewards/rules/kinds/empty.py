@@ -1,0 +1,11 @@
+"""The reply has neither a letter nor a digit."""
+
+from __future__ import annotations
+
+from repo_exp.rewards.rules.matching import plain
+from repo_exp.types import Reply
+
+
+def check(reply: Reply) -> bool:
+    """Broken by nothing, white space, invisible characters and bare punctuation."""
+    return not any(letter.isalnum() for letter in plain(reply.text.strip()))

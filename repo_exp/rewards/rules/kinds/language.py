@@ -1,0 +1,76 @@
+"""The reply is written in another script than the one expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import regex
+
+from repo_exp.errors import did_you_mean
+from repo_exp.rewards.facts import values_at
+from repo_exp.rewards.rules.matching import plain
+from repo_exp.types import Reply
+
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "latin": ("Latin",),
+    "cyrillic": ("Cyrillic",),
+    "greek": ("Greek",),
+    "arabic": ("Arabic",),
+    "hebrew": ("Hebrew",),
+    "devanagari": ("Devanagari",),
+    "thai": ("Thai",),
+    "han": ("Han",),
+    "japanese": ("Han", "Hiragana", "Katakana"),
+    "korean": ("Hangul", "Han"),
+}
+_OTHER = {
+    "cyrillic": ("ru", "uk", "bg", "sr", "be", "mk", "kk"), "greek": ("el",), "arabic": ("ar", "fa", "ur"),
+    "hebrew": ("he",), "devanagari": ("hi", "mr", "ne"), "thai": ("th",), "han": ("zh",), "japanese": ("ja",),
+    "korean": ("ko",),
+}
+_LATIN = "en de fr es it pt nl sv no da fi pl cs sk hu ro tr id ms vi tl hr sl et lv lt is ga ca eu sw".split()
+SCRIPT_OF = {code: script for script, codes in _OTHER.items() for code in codes} | dict.fromkeys(_LATIN, "latin")
+
+
+def check(
+    reply: Reply,
+    *,
+    script: str | None = None,
+    expected: str | None = None,
+    most: float = 0.1,
+    at_least: int = 3,
+) -> bool | None:
+    """Broken where too many letters belong to another script.
+
+    Args:
+        reply: what the policy said.
+        script: the expected script: latin, han, japanese...
+        expected: path of a fact with a language code such as ``en``; its script is expected where it is known.
+        most: the share of letters outside the script that is still allowed (names, brands).
+        at_least: fewer letters outside than this are always allowed.
+    """
+    codes = values_at(reply.context.facts, expected) if expected else []
+    code = next((str(value).casefold().split("-")[0].split("_")[0] for value in codes if value), "")
+    script = SCRIPT_OF.get(code, script)
+    if script is None:
+        return None
+    letters = regex.findall(r"\p{L}", plain(reply.text))
+    inside = regex.compile("|".join(rf"\p{{Script={name}}}" for name in SCRIPTS[script]))
+    outside = sum(1 for letter in letters if not inside.match(letter))
+    return outside >= at_least and outside > most * len(letters)
+
+
+def faults(
+    *,
+    script: str | None = None,
+    expected: str | None = None,
+    most: float = 0.1,
+    at_least: int = 3,
+) -> Iterator[tuple[str, str]]:
+    """No expectation, an unknown script, or a share outside [0, 1]."""
+    if script is None and expected is None:
+        yield "script", "give a script, or the path of a fact with the language (expected)"
+    if script is not None and script not in SCRIPTS:
+        yield "script", f"'{script}' is unknown: {did_you_mean(script, SCRIPTS)}"
+    if not 0 <= most <= 1:
+        yield "most", f"{most} is no share between 0 and 1"

@@ -1,0 +1,63 @@
+"""The reply names a price that comes from nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from repo_exp.language.prices import mentioned_prices
+from repo_exp.rewards.facts import numbers_at, values_at
+from repo_exp.rewards.rules.matching import plain
+from repo_exp.types import Reply
+
+
+def check(
+    reply: Reply,
+    *,
+    facts: list[str],
+    allow_between: list[str] | None = None,
+    conversation: bool = True,
+    tolerance: float = 0.5,
+) -> bool | None:
+    """Broken by a price that is neither a fact nor in the conversation.
+
+    Args:
+        reply: what the policy said.
+        facts: paths of the prices that may be named.
+        allow_between: two paths; a price between them (a counter-offer) may be named as well.
+        conversation: also allow the prices that either side has named before.
+        tolerance: how far off a price may be, in currency units.
+    """
+    named = [amount.value for amount in mentioned_prices(plain(reply.text)) if amount.kind == "price"]
+    known = [price for path in facts for price in numbers_at(reply.context.facts, path)]
+    spoken = []
+    if conversation and named:
+        turns = [message.content for message in reply.context.messages if message.role != "system"]
+        spoken = [amount.value for turn in turns for amount in mentioned_prices(plain(turn)) if amount.kind == "price"]
+    spans = [(price - tolerance, price + tolerance) for price in known + spoken]
+    if allow_between:
+        low, high = (values_at(reply.context.facts, path) for path in allow_between)
+        spans += [
+            (min(pair) - tolerance, max(pair) + tolerance)
+            for pair in zip(low, high, strict=False)
+            if all(isinstance(price, int | float) for price in pair)
+        ]
+    invented = [price for price in named if not any(low <= price <= high for low, high in spans)]
+    if invented and not known:
+        return None
+    return bool(invented)
+
+
+def faults(
+    *,
+    facts: list[str],
+    allow_between: list[str] | None = None,
+    conversation: bool = True,
+    tolerance: float = 0.5,
+) -> Iterator[tuple[str, str]]:
+    """No facts to look in, or a span that has not two ends."""
+    if not facts:
+        yield "facts", "names no path"
+    if allow_between is not None and len(allow_between) != 2:
+        yield "allow_between", "needs two paths: the lowest and the highest price"
+    if tolerance < 0:
+        yield "tolerance", "is negative"

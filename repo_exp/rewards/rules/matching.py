@@ -1,0 +1,78 @@
+"""Match patterns in untrusted text: bounded in length and time, blind to invisible characters.
+
+The ``regex`` package is used for its time limit: a pattern that explodes on some reply must not stop a run.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import regex
+
+LONGEST = 4_000  # characters of a reply that rules read; the rule on length sees the rest
+_SECONDS = 0.5
+_PROBE_SECONDS = 0.25
+_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+
+
+def plain(text: str) -> str:
+    """Return the beginning of ``text`` in compatibility form, with straight quotes and nothing invisible."""
+    folded = unicodedata.normalize("NFKC", text[:LONGEST])[:LONGEST].translate(_QUOTES)
+    return "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of ``text`` in lower case."""
+    return regex.findall(r"\w+(?:['-]\w+)*", plain(text).casefold())
+
+
+def clauses(text: str) -> list[str]:
+    """Split ``text`` where a sentence or a line ends; a point between digits ends nothing."""
+    return [part for part in regex.split(r"[!?;\n]+|\.(?!\d)", plain(text)) if part.strip()]
+
+
+def compiled(pattern: str, *, whole_words: bool = True) -> regex.Pattern:
+    """Compile a pattern, case-insensitive; with ``whole_words`` it never begins or ends inside a word."""
+    if whole_words:
+        pattern = rf"(?:(?<!\w)|(?!\w))(?:{pattern})(?:(?!\w)|(?<!\w))"
+    return regex.compile(pattern, regex.IGNORECASE)
+
+
+def occurs(pattern: str, text: str, *, whole_words: bool = True) -> bool:
+    """Does the pattern occur in ``text`` (which is ``plain``)?
+
+    Raises:
+        TimeoutError: the pattern explodes on this text.
+    """
+    return compiled(pattern, whole_words=whole_words).search(text, timeout=_SECONDS) is not None
+
+
+def any_occurs(patterns: Iterable[str], text: str, *, whole_words: bool = True) -> bool:
+    """Does one of the patterns occur in ``text``?"""
+    return any(occurs(pattern, text, whole_words=whole_words) for pattern in patterns)
+
+
+def pattern_faults(option: str, patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (option, what is wrong) for patterns that do not compile, match nothing at all, or explode."""
+    if not patterns:
+        return [(option, "is empty")]
+    return [(option, f"{pattern!r} {wrong}") for pattern in patterns if (wrong := _fault(pattern))]
+
+
+def _fault(pattern: str) -> str:
+    try:
+        regex.compile(pattern)
+        whole = compiled(pattern)
+    except (regex.error, RecursionError, ValueError, OverflowError) as error:
+        return f"is no regular expression: {error}"
+    try:
+        if whole.search("", timeout=_PROBE_SECONDS):
+            return "matches the empty text, so every reply would break it"
+        letters = dict.fromkeys([*(c for c in pattern if c.isalnum())][:12] + ["a", "1", " "])
+        for letter in letters:
+            whole.search(letter * 1_000 + "\x00", timeout=_PROBE_SECONDS)
+            whole.search(f"{letter} " * 500 + "\x00", timeout=_PROBE_SECONDS)
+    except TimeoutError:
+        return "takes far too long on repetitive text; avoid one repetition inside another, such as (a+)+"
+    return ""

@@ -1,0 +1,79 @@
+"""A set of rules and what it says of a reply: the points of the rules that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from repo_exp.rewards.declared import fingerprint
+from repo_exp.types import Reply, Score
+
+Check = Callable[..., bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: a kind with its options, and what breaking it costs (points <= 0)."""
+
+    name: str
+    purpose: str
+    kind: str
+    points: float
+    check: Check = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+    def verdict(self, reply: Reply) -> tuple[bool | None, str]:
+        """Is the rule broken? ``None`` where it cannot say, with the reason.
+
+        A rule that raises abstains: no reply, however odd, stops a run.
+        """
+        try:
+            broken = self.check(reply, **self.options)
+        except Exception as error:  # noqa: BLE001 - whatever a kind does wrong, the run goes on
+            return None, f"{type(error).__name__} in '{self.kind}'"
+        if broken is None:
+            return None, "the context does not say enough"
+        return bool(broken), ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules by name. Scoring is pure: the same reply always gets the same points."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rules, sorted."""
+        return tuple(rule.name for rule in self.rules)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that can change a score, but for the code of the kinds."""
+        return fingerprint([[rule.name, rule.kind, rule.points, dict(rule.options)] for rule in self.rules])
+
+    def verdicts(self, reply: Reply) -> dict[str, tuple[bool | None, str]]:
+        """Return rule -> (is it broken?, why it cannot say)."""
+        return {rule.name: rule.verdict(reply) for rule in self.rules}
+
+    def score(self, reply: Reply) -> Score:
+        """Return the points of the broken rules: 0 where none is, no score where every rule abstained."""
+        verdicts = self.verdicts(reply)
+        if all(broken is None for broken, _ in verdicts.values()):
+            return Score.none("every rule abstained" if verdicts else "no rules")
+        parts = {rule.name: rule.points for rule in self.rules if verdicts[rule.name][0]}
+        return Score(float(sum(parts.values())), parts)
+
+    def abstentions(self, reply: Reply) -> dict[str, str]:
+        """Return the rules that cannot judge this reply, with the reason."""
+        return {name: why for name, (broken, why) in self.verdicts(reply).items() if broken is None}
+
+    def count_abstentions(self, replies: Sequence[Reply]) -> dict[str, int]:
+        """Return rule -> on how many of the replies it abstains (rules that never do are left out)."""
+        counts: dict[str, int] = {}
+        for reply in replies:
+            for name in self.abstentions(reply):
+                counts[name] = counts.get(name, 0) + 1
+        return counts

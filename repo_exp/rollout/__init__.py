@@ -1,0 +1,1 @@
+"""Engines that let a policy speak."""
