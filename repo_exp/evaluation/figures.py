@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from repo_exp.evaluation.drawing import (
     BLUE,
@@ -88,7 +88,7 @@ def loss_curves(metrics: Metrics) -> str:
     panels = []
     for stage, title in STAGE_TITLES.items():
         panels.append((stage, (f"{title}: loss", [("loss/train", "train", SKY), ("loss/heldout", "held out", BLUE)])))
-        panels.append((stage, (f"{title}: held-out accuracy", [("accuracy/heldout", "accuracy", GREEN)])))
+        panels.append((stage, (f"{title}: accuracy", [("accuracy/heldout", "accuracy", GREEN)])))
     return _draw("losses", "Loss and held-out accuracy by stage", [
         (title, [(series(metrics, stage, name), label, colour) for name, label, colour in lines])
         for stage, (title, lines) in panels
@@ -118,7 +118,7 @@ def violation_bars(results: Mapping[str, Any]) -> str:
         axes.grid(False, axis="y")
         axes.set_xlim(left=0)
         axes.set_ylim(-0.6, len(rules) - 0.4)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.xaxis.set_major_formatter(FuncFormatter(_as_percent))
         axes.set_xlabel("share of replies that break the rule, with 95 % intervals"
                         if results["settings"]["confidence"] == 0.95 else "share of replies that break the rule")
         axes.legend(loc="lower right")
@@ -150,6 +150,10 @@ def difference_strip(comparison: Mapping[str, Any]) -> str:
         return drawing.svg(f"Difference of total reward between {after} and {before} in each of {len(values)} contexts")
 
 
+def _as_percent(share: float, _: int) -> str:
+    return f"{round(100 * share, 6):g} %"
+
+
 def _curves(name: str, metrics: Metrics, label: str, panels: Iterable[Panel], *, shares: bool = False,
             smoothed: bool = True) -> str:
     """Curves of the policy stage."""
@@ -179,7 +183,7 @@ def _finish(axes: Axes, title: str, *, legend: bool, shares: bool) -> None:
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if shares:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_major_formatter(FuncFormatter(_as_percent))
     low, high = axes.get_ylim()
     if shares and "accuracy" not in title:
         axes.set_ylim(0, max(high, 0.05))

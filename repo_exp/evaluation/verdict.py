@@ -9,13 +9,17 @@ SIGNIFICANT = 0.05
 LENGTH_CHANGE = 1.25
 """Replies longer or shorter by this factor are mentioned: a reward is often won by length."""
 
-NAMES = {"base": "the base model", "sft": "SFT", "ppo": "PPO", "repo": "REPO", "grpo": "GRPO", "gdpo": "GDPO",
+NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "repo": "REPO", "grpo": "GRPO", "gdpo": "GDPO",
          "dpo": "DPO"}
 
 
 def arm_name(name: str) -> str:
     """Return an arm's name as a reader expects it: sft -> SFT."""
     return NAMES.get(name, name)
+
+
+def _spoken(name: str) -> str:
+    return "the base model" if name == "base" else arm_name(name)
 
 
 def verdict(results: Mapping[str, Any]) -> dict[str, str]:
@@ -26,7 +30,7 @@ def verdict(results: Mapping[str, Any]) -> dict[str, str]:
     """
     if not results["comparisons"]:
         last = results["order"][-1]
-        text = f"{_capital(arm_name(last))} was measured alone: mean total reward {_interval(results['arms'][last])}."
+        text = f"{_capital(_spoken(last))} was measured alone: mean total reward {_interval(results['arms'][last])}."
         return {"status": "alone", "text": text}
     comparison = results["comparisons"][0]
     status, sentence = _of_total(results, comparison)
@@ -51,7 +55,7 @@ def p_value(p: float | None) -> str:
 
 
 def _of_total(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
-    before, after = arm_name(comparison["before"]), _capital(arm_name(comparison["after"]))
+    before, after = _spoken(comparison["before"]), _capital(_spoken(comparison["after"]))
     total = comparison["total"]
     if not total["n"]:
         return "unclear", f"{after} and {before} have no context in which both were scored: nothing can be said."

@@ -1,0 +1,154 @@
+"""One look at a whole configuration before anything is loaded: every problem at once, or a typed ``Config``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from repo_exp.config.algorithms import algorithm_module, algorithm_options, known_algorithms
+from repo_exp.config.combinations import COMBINATIONS
+from repo_exp.config.schema import Config
+from repo_exp.config.wording import MISSING, dotted, lookup, missing_values, no_value, problems_from
+from repo_exp.errors import ConfigError, Problem, did_you_mean
+
+Check = Callable[[Any], Iterable[Problem]]
+
+
+def load(cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()) -> Config:
+    """Return the configuration, typed and sound.
+
+    Args:
+        cfg: what Hydra composed (the ``hydra`` node is ignored), or a plain mapping.
+        further: checks that other layers know how to make; each gets the configuration and returns problems.
+
+    Raises:
+        ConfigError: with every problem that there is.
+    """
+    container, problems = plain(cfg)
+    config, more = examine(container, further=further)
+    problems += more
+    if problems or config is None:
+        raise refusal(problems)
+    return config
+
+
+def refusal(problems: Iterable[Problem]) -> ConfigError:
+    """Return the error that lists these problems, each once."""
+    unique = tuple(dict.fromkeys(problems))
+    count = "one problem" if len(unique) == 1 else f"{len(unique)} problems"
+    return ConfigError(f"The configuration cannot run: {count}.", unique)
+
+
+def plain(cfg: DictConfig | Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the configuration as plain dicts and lists, interpolations resolved, and those that cannot be."""
+    if not OmegaConf.is_config(cfg):
+        return dict(cfg), []
+    problems: list[Problem] = []
+    container = _resolve(cfg, (), problems, skip=("hydra",))
+    return container, problems
+
+
+def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, ...] = ()) -> Any:
+    if isinstance(node, DictConfig | ListConfig):
+        keys = list(node) if isinstance(node, DictConfig) else range(len(node))
+        values = {}
+        for key in keys:
+            if key in skip:
+                continue
+            if OmegaConf.is_missing(node, key):
+                values[key] = MISSING
+                continue
+            try:
+                value = node[key]
+            except OmegaConfBaseException as error:
+                where, text = dotted((*path, key)), OmegaConf.to_container(node, resolve=False)[key]
+                reason = str(error).splitlines()[0]
+                problems.append(Problem(where, f"{text} cannot be resolved", reason))
+                values[key] = MISSING
+                continue
+            values[key] = _resolve(value, (*path, key), problems)
+        return values if isinstance(node, DictConfig) else list(values.values())
+    return node
+
+
+class Unsound(Exception):
+    """A check asked for a value that is itself a problem."""
+
+
+class View:
+    """A configuration of which some values are wrong: it reads like ``Config``, but not at those places."""
+
+    def __init__(self, value: Mapping[str, Any], bad: frozenset[tuple], path: tuple = ()) -> None:
+        self._value, self._bad, self._path = value, bad, path
+
+    def __getattr__(self, name: str) -> Any:
+        path = (*self._path, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        # An unknown key spoils only itself; a wrong value spoils whatever holds it as a plain value.
+        if path in self._bad or name not in self._value:
+            raise Unsound(dotted(path))
+        value = self._value[name]
+        if isinstance(value, Mapping) and path not in (("algorithm",),):
+            return View(value, self._bad, path)
+        if any(bad[: len(path)] == path for bad in self._bad):
+            raise Unsound(dotted(path))
+        return value
+
+    def __iter__(self):
+        return iter(self._value)
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+
+def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> tuple[Config | None, list[Problem]]:
+    """Return the typed configuration (None if it is not sound), and all its problems.
+
+    What only several values together can show is looked at even where other values are wrong. An algorithm's
+    file may have its own check, ``problems(options, config) -> list[Problem]``.
+    """
+    missing = {path: no_value(path) for path in missing_values(container)}
+    options, in_algorithm = _algorithm(container)
+    config, in_config = _typed(container)
+    found = {**in_config, **in_algorithm, **missing}
+    problems = list(found.values())
+    subject = config if config is not None and not problems else View(container, frozenset(found))
+    checks: list[Check] = [*COMBINATIONS, *further]
+    if options is not None and (own := getattr(algorithm_module(options.kind), "problems", None)):
+        checks.append(lambda config: own(options, config))
+    for check in checks:
+        try:
+            problems.extend(check(subject))
+        except Unsound:
+            continue
+    return (config if not problems else None), problems
+
+
+def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Problem]]:
+    try:
+        return Config.model_validate(container), {}
+    except ValidationError as error:
+        return None, problems_from(error.errors(include_url=False), container)
+
+
+def _algorithm(container: Mapping[str, Any]) -> tuple[Any, dict[tuple, Problem]]:
+    """Return the typed algorithm section (None if it is not sound), and its problems by path."""
+    section = container.get("algorithm")
+    if not isinstance(section, Mapping):
+        return None, {}
+    kind, path = section.get("kind", MISSING), ("algorithm", "kind")
+    if kind == MISSING:
+        return None, {path: no_value(path)}
+    if kind not in known_algorithms():
+        remedy = did_you_mean(str(kind), known_algorithms())
+        return None, {path: Problem(dotted(path), f"there is no algorithm {kind!r}", remedy)}
+    try:
+        return algorithm_options(section), {}
+    except ValidationError as error:
+        errors = [{**each, "loc": ("algorithm", *each["loc"])} for each in error.errors(include_url=False)]
+        return None, problems_from(errors, {"algorithm": lookup(container, ("algorithm",))})

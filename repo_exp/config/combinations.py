@@ -1,0 +1,210 @@
+"""What only several values together can show to be impossible: each with its reason and a way out.
+
+A check takes the configuration and yields problems. It may be given one of which other values are wrong:
+what it reads is sound, or it ends there and then. To add a check, write it and list it at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from repo_exp.config.places import PACKAGE, conf_dir, rubric_folder, rules_folder, stems
+from repo_exp.errors import Problem, did_you_mean
+
+Check = Callable[[Any], Iterable[Problem]]
+
+
+def judge_is_there(c: Any) -> Iterator[Problem]:
+    """A reward that asks the judge needs one."""
+    if "judge" in c.reward.sources and c.judge.kind == "none":
+        yield Problem(
+            "judge.kind",
+            f"there is no judge, but reward.sources asks it: {_listed(c.reward.sources)}",
+            "judge=local or judge=openai; or a reward without the judge, such as reward=rm+rf",
+        )
+
+
+def join_has_its_source(c: Any) -> Iterator[Problem]:
+    """A reward of the reward model alone needs the reward model."""
+    if c.reward.join == "model_only" and "model" not in c.reward.sources:
+        yield Problem(
+            "reward.join",
+            f"model_only takes the reward model's score, but reward.sources is {_listed(c.reward.sources)}",
+            "a reward with rm in its name, such as reward=rm; or algorithm=repo, which joins what there is",
+        )
+
+
+def sources_differ(c: Any) -> Iterator[Problem]:
+    """A source speaks once."""
+    if len(set(c.reward.sources)) < len(c.reward.sources):
+        yield Problem("reward.sources", f"a source is listed twice: {_listed(c.reward.sources)}", "list each once")
+
+
+def domain_is_there(c: Any) -> Iterator[Problem]:
+    """A domain is a folder of the program, or 'own', which means that the data are your own."""
+    folder = PACKAGE / "domains"
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
+    known = [name for name in known if not name.startswith("_")]
+    if c.domain.name not in (*known, "own"):
+        yield Problem("domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"]))
+    elif c.data.kind == "generated" and c.domain.name not in known:
+        yield Problem(
+            "domain.name",
+            f"the domain {c.domain.name!r} generates no data, and data.kind is generated",
+            "data=jsonl data.path=FILE for your own data; or domain=hotel",
+        )
+
+
+def data_file_is_there(c: Any) -> Iterator[Problem]:
+    """A data file has to exist."""
+    if c.data.kind != "jsonl":
+        return
+    path = Path(c.data.path).expanduser()
+    if not path.is_file():
+        found = "that is a folder" if path.is_dir() else "there is no such file"
+        yield Problem("data.path", f"{found}: {path.resolve()}", "data.path=FILE, from the folder you are in or whole")
+    if c.data.development + c.data.test >= 0.9:
+        share = c.data.development + c.data.test
+        yield Problem(
+            "data.development", f"development and test take {share:.0%} of the data", "leave most of it for training"
+        )
+
+
+def contexts_suffice(c: Any) -> Iterator[Problem]:
+    """Held-out contexts have to suffice for what is asked of them."""
+    if c.data.kind != "generated":
+        return
+    if c.data.contexts.test < 2:
+        yield Problem(
+            "data.contexts.test", f"{c.data.contexts.test} context shows no spread", "2 or more; 96 gives narrow intervals"
+        )
+
+
+def capability_has_its_contexts(c: Any) -> Iterator[Problem]:
+    """The capability score during training is taken on development contexts."""
+    if c.data.kind != "generated" or not c.evaluation.capability_every:
+        return
+    wanted, there = c.evaluation.capability_contexts, c.data.contexts.development
+    if wanted > there:
+        yield Problem(
+            "evaluation.capability_contexts",
+            f"{wanted} are more than the development contexts ({there})",
+            f"at most {there}, or a larger data.contexts.development",
+        )
+
+
+def minibatches_divide(c: Any) -> Iterator[Problem]:
+    """A round of replies is cut into equal minibatches."""
+    pieces, rollouts = c.algorithm.get("minibatches"), c.budget.rollouts
+    if isinstance(pieces, int) and pieces > 0 and rollouts % pieces:
+        divisors = [str(d) for d in range(1, min(rollouts, 64) + 1) if rollouts % d == 0]
+        yield Problem(
+            "algorithm.minibatches",
+            f"budget.rollouts = {rollouts} replies cannot be cut into {pieces} equal parts",
+            f"one of {', '.join(divisors)}; or another budget.rollouts",
+        )
+
+
+def named_rules_exist(c: Any) -> Iterator[Problem]:
+    """Rules that are dropped or weighed have to be in the folder."""
+    yield from _folder_and_names(
+        "rule", "domain.rules", c.domain.rules, rules_folder(c.domain.rules), "rules" in c.reward.sources,
+        {"reward.drop_rules": c.reward.drop_rules, "reward.rule_points": c.reward.rule_points},
+    )
+
+
+def named_items_exist(c: Any) -> Iterator[Problem]:
+    """Rubric items that are dropped or weighed have to be in the folder."""
+    yield from _folder_and_names(
+        "rubric item", "domain.rubric", c.domain.rubric, rubric_folder(c.domain.rubric), "judge" in c.reward.sources,
+        {"reward.drop_items": c.reward.drop_items, "reward.item_points": c.reward.item_points},
+    )
+
+
+def backbone_has_its_source(c: Any) -> Iterator[Problem]:
+    """Where a model comes from says what else has to be given."""
+    m, package = c.model, "model.package and model.gguf"
+    packaged = bool(m.package and m.gguf)
+    if m.source == "folder" and not m.folder:
+        yield Problem("model.folder", "model.source is folder, and none is given",
+                      "model.folder=PATH; or model.source=hub model.hub=NAME")
+    elif m.source == "folder" and not Path(m.folder).expanduser().is_dir():
+        yield Problem("model.folder", f"there is no such folder: {Path(m.folder).expanduser().resolve()}",
+                      "a folder with config.json, a tokenizer and weights")
+    elif m.source == "hub" and not m.hub:
+        yield Problem("model.hub", "model.source is hub, and no name is given", "model.hub=NAME, such as Qwen/Qwen3-0.6B")
+    elif m.source == "package" and not packaged:
+        yield Problem("model.package", f"model.source is package, which needs {package}", "model=smollm2_135m has both")
+    elif m.source == "auto" and not packaged and not m.hub:
+        yield Problem("model.source", f"auto needs {package}, or model.hub; none is given", "model.hub=NAME")
+    elif m.source == "random" and m.random is None:
+        yield Problem("model.random", "model.source is random, and no shape is given", "model=tiny has one")
+
+
+def random_shape_fits(c: Any) -> Iterator[Problem]:
+    """The shape of a random model has to be one that attention can compute with."""
+    shape = c.model.random
+    if shape is None:
+        return
+    if shape.hidden_size % shape.heads:
+        yield Problem("model.random.heads", f"hidden_size = {shape.hidden_size} is no multiple of heads = {shape.heads}",
+                      "a number of heads that divides hidden_size")
+    elif (shape.hidden_size // shape.heads) % 2:
+        yield Problem("model.random.heads", f"each head is {shape.hidden_size // shape.heads} wide, which is odd",
+                      "rotary positions need an even hidden_size / heads")
+    if shape.heads % shape.key_value_heads:
+        yield Problem("model.random.key_value_heads",
+                      f"heads = {shape.heads} is no multiple of key_value_heads = {shape.key_value_heads}",
+                      "a number that divides heads")
+
+
+def adapters_fit(c: Any) -> Iterator[Problem]:
+    """A random model has as many layers as its adapters ask for."""
+    if c.model.random is None or c.model.source != "random":
+        return
+    for role in ("policy", "value", "reward", "judge"):
+        wanted = getattr(c.model.lora.last_layers, role)
+        if wanted is not None and wanted > c.model.random.layers:
+            yield Problem(f"model.lora.last_layers.{role}", f"{wanted} of {c.model.random.layers} layers",
+                          f"at most {c.model.random.layers}; null for all")
+
+
+def _folder_and_names(
+    what: str, where: str, name: str, folder: Path, needed: bool, mentioned: dict[str, Iterable[str]]
+) -> Iterator[Problem]:
+    if not folder.is_dir():
+        if needed:
+            shelf = conf_dir() / where.removeprefix("domain.")
+            known = [path.name for path in shelf.iterdir() if path.is_dir()] if shelf.is_dir() else []
+            yield Problem(where, f"there is no folder {name!r}", f"{did_you_mean(name, known)} or give a path")
+        return
+    known = stems(folder)
+    if needed and not known:
+        yield Problem(where, f"the folder holds no {what}: {folder}", f"one YAML file for each {what}")
+        return
+    for key, names in mentioned.items():
+        for unknown in (each for each in names if each not in known):
+            yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, known))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "[" + ", ".join(names) + "]"
+
+
+COMBINATIONS: tuple[Check, ...] = (
+    judge_is_there,
+    join_has_its_source,
+    sources_differ,
+    domain_is_there,
+    data_file_is_there,
+    contexts_suffice,
+    capability_has_its_contexts,
+    minibatches_divide,
+    named_rules_exist,
+    named_items_exist,
+    backbone_has_its_source,
+    random_shape_fits,
+    adapters_fit,
+)

@@ -1,0 +1,61 @@
+"""Where the configuration files are: in a checkout, in an installed wheel, or wherever the user says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from repo_exp.errors import ConfigError, Problem
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def conf_dir() -> Path:
+    """Return the folder that holds ``config.yaml`` and the groups.
+
+    The environment variable REPO_EXP_CONF wins; then the checkout's ``conf/``; then the copy in the wheel.
+
+    Raises:
+        ConfigError: if there is no ``config.yaml`` there.
+    """
+    wish = os.environ.get("REPO_EXP_CONF")
+    checkout = PACKAGE.parent
+    if wish:
+        folder = Path(wish).expanduser().resolve()
+    elif (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
+        folder = checkout / "conf"
+    else:
+        folder = PACKAGE / "conf"
+    if not (folder / "config.yaml").is_file():
+        where = "REPO_EXP_CONF" if wish else "conf"
+        remedy = "name the folder that holds config.yaml" if wish else "install the package again"
+        raise ConfigError(
+            "There is no configuration.", [Problem(where, f"no config.yaml in {folder}", remedy)]
+        )
+    return folder
+
+
+def named_folder(kind: str, name: str) -> Path:
+    """Return the folder of rules or of a rubric: a name in ``conf/<kind>/``, or else a path.
+
+    The result may not exist; ``combinations.py`` says so to the user.
+    """
+    inside = conf_dir() / kind / name
+    return inside if inside.is_dir() else Path(name).expanduser()
+
+
+def rules_folder(name: str) -> Path:
+    """Return the folder of ``domain.rules``."""
+    return named_folder("rules", name)
+
+
+def rubric_folder(name: str) -> Path:
+    """Return the folder of ``domain.rubric``."""
+    return named_folder("rubric", name)
+
+
+def stems(folder: Path, suffix: str = ".yaml") -> list[str]:
+    """Return the names of a folder's files with this suffix, without it, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.stem for path in folder.iterdir() if path.suffix == suffix and not path.name.startswith("_"))

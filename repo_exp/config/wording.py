@@ -1,0 +1,146 @@
+"""Say what pydantic found in words that name the config path, the value, and what would work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from repo_exp.errors import Problem, did_you_mean
+
+MISSING = "???"
+_EXPECTED = {
+    "missing": "a value",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text (in quotes if it looks like a number)",
+    "string_too_short": "a name that is not empty",
+    "list_type": "a list: [a,b]",
+    "tuple_type": "a list: [a,b]",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "model_attributes_type": "keys with values",
+    "none_required": "null",
+}
+_BOUND = {"greater_than": "above {gt}", "greater_than_equal": "{ge} or more", "less_than": "below {lt}",
+          "less_than_equal": "{le} or less"}
+_CHOICE = ("literal_error", "union_tag_invalid", "enum")
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a config path as the command line writes it."""
+    return ".".join(str(part) for part in path)
+
+
+def lookup(container: Any, path: Iterable[str | int]) -> Any:
+    """Return the value at a path, or None where the path leaves the container."""
+    for part in path:
+        if isinstance(container, Mapping) and part in container:
+            container = container[part]
+        elif isinstance(container, Sequence) and not isinstance(container, str) and isinstance(part, int):
+            container = container[part] if part < len(container) else None
+        else:
+            return None
+    return container
+
+
+def missing_values(container: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Return the paths of all values that are still ``???``."""
+    if container == MISSING:
+        return [path]
+    if isinstance(container, Mapping):
+        return [found for key, value in container.items() for found in missing_values(value, (*path, key))]
+    if isinstance(container, list):
+        return [found for index, value in enumerate(container) for found in missing_values(value, (*path, index))]
+    return []
+
+
+def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, Any]) -> dict[tuple, Problem]:
+    """Return one problem for each config path that pydantic objects to.
+
+    Pydantic puts the tags of unions into its locations, and gives one error for each member of a union; here a
+    path is a path, and what the members expect is joined by "or".
+    """
+    grouped: dict[tuple, list[Mapping[str, Any]]] = {}
+    for error in errors:
+        grouped.setdefault(_path(error, container), []).append(error)
+    deeper = {path[:depth] for path in grouped for depth in range(len(path))}
+    unknown = {path for path, group in grouped.items() if group[0]["type"] == "extra_forbidden"}
+    lacking = {path for path, group in grouped.items() if group[0]["type"] == "missing"}
+    problems = {}
+    for path, group in grouped.items():
+        if path in deeper and path not in unknown | lacking:
+            continue  # another member of a union got further
+        if path in unknown:
+            siblings = {*(lookup(container, path[:-1]) or {}), *(p[-1] for p in lacking if p[:-1] == path[:-1])}
+            siblings -= {p[-1] for p in unknown if p[:-1] == path[:-1]}
+            problems[path] = unknown_key(path, siblings)
+        elif path in lacking:
+            problems[path] = Problem(dotted(path), "has no value", f"give it one: {dotted(path)}=VALUE")
+        else:
+            problems[path] = _unsuitable(path, group, lookup(container, path))
+    return problems
+
+
+def unknown_key(path: Sequence[str | int], siblings: Iterable[Any]) -> Problem:
+    """Return the problem of a key that does not exist, with the nearest one that does."""
+    return Problem(dotted(path), "there is no such key", did_you_mean(str(path[-1]), map(str, siblings)))
+
+
+def no_value(path: Sequence[str | int]) -> Problem:
+    """Return the problem of a mandatory value that was not given."""
+    return Problem(dotted(path), "must be given, and was not", f"add {dotted(path)}=VALUE to the command")
+
+
+def _path(error: Mapping[str, Any], container: Any) -> tuple[str | int, ...]:
+    """Return the location without the tags of unions."""
+    path: list[str | int] = []
+    location = list(error["loc"])
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(container, Mapping):
+            # A tag is never a key; the last part may be a key that is missing.
+            if part in container:
+                container = container[part]
+            elif not (last and error["type"] == "missing"):
+                continue
+            path.append(part)
+        elif isinstance(container, list | tuple) and isinstance(part, int):
+            container = container[part] if part < len(container) else None
+            path.append(part)
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path.append("kind")
+    return tuple(path)
+
+
+def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> Problem:
+    shown = "nothing (null)" if value is None else repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+    choices = [name for error in group if error["type"] in _CHOICE for name in _choices(error)]
+    expected = dict.fromkeys(_expected(error) for error in group if error["type"] not in _CHOICE)
+    remedies = [f"give {' or '.join(expected)}"] if expected else []
+    if choices:
+        remedies.append(did_you_mean(str(value), choices) if isinstance(value, str) else f"valid: {', '.join(choices)}")
+    return Problem(dotted(path), f"{shown} does not work here", "; ".join(remedies))
+
+
+def _choices(error: Mapping[str, Any]) -> list[str]:
+    context = error.get("ctx", {})
+    return re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
+
+
+def _expected(error: Mapping[str, Any]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUND:
+        return "a number of " + _BOUND[kind].format(**context) if kind.endswith("equal") else (
+            "a number " + _BOUND[kind].format(**context))
+    if kind == "too_short":
+        return f"at least {context['min_length']} " + ("entry" if context["min_length"] == 1 else "entries")
+    if kind == "too_long":
+        return f"at most {context['max_length']} entries"
+    return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -1,0 +1,95 @@
+"""One HTML file that tells what a run did: no script, no address outside, every text from a model escaped."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChainableUndefined, Environment, PackageLoader
+from markupsafe import Markup
+
+from repo_exp.evaluation import figures
+from repo_exp.evaluation import report_view as view
+from repo_exp.evaluation.report_data import Report
+from repo_exp.evaluation.verdict import arm_name, p_value, percent
+
+
+def render_report(report: Report, path: Path) -> None:
+    """Write the report to ``path``, whole or not at all.
+
+    Args:
+        report: see ``report_data``; a section without data is left out.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A lone surrogate in a model's output has no UTF-8; it becomes a question mark.
+    page = report_html(report).encode("utf-8", errors="replace")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(page)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def report_html(report: Report) -> str:
+    """Return the page as text. The same report gives the same text."""
+    environment = Environment(
+        loader=PackageLoader("repo_exp.evaluation", "templates"),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=view.number, signed=view.signed, points=view.points, duration=view.duration, percent=percent,
+        p=p_value, arm=arm_name, source=lambda name: view.SOURCE_NAMES.get(name, name),
+        json_text=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        symbol=lambda name: view.SYMBOLS.get(name, name),
+    )
+    return environment.get_template("report.html.j2").render(_context(report))
+
+
+def _context(report: Report) -> dict[str, Any]:
+    results = report["results"]
+    metrics = report.get("metrics") or []
+    reward = report.get("reward") or {}
+    instruments = report.get("instruments") or {}
+    worked = report.get("worked_example")
+    return {
+        **report,
+        "reward": reward,
+        "comparison": results["comparisons"][0] if results["comparisons"] else None,
+        "tiles": view.tiles(results),
+        "rows": view.arm_rows(results),
+        "worked": worked,
+        "steps": view.worked_steps(worked, reward) if worked else None,
+        "composition": view.composition_rows(metrics),
+        "accuracy": view.accuracy_rows(instruments),
+        "agreement": view.agreement_rows(instruments, reward.get("items") or {}),
+        "figures": _figures(results, metrics),
+        "rule_names": _names(results, "rules"),
+        "item_names": _names(results, "items"),
+    }
+
+
+def _figures(results: Mapping[str, Any], metrics: list) -> dict[str, Markup]:
+    """Each figure's SVG; matplotlib escapes the names in it, so it may go into the page as it is."""
+    drawn = {
+        "reward": figures.reward_curves(metrics),
+        "composition": figures.composition_curves(metrics),
+        "capability": figures.capability_curve(metrics),
+        "health": figures.health_curves(metrics),
+        "losses": figures.loss_curves(metrics),
+        "violations": figures.violation_bars(results),
+        "differences": figures.difference_strip(results["comparisons"][0]) if results["comparisons"] else "",
+    }
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _names(results: Mapping[str, Any], kind: str) -> list[str]:
+    return sorted({name for arm in results["arms"].values() for name in arm[kind]})

@@ -1,0 +1,135 @@
+"""What a report is made of. Everything is JSON, so that it can lie in the store and be drawn again later.
+
+A key that is not there, or is None, leaves its section out. Only ``results`` is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Interval(TypedDict):
+    """A mean or a share with its interval; see ``statistics.Mean`` and ``statistics.Proportion``."""
+
+    n: int
+    low: float | None
+    high: float | None
+
+
+class Arm(TypedDict):
+    """One policy on the held-out contexts."""
+
+    n: int
+    total: Interval  # with "mean" and "missing"
+    sources: dict[str, Interval]  # "model", "judge", "rules"
+    violations: Interval | None  # with "share": replies that break at least one rule
+    rules: dict[str, Interval]  # rule -> share of replies that break it
+    items: dict[str, float]  # rubric item -> mean points
+    tokens: dict[str, float]  # "mean", "p95"
+    words: dict[str, float]
+    unfinished: float  # share cut off by the token budget
+    distinct: float  # share of different replies
+
+
+class ArmComparison(TypedDict):
+    """Two arms, context by context; the inner ones are ``statistics.Comparison`` as JSON."""
+
+    before: str
+    after: str
+    total: dict[str, Any]
+    sources: dict[str, dict[str, Any]]
+    tokens: dict[str, Any]
+    words: dict[str, Any]
+    violations: dict[str, Any] | None  # "n", "fell", "rose", "p" of the exact paired test
+    differences: list[float | None]  # after - before of the total, by context
+
+
+class Results(TypedDict):
+    """What ``summary.summarise`` returns."""
+
+    order: list[str]
+    n: int
+    sources: list[str]
+    arms: dict[str, Arm]
+    comparisons: list[ArmComparison]  # the last arm against the baseline comes first
+    settings: dict[str, Any]  # "seed", "resamples", "confidence"
+    verdict: dict[str, str]  # "text", "status": better | worse | unclear | alone
+
+
+class Run(TypedDict, total=False):
+    """What was run. ``command`` is shown as it is: give no secrets."""
+
+    name: str
+    model: str
+    algorithm: str
+    domain: str
+    seed: int
+    command: str
+    started: str  # as the reader shall see it, "2026-03-01 14:05"
+    seconds: float
+    hardware: str
+    versions: dict[str, str]
+    roles: dict[str, str]  # how speakers are called: {"assistant": "Agent", "user": "Hotel"}
+
+
+class RewardSetup(TypedDict, total=False):
+    """How the reward was put together."""
+
+    sources: list[str]  # of "model", "judge", "rules"
+    join: str  # "enhancement", or another rule's name
+    bound: float | None  # n
+    formula: str  # in place of the explanation of the enhancement, for another rule
+    rules: dict[str, str]  # rule -> what it says, for the tables
+    items: dict[str, str]  # rubric item -> the question
+
+
+class Stage(TypedDict, total=False):
+    """One step of the pipeline."""
+
+    name: str
+    seconds: float | None
+    reused: bool  # taken from the store, not made by this run
+    address: str  # of its artifact
+
+
+class PairAccuracy(TypedDict, total=False):
+    """The reward model on held-out preference pairs, all as counts; ``baselines`` on the same pairs."""
+
+    pairs: int
+    correct: float  # a tie may count one half
+    baselines: dict[str, float]  # "length", "word overlap" -> pairs put right
+    kinds: dict[str, dict[str, float]]  # kind of pair -> {"pairs", "correct"}
+    mean: float  # of the raw score over samples of the SFT policy: becomes 0
+    std: float  # becomes 1
+    samples: int
+
+
+class ItemAgreement(TypedDict, total=False):
+    """The judge on held-out replies with known answers to one rubric question, as counts."""
+
+    item: str
+    n: int
+    agreed: int
+    positives: int  # labelled yes: shows how far one would come by always giving the commoner answer
+
+
+class Instruments(TypedDict, total=False):
+    """How good the measuring instruments are."""
+
+    reward_model: PairAccuracy | None
+    judge: list[ItemAgreement] | None
+
+
+class Report(TypedDict, total=False):
+    """All of it."""
+
+    title: str
+    run: Run
+    reward: RewardSetup
+    stages: list[Stage]
+    results: Results  # summary.summarise
+    metrics: list[dict[str, Any]]  # tracking.jsonl.read_metrics: {"stage", "step", "metrics"}
+    instruments: Instruments
+    worked_example: dict[str, Any] | None  # examples.worked_example
+    examples: list[dict[str, Any]]  # examples.choose_examples
+    config_yaml: str  # without secrets

@@ -1,0 +1,1 @@
+"""The loops: what moves data between sampling, scoring, credit and optimiser. No formula lives here."""

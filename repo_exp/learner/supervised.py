@@ -1,0 +1,69 @@
+"""Learning from examples: SFT, the reward model and the judge are this, with different objectives."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.objectives import Objective
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.passes import by_length
+
+
+def step_count(items: int, *, epochs: int, batch_size: int) -> int:
+    """Return how many optimiser steps ``epochs`` passes over ``items`` take; the last batch may be short."""
+    return epochs * math.ceil(items / batch_size)
+
+
+class SupervisedLearner(Learner):
+    """Minimises an objective over items, in an order that hangs on the seed and the epoch."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        objective: Objective,
+        items: Sequence[Any],
+        *,
+        epochs: int,
+        batch_size: int,
+        microbatch: int,
+        **common: Any,
+    ) -> None:
+        super().__init__(backbone, steps=step_count(len(items), epochs=epochs, batch_size=batch_size), **common)
+        self.objective, self.items = objective, items
+        self.batch_size, self.microbatch = batch_size, microbatch
+
+    def batch(self, step: int) -> list[Any]:
+        """Return the items of a step: a pure function of the seed and the step."""
+        epoch, place = divmod(step, math.ceil(len(self.items) / self.batch_size))
+        order = list(range(len(self.items)))
+        random.Random(self.derived("order", epoch)).shuffle(order)
+        return [self.items[i] for i in order[place * self.batch_size : (place + 1) * self.batch_size]]
+
+    def learn(self, step: int) -> Metrics:
+        """Take one optimiser step over one batch, cut into microbatches."""
+        items, role, total = self.batch(step), self.objective.role, 0.0
+        count = sum(map(self.objective.weight, items))
+        for chosen in by_length([self.objective.length(item) for item in items], self.microbatch):
+            with self.backbone.speaking(role, training=True):
+                loss = self.objective.loss(self.backbone, [items[i] for i in chosen], count=count)
+                self.manual_backward(loss)
+            self.masters[role].collect()
+            total += loss.item()
+        norm = self.apply_gradients(role, progress=(step, self.steps))
+        return {"loss/train": total, "grad/norm": norm}
+
+
+@torch.no_grad()
+def heldout_loss(backbone: Backbone, objective: Objective, items: Sequence[Any], *, microbatch: int) -> float:
+    """Return the objective's mean loss over items that were not learnt from; NaN where there are none."""
+    count, total = sum(map(objective.weight, items)), 0.0
+    with backbone.speaking(objective.role):
+        for chosen in by_length([objective.length(item) for item in items], microbatch):
+            total += objective.loss(backbone, [items[i] for i in chosen], count=count).item()
+    return total if items else math.nan

@@ -1,0 +1,92 @@
+"""Make the composition of a reward visible: what each source says, and where it has no voice."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from repo_exp.types import RewardBreakdown
+
+SOURCES = ("model", "judge", "rules")
+
+
+def compose(
+    breakdowns: Sequence[RewardBreakdown],
+    *,
+    n: float,
+    dead_zone: float = 0.1,
+    rules: Iterable[str] = (),
+    items: Iterable[str] = (),
+) -> dict[str, float]:
+    """Return metrics of a batch; shares lie in [0, 1]. A batch of no replies has none.
+
+    Args:
+        breakdowns: what the replies are worth.
+        n: the enhancement bound.
+        dead_zone: |R_model| below this has next to nothing that judge and rules could scale.
+        rules: names of all rules, so that one that nobody broke is there with 0.
+        items: names of the rubric's questions; without an answer in the batch a question has no metric.
+
+    ========================== =====================================================================
+    total/mean, total/std       over replies with a total (std of the population)
+    total/unscored              share without one: they are left out of learning
+    <source>/mean, /std         over replies that the source scored; /unscored is the share of the others
+    enhancement/mean, /std      of E
+    composition/saturated       |E_judge + E_func| >= n, so that a further point changes nothing
+    composition/sign_conflict   the model likes what judge and rules do not, or the other way round
+    composition/dead_zone       |R_model| < dead_zone
+    violations/any, /<rule>     share of the replies that the rules scored
+    items/<item>                mean points over the replies where it was answered
+    ========================== =====================================================================
+    """
+    if not breakdowns:
+        return {}
+    metrics = _described("total", [each.total for each in breakdowns])
+    for source in SOURCES:
+        scores = [each.sources[source].value for each in breakdowns if source in each.sources]
+        if scores:
+            metrics |= _described(source, scores)
+    if any("judge" in each.sources or "rules" in each.sources for each in breakdowns):
+        metrics |= _described("enhancement", [each.enhancement for each in breakdowns])
+        del metrics["enhancement/unscored"]
+        metrics["composition/saturated"] = _share(abs(each.enhancement) + each.clipped >= n for each in breakdowns)
+    model = [(each.sources["model"].value, each.enhancement) for each in breakdowns if "model" in each.sources]
+    model = [(value, e) for value, e in model if math.isfinite(value)]
+    if model:
+        metrics["composition/sign_conflict"] = _share(value * e < 0 for value, e in model)
+        metrics["composition/dead_zone"] = _share(abs(value) < dead_zone for value, _ in model)
+    return metrics | _violations(breakdowns, rules) | _items(breakdowns, items)
+
+
+def _violations(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> dict[str, float]:
+    parts = [each.sources["rules"].parts for each in breakdowns if "rules" in each.sources]
+    scored = [each for each in breakdowns if "rules" in each.sources and not each.sources["rules"].missing]
+    if not scored:
+        return {}
+    parts = [each.sources["rules"].parts for each in scored]
+    every = sorted({*names, *(name for part in parts for name in part)})
+    return {"violations/any": _share(bool(part) for part in parts)} | {
+        f"violations/{name}": _share(name in part for part in parts) for name in every
+    }
+
+
+def _items(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> dict[str, float]:
+    parts = [each.sources["judge"].parts for each in breakdowns if "judge" in each.sources]
+    every = sorted({*names, *(name for part in parts for name in part)})
+    points = {name: [part[name] for part in parts if name in part] for name in every}
+    return {f"items/{name}": statistics.fmean(values) for name, values in points.items() if values}
+
+
+def _described(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Return mean, spread and share unscored; no mean where there is no value at all."""
+    known = [value for value in values if math.isfinite(value)]
+    described = {f"{name}/unscored": 1.0 - len(known) / len(values)}
+    if known:
+        described |= {f"{name}/mean": statistics.fmean(known), f"{name}/std": statistics.pstdev(known)}
+    return described
+
+
+def _share(hits: Iterable[bool]) -> float:
+    found = [bool(hit) for hit in hits]
+    return sum(found) / len(found)
