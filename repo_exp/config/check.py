@@ -28,12 +28,21 @@ def load(cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()) 
     Raises:
         ConfigError: with every problem that there is.
     """
-    container, problems = plain(cfg)
-    config, more = examine(container, further=further)
-    problems += more
-    if problems or config is None:
+    config, problems = look_over(cfg, further=further)
+    if config is None:
         raise refusal(problems)
     return config
+
+
+def look_over(
+    cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()
+) -> tuple[Config | None, list[Problem]]:
+    """Return the typed configuration (None if it is not sound), and all its problems."""
+    container, unresolved = plain(cfg)
+    config, problems = examine(container, further=further)
+    already = {problem.where for problem in unresolved}
+    problems = unresolved + [problem for problem in problems if problem.where not in already]
+    return (config if not problems else None), problems
 
 
 def refusal(problems: Iterable[Problem]) -> ConfigError:

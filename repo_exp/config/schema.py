@@ -14,20 +14,23 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 CountOrZero = Annotated[int, Field(ge=0, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and closed to keys that it does not know."""
+    """A part of the configuration: immutable, closed to keys that it does not know, and strict about types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # Strict: true is not 1.0, and "1" is not 1. A whole number still serves as a float.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
 class Task(Section):
     """What to do: run the pipeline, only check the configuration, or list the artifacts."""
 
-    kind: Literal["run", "check", "artifacts"]
+    kind: Literal["run", "check", "artifacts"] = Field(description="what to do")
 
 
 class Domain(Section):
@@ -51,11 +54,11 @@ class GeneratedData(Section):
 
     kind: Literal["generated"]
     scale: Annotated[float, Field(gt=0, le=10)] = Field(description="1.0 gives the paper's 6,632 training pairs")
-    demonstrations: Count
+    demonstrations: Count = Field(description="conversations with an expert's reply, for supervised fine-tuning")
     faulty_demonstrations: Fraction = Field(description="share of careless replies among the demonstrations")
     heldout_pairs: Count = Field(description="preference pairs per held-out split")
     judgements: Count = Field(description="labelled replies that the local judge learns from")
-    heldout_judgements: Count
+    heldout_judgements: Count = Field(description="labelled replies that the judge is measured on")
     contexts: Contexts
 
 
@@ -63,10 +66,10 @@ class JsonlData(Section):
     """Your own conversational preferences: one JSON object a line with prompt, chosen, rejected."""
 
     kind: Literal["jsonl"]
-    path: Name
-    skip_bad_lines: bool
-    development: Annotated[float, Field(gt=0, lt=0.5)]
-    test: Annotated[float, Field(gt=0, lt=0.5)]
+    path: Name = Field(description="the file, from the folder you are in or whole")
+    skip_bad_lines: bool = Field(description="go on without the lines that cannot be read, instead of listing them")
+    development: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for development")
+    test: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for the final evaluation")
 
 
 class AdapterLayers(Section):
@@ -81,9 +84,9 @@ class AdapterLayers(Section):
 class Lora(Section):
     """The low-rank adapters that every role is made of."""
 
-    rank: Count
-    alpha: Positive
-    target_modules: Name | list[Name]
+    rank: Count = Field(description="width of the two low-rank factors")
+    alpha: Positive = Field(description="the update is scaled by alpha / rank")
+    target_modules: Name | list[Name] = Field(description="all-linear, or the names of the layers to adapt")
     last_layers: AdapterLayers
 
 
@@ -101,17 +104,17 @@ class RandomModel(Section):
 class Model(Section):
     """The one frozen backbone under all roles."""
 
-    name: Name
+    name: Name = Field(description="what reports call it")
     source: Literal["auto", "package", "hub", "folder", "random"] = Field(
         description="auto: the package if it is installed, else the hub"
     )
-    package: str | None = Field(description="module of the installed package that carries the GGUF file")
-    gguf: str | None = Field(description="name of the GGUF file inside the package or folder")
-    hub: str | None = Field(description="name on the hub")
-    folder: str | None = Field(description="a local folder in the hub's format")
-    random: RandomModel | None
-    dtype: Literal["float32", "bfloat16"]
-    attention: Literal["eager", "sdpa"]
+    package: Name | None = Field(description="module of the installed package that carries the GGUF file")
+    gguf: Name | None = Field(description="name of the GGUF file inside the package or folder")
+    hub: Name | None = Field(description="name on the hub")
+    folder: Name | None = Field(description="a local folder in the hub's format")
+    random: RandomModel | None = Field(description="the shape, where source is random")
+    dtype: Literal["float32", "bfloat16"] = Field(description="of the frozen weights")
+    attention: Literal["eager", "sdpa"] = Field(description="which implementation of attention")
     max_context_tokens: Count = Field(description="longer contexts lose their oldest turns")
     lora: Lora
 
@@ -131,12 +134,13 @@ class Optimizer(Section):
 
     kind: Literal["adamw"]
     learning_rate: LearningRates
-    betas: tuple[Fraction, Fraction]
+    # The only tuple: YAML has lists, which a strict tuple would refuse.
+    betas: Annotated[tuple[Momentum, Momentum], Field(strict=False)] = Field(description="decay of the two moments")
     eps: Positive
     weight_decay: NonNegative
-    clip_norm: Positive
-    warmup_steps: CountOrZero
-    schedule: Literal["constant", "linear", "cosine"]
+    clip_norm: Positive = Field(description="gradients longer than this are cut to it")
+    warmup_steps: CountOrZero = Field(description="steps in which the learning rate rises from 0")
+    schedule: Literal["constant", "linear", "cosine"] = Field(description="the learning rate after the warm-up")
 
 
 class Budget(Section):
@@ -149,16 +153,16 @@ class Budget(Section):
 class Sft(Section):
     """The supervised start of every policy."""
 
-    epochs: Count
-    batch_size: Count
+    epochs: Count = Field(description="passes over the demonstrations")
+    batch_size: Count = Field(description="demonstrations in an optimiser step")
 
 
 class BradleyTerry(Section):
     """The reward model: trained on pairs, then calibrated on replies of the SFT policy."""
 
     kind: Literal["bradley_terry"]
-    epochs: Count
-    batch_size: Count
+    epochs: Count = Field(description="passes over the pairs")
+    batch_size: Count = Field(description="pairs in an optimiser step")
     centring: NonNegative = Field(description="weight of (r_chosen + r_rejected)^2, which ties the zero down")
     calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT samples that fix its zero and its unit")
 
@@ -167,8 +171,8 @@ class LocalJudge(Section):
     """The judge adapter on the backbone reads each rubric question and answers yes or no."""
 
     kind: Literal["local"]
-    epochs: Count
-    batch_size: Count
+    epochs: Count = Field(description="passes over the labelled replies")
+    batch_size: Count = Field(description="labelled replies in an optimiser step")
     hard: bool = Field(description="count a yes above one half as a whole yes")
 
 
@@ -176,17 +180,17 @@ class OpenaiJudge(Section):
     """Any OpenAI-compatible endpoint. The key comes from the environment."""
 
     kind: Literal["openai"]
-    model: Name
-    base_url: str | None
+    model: Name = Field(description="the name that the endpoint knows the model by")
+    base_url: Name | None = Field(description="address of the endpoint; null is OpenAI's own")
     api_key_env: Name = Field(description="NAME of the environment variable that holds the key")
-    concurrency: Count
+    concurrency: Count = Field(description="calls under way at once")
     timeout: Positive = Field(description="seconds a call may take")
-    retries: CountOrZero
+    retries: CountOrZero = Field(description="further tries after a failure, with growing pauses")
     max_calls: Count | None = Field(description="budget of calls a run; null is no bound")
     temperature: NonNegative
-    max_tokens: Count
+    max_tokens: Count = Field(description="the longest verdict")
     replay_only: bool = Field(description="answer from the cache alone, without a network")
-    hard: bool
+    hard: bool = Field(description="count a yes as a whole yes")
 
 
 class NoJudge(Section):
@@ -198,13 +202,15 @@ class NoJudge(Section):
 class Reward(Section):
     """Which sources speak, how they join, and the bound n of the enhancement."""
 
-    sources: Annotated[list[Literal["model", "judge", "rules"]], Field(min_length=1)]
+    sources: Annotated[list[Literal["model", "judge", "rules"]], Field(min_length=1)] = Field(
+        description="who speaks: reward model (RM), judge (RJ), rules (RF)"
+    )
     join: Name = Field(description="a rule of repo_exp/rewards/joins.py")
     n: Positive = Field(description="the enhancement bound: E = clip(E_judge + E_func, -n, n)")
-    drop_rules: list[Name]
-    rule_points: dict[str, float]
-    drop_items: list[Name]
-    item_points: dict[str, float]
+    drop_rules: list[Name] = Field(description="rules to leave out, by name")
+    rule_points: dict[str, Finite] = Field(description="other points for single rules: +reward.rule_points.NAME=-20")
+    drop_items: list[Name] = Field(description="rubric items to leave out, by name")
+    item_points: dict[str, Finite] = Field(description="other points for single rubric items")
 
 
 class Rollout(Section):
@@ -212,16 +218,16 @@ class Rollout(Section):
 
     kind: Literal["torch"]
     temperature: Positive
-    max_new_tokens: Count
-    batch_size: Count
+    max_new_tokens: Count = Field(description="the longest reply; a longer one is cut off and marked unfinished")
+    batch_size: Count = Field(description="replies sampled side by side")
 
 
 class Trainer(Section):
     """The machine: what Lightning is told, and how work is cut to fit."""
 
-    accelerator: Name
-    devices: Count | Name
-    strategy: Name
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Count | Literal["auto"]
+    strategy: Name = Field(description="auto, or a strategy of Lightning, such as ddp")
     threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
     microbatch: Count = Field(description="sequences that pass through the backbone at once while learning")
     checkpoint_every: Count = Field(description="optimiser steps or updates between two checkpoints")
@@ -231,26 +237,26 @@ class Evaluation(Section):
     """What is asked of the policies at the end, and how sure the answer must be."""
 
     temperature: Positive
-    resamples: Annotated[int, Field(ge=100)]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap")
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
     capability_every: CountOrZero = Field(description="updates between two capability scores; 0 is never")
-    capability_contexts: Count
+    capability_contexts: Count = Field(description="development contexts that a capability score is taken on")
 
 
 class Logger(Section):
     """Where metrics go besides the run folder."""
 
     kind: Literal["wandb", "jsonl"]
-    project: Name
-    entity: str | None
-    group: str | None
+    project: Name = Field(description="W&B's project")
+    entity: Name | None = Field(description="W&B's account or team; null is your own")
+    group: Name | None = Field(description="W&B's group of runs")
     tags: list[str]
 
 
 class Config(Section):
     """One experiment, whole."""
 
-    seed: CountOrZero
+    seed: CountOrZero = Field(description="every random choice hangs on it")
     store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")
@@ -261,7 +267,7 @@ class Config(Section):
     optimizer: Optimizer
     budget: Budget
     sft: Sft
-    reward_model: Annotated[BradleyTerry, Field()]
+    reward_model: BradleyTerry
     judge: Annotated[LocalJudge | OpenaiJudge | NoJudge, Field(discriminator="kind")]
     rollout: Rollout
     trainer: Trainer

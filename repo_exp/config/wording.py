@@ -90,7 +90,10 @@ def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, A
 
 def unknown_key(path: Sequence[str | int], siblings: Iterable[Any]) -> Problem:
     """Return the problem of a key that does not exist, with the nearest one that does."""
-    return Problem(dotted(path), "there is no such key", did_you_mean(str(path[-1]), map(str, siblings)))
+    remedy = did_you_mean(str(path[-1]), map(str, siblings))
+    if len(path) > 1:
+        remedy = remedy.replace("did you mean '", f"did you mean '{dotted(path[:-1])}.")
+    return Problem(dotted(path), "there is no such key", remedy)
 
 
 def no_value(path: Sequence[str | int]) -> Problem:

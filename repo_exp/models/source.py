@@ -117,6 +117,8 @@ def random_model(
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         tie_word_embeddings=True,
+        # the usual 0.02 is for wide models: here it would leave logits too small for any adapter to matter
+        initializer_range=shape["hidden_size"] ** -0.5,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

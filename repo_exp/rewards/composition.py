@@ -60,7 +60,6 @@ def compose(
 
 
 def _violations(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> dict[str, float]:
-    parts = [each.sources["rules"].parts for each in breakdowns if "rules" in each.sources]
     scored = [each for each in breakdowns if "rules" in each.sources and not each.sources["rules"].missing]
     if not scored:
         return {}

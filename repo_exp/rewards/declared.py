@@ -99,6 +99,8 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
         text = path.read_text(encoding="utf-8-sig")
         loader = _Loader(text)
         root = loader.get_single_node()
+        lines: dict[tuple, int] = {}
+        twice = list(_walk(root, (), lines))  # before "<<" is resolved, which changes the nodes
         data = loader.construct_document(root) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -108,10 +110,8 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
         return None, [Problem(str(path), f"cannot be read: {str(error).splitlines()[0] or type(error).__name__}")]
     if not isinstance(data, dict):
         return None, [Problem(f"{path}:1", "holds no keys", "a mapping such as 'points: -20' is expected")]
-    lines: dict[tuple, int] = {}
     problems = [
-        Problem(f"{path}:{line}", f"the key '{key}' stands here twice", "keep one of them")
-        for key, line in _walk(root, (), lines)
+        Problem(f"{path}:{line}", f"the key '{key}' stands here twice", "keep one of them") for key, line in twice
     ]
     if not _NAME.fullmatch(path.stem):
         problems.append(Problem(str(path), f"'{path.stem}' is no name", "lower-case letters, digits and _"))
@@ -159,7 +159,7 @@ def fingerprint(content: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _walk(node: yaml.Node, at: tuple, lines: dict[tuple, int]) -> Iterable[tuple[str, int]]:
+def _walk(node: yaml.Node | None, at: tuple, lines: dict[tuple, int]) -> Iterable[tuple[str, int]]:
     """Note the line of every key and element; yield the keys that a mapping has twice."""
     if len(at) > 8:  # deeper than any declaration; also ends an alias that contains itself
         return

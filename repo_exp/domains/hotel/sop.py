@@ -73,7 +73,7 @@ RULES = (
 
 
 def stage_after(move: Move, *, all_within_target: bool) -> Stage:
-    """Return the stage that the hotel's move leads to. An offer within the target is there to be confirmed."""
-    if move is Move.OFFER and all_within_target:
-        return Stage.CONFIRM
+    """Return the stage that the hotel's move leads to. What is above the target is countered, the rest confirmed."""
+    if move in {Move.OFFER, Move.CONSENT}:
+        return Stage.CONFIRM if all_within_target else Stage.COUNTER
     return _STAGE_AFTER[move]

@@ -19,6 +19,7 @@ from repo_exp.types import Reply, Score
 
 _LOG = logging.getLogger(__name__)
 _WORDS = 4_000  # characters of an answer that are kept
+_MISCONFIGURED = frozenset({"http 401", "http 403", "http 404"})
 
 
 class _NoVerdict(Exception):
@@ -154,11 +155,11 @@ class OpenAIJudge:
 
         async with client:
             await asyncio.gather(*(one(name) for name in allowed))
-        refused = {"http 401", "http 403", "http 404"} & {outcomes[name] for name in allowed if outcomes[name] in _WRONG}
-        if refused and all(outcomes[name] in refused for name in allowed):
+        refused = {outcomes[name] for name in allowed if isinstance(outcomes[name], str)} & _MISCONFIGURED
+        if refused:
             state = "set" if key else "not set"
             self._warn(
-                f"the judge's endpoint answers every request with {' and '.join(sorted(refused))}; "
+                f"the judge's endpoint refuses requests ({', '.join(sorted(refused))}); "
                 f"check base_url, model and the environment variable {self._api_key_env} (which is {state})"
             )
         return outcomes
@@ -191,8 +192,8 @@ class OpenAIJudge:
         import openai
 
         request = {"model": self.model, "messages": messages, **self._options}
+        structured = {"response_format": schema_for(items)} if self._takes_schema else {}
         try:
-            structured = {"response_format": schema_for(items)} if self._takes_schema else {}
             answer = await client.chat.completions.create(**request, **structured)
         except (openai.BadRequestError, openai.UnprocessableEntityError):
             if not structured:
@@ -210,9 +211,6 @@ class OpenAIJudge:
         if not self._warned:
             self._warned = True
             _LOG.warning("%s", message)
-
-
-_WRONG = frozenset({"http 401", "http 403", "http 404"})
 
 
 def _reason(error: Exception) -> str:

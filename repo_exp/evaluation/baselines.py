@@ -1,0 +1,43 @@
+"""Rules that know nothing of the task: what an instrument has to beat before it has learnt anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from repo_exp.types import Preference
+
+WORD = re.compile(r"\w+")
+
+
+def longer_is_better(pairs: Sequence[Preference]) -> float:
+    """Return how many pairs "the longer reply is the better one" puts right; a tie counts one half.
+
+    The opposite rule is as cheap, so the better of the two counts.
+    """
+    right = _right(pairs, lambda pair, reply: len(reply.split()))
+    return max(right, len(pairs) - right)
+
+
+def more_overlap_is_better(pairs: Sequence[Preference]) -> float:
+    """Return how many pairs "the reply that shares more words with the context is better" puts right.
+
+    The share is of the reply's own words, so that a long reply has no advantage; the better of the rule
+    and its opposite counts.
+    """
+
+    def overlap(pair: Preference, reply: str) -> float:
+        known = {word for message in pair.context.messages for word in WORD.findall(message.content.lower())}
+        words = WORD.findall(reply.lower())
+        return sum(word in known for word in words) / max(len(words), 1)
+
+    right = _right(pairs, overlap)
+    return max(right, len(pairs) - right)
+
+
+def _right(pairs: Sequence[Preference], measure: Callable[[Preference, str], float]) -> float:
+    total = 0.0
+    for pair in pairs:
+        chosen, rejected = measure(pair, pair.chosen), measure(pair, pair.rejected)
+        total += (chosen > rejected) + 0.5 * (chosen == rejected)
+    return total

@@ -1,0 +1,104 @@
+"""What Hydra runs once for each configuration: check it, then do its task.
+
+The function is in a module of its own, so that launchers which send jobs to other processes send its name.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from repo_exp.config.check import load, plain
+from repo_exp.config.places import rubric_folder, rules_folder
+from repo_exp.config.schema import Config
+from repo_exp.errors import Problem, RepoExpError
+
+log = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Do what ``task`` says, and return the number that a sweeper maximises or minimises, if there is one."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    try:
+        return _run(cfg, folder=Path(hydra.runtime.output_dir), overrides=list(hydra.overrides.task))
+    except RepoExpError as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            log.error("%s", error)  # of a sweep's failures, only the first one reaches the end
+        raise
+
+
+def _run(cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None:
+    config = load(cfg, further=FURTHER)
+    if config.task.kind == "check":
+        print(summary(config))
+        return None
+    if config.task.kind == "artifacts":
+        from repo_exp.stages import artifacts
+
+        artifacts.show(config)
+        return None
+    from repo_exp.stages import pipeline
+
+    # The overrides, not the arguments: in a sweep they are this job's alone, in whatever process it runs.
+    command = shlex.join(["python", "-m", "repo_exp", *overrides])
+    result = pipeline.run(config, raw=plain(cfg)[0], folder=folder, command=command)
+    objective = (result or {}).get("objective")
+    return None if objective is None else float(objective)
+
+
+def summary(config: Config) -> str:
+    """Return what a sound configuration would do, in a few lines."""
+    sources = " + ".join(config.reward.sources)
+    lines = {
+        "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), LoRA rank {config.model.lora.rank}",
+        "data": f"{config.domain.name}, {config.data.kind}",
+        "reward": f"{sources}, joined by {config.reward.join}, n = {config.reward.n:g}",
+        "judge": config.judge.kind,
+        "algorithm": str(config.algorithm["kind"]),
+        "budget": f"{config.budget.updates} updates of {config.budget.rollouts} replies",
+        "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
+    }
+    return "The configuration is sound.\n" + "\n".join(f"  {key:<10} {value}" for key, value in lines.items())
+
+
+def rules_are_sound(config: Any) -> Iterator[Problem]:
+    """The rules hold on their own examples. Asked only where the reward has rules."""
+    if "rules" not in config.reward.sources:
+        return
+    from repo_exp.rewards.rules import load_rules
+
+    folder = rules_folder(config.domain.rules)
+    if folder.is_dir():
+        yield from _problems(load_rules, folder, drop=config.reward.drop_rules, points=dict(config.reward.rule_points))
+
+
+def rubric_is_sound(config: Any) -> Iterator[Problem]:
+    """The rubric can be read. Asked only where the reward has a judge."""
+    if "judge" not in config.reward.sources:
+        return
+    from repo_exp.rewards.rubric import load_rubric
+
+    folder = rubric_folder(config.domain.rubric)
+    if folder.is_dir():
+        yield from _problems(
+            load_rubric, folder, drop=config.reward.drop_items, points=dict(config.reward.item_points)
+        )
+
+
+FURTHER = (rules_are_sound, rubric_is_sound)
+
+
+def _problems(load_them: Any, *arguments: Any, **named: Any) -> tuple[Problem, ...]:
+    try:
+        load_them(*arguments, **named)
+    except RepoExpError as error:
+        return error.problems or (Problem(str(arguments[0]), error.headline),)
+    return ()

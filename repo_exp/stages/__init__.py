@@ -1,0 +1,1 @@
+"""What each stage reads, does, and leaves in the store."""

@@ -1,0 +1,35 @@
+"""Lets a role answer contexts: from messages to replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repo_exp.config.schema import Rollout
+from repo_exp.models.backbone import Backbone
+from repo_exp.rollout.sampler import sample
+from repo_exp.types import Context, Reply
+
+
+def answer(
+    backbone: Backbone,
+    role: str,
+    contexts: Sequence[Context],
+    rollout: Rollout,
+    *,
+    seed: int,
+    temperature: float | None = None,
+) -> list[Reply]:
+    """Return one reply a context. The same seed gives every role the same random numbers."""
+    sampled = sample(
+        backbone,
+        role,
+        [backbone.tokens.context(context.messages) for context in contexts],
+        seed=seed,
+        temperature=rollout.temperature if temperature is None else temperature,
+        max_new_tokens=rollout.max_new_tokens,
+        batch_size=rollout.batch_size,
+    )
+    return [
+        Reply(context, backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
+        for context, reply in zip(contexts, sampled, strict=True)
+    ]

@@ -1,0 +1,186 @@
+"""A store of artifacts, addressed by the content of what went into them.
+
+    <root>/<stage>/<address>/artifact.json      who made it, from what, and every file with its digest
+    <root>/.work/<stage>-<address>/             unfinished work and its checkpoint; a later run takes it up
+
+An artifact is there whole or not at all: it is made in the work folder and renamed at the end. Two runs
+that want the same artifact at once wait for one another. Nothing here is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from repo_exp.errors import Problem, StoreError
+
+log = logging.getLogger(__name__)
+RECORD = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished piece of work.
+
+    Attributes:
+        stage: what made it.
+        address: what it is called; hangs on everything that went into it.
+        folder: where its files are.
+        record: what ``artifact.json`` says.
+        reused: was it there already?
+    """
+
+    stage: str
+    address: str
+    folder: Path
+    record: Mapping[str, Any]
+    reused: bool
+
+    def read(self, name: str) -> Any:
+        """Return one of its JSON files."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+class Store:
+    """The artifacts below one folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def address(self, stage: str, version: int, inputs: Mapping[str, Any], parents: Mapping[str, Artifact]) -> str:
+        """Return the address of what ``stage`` would make of these inputs: 16 hexadecimal digits."""
+        told = {"stage": stage, "version": version, "inputs": inputs}
+        told["parents"] = {name: parent.address for name, parent in parents.items()}
+        text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def make(
+        self,
+        stage: str,
+        *,
+        version: int,
+        inputs: Mapping[str, Any],
+        parents: Mapping[str, Artifact],
+        build: Callable[[Path], None],
+    ) -> Artifact:
+        """Return the artifact, made by ``build`` unless it is there.
+
+        Args:
+            stage: the stage's name.
+            version: grows when the stage's code changes what it makes.
+            inputs: the part of the configuration that can change the result; JSON.
+            parents: artifacts that go into it, by the part they play.
+            build: writes the files into the folder it is handed. What an interrupted run left there is
+                still in it, so that it can go on.
+        """
+        address = self.address(stage, version, inputs, parents)
+        final, work = self.root / stage / address, self.root / ".work" / f"{stage}-{address}"
+        (self.root / ".work").mkdir(parents=True, exist_ok=True)
+        with FileLock(str(work) + ".lock"):
+            found = self._find(stage, address, final)
+            if found is not None:
+                return found
+            work.mkdir(parents=True, exist_ok=True)
+            start = time.monotonic()
+            build(work)
+            for leftover in [*work.glob("*.ckpt"), *work.glob("*.tmp")]:
+                leftover.unlink()
+            record = {
+                "stage": stage,
+                "address": address,
+                "version": version,
+                "inputs": inputs,
+                "parents": {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()},
+                "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - start, 1),
+                "files": {str(p.relative_to(work)): _describe(p) for p in sorted(work.rglob("*")) if p.is_file()},
+            }
+            write_json(work / RECORD, record)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(work, final)
+        return Artifact(stage, address, final, record, reused=False)
+
+    def all(self) -> Iterator[Artifact]:
+        """Yield every finished artifact, oldest first. Folders without a readable record are passed over."""
+        found = []
+        for path in self.root.glob(f"[!.]*/*/{RECORD}"):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                found.append(Artifact(record["stage"], record["address"], path.parent, record, reused=True))
+            except (OSError, ValueError, KeyError):
+                log.warning("%s: cannot be read, passed over", path)
+        yield from sorted(found, key=lambda artifact: artifact.record.get("made", ""))
+
+    def _find(self, stage: str, address: str, folder: Path) -> Artifact | None:
+        if not folder.exists():
+            return None
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            damaged = [name for name, told in record["files"].items() if _differs(folder / name, told)]
+        except (OSError, ValueError, KeyError) as error:
+            damaged = [f"{RECORD} ({error.__class__.__name__})"]
+        if not damaged:
+            return Artifact(stage, address, folder, record, reused=True)
+        aside = folder.with_name(f"{address}.damaged-{time.time_ns()}")
+        try:
+            os.replace(folder, aside)
+        except OSError as error:
+            raise StoreError(
+                "an artifact is damaged and cannot be moved aside", [Problem(str(folder), str(error), "remove it by hand")]
+            ) from error
+        log.warning("%s is damaged (%s): moved to %s and made anew", folder, ", ".join(damaged), aside.name)
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all. NaN and infinities become null."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: NaN and infinities as None, tuples as lists."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forget_work(store: Store) -> None:
+    """Remove unfinished work: what interrupted runs left behind."""
+    shutil.rmtree(store.root / ".work", ignore_errors=True)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": digest(path)}
+
+
+def _differs(path: Path, told: Mapping[str, Any]) -> bool:
+    # large files are weights, whose own format checks them; their size is enough here
+    return (
+        not path.is_file()
+        or path.stat().st_size != told["bytes"]
+        or (told["bytes"] < 2**24 and digest(path) != told["sha256"])
+    )

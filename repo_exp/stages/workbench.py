@@ -1,0 +1,173 @@
+"""What every stage needs at hand: the configuration, the store, the trackers, and the backbone when it is wanted.
+
+The backbone is loaded the first time a stage asks for it; a run that finds all its artifacts never does.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repo_exp.config.schema import Config
+from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.fit import fit
+from repo_exp.learner.progress import StageProgress
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.source import dequantise, random_model, read, resolve
+from repo_exp.stages.store import Artifact, Store, digest, write_json
+from repo_exp.tracking.tracker import Trackers
+
+log = logging.getLogger(__name__)
+METRICS = "metrics.json"
+
+
+class Workbench:
+    """One run's belongings, handed from stage to stage."""
+
+    def __init__(self, config: Config, *, folder: Path, trackers: Trackers) -> None:
+        self.config, self.folder, self.trackers = config, folder, trackers
+        self.store = Store(config.store)
+        self.made: list[Artifact] = []
+        self._backbone: Backbone | None = None
+        self._holds: dict[str, str] = {}  # role -> address of the artifact whose weights it has
+        self._weights: Artifact | None = None
+
+    # -- artifacts -------------------------------------------------------------------------------------
+
+    def make(
+        self,
+        stage: str,
+        build: Callable[[Path], None],
+        *,
+        version: int,
+        inputs: Mapping[str, Any],
+        parents: Mapping[str, Artifact],
+    ) -> Artifact:
+        """Make an artifact or find it; its metrics reach the trackers either way."""
+        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=build)
+        self.made.append(artifact)
+        if artifact.reused:
+            log.info("%s: from the store (%s)", stage, artifact.address)
+            if (artifact.folder / METRICS).is_file():
+                for row in artifact.read(METRICS):
+                    self.trackers.log(stage, row["step"], {k: v for k, v in row.items() if k != "step" and v is not None})
+        else:
+            log.info("%s: done in %.0f s (%s)", stage, artifact.record["seconds"], artifact.address)
+        return artifact
+
+    def model_inputs(self) -> dict[str, Any]:
+        """Return what says which weights and adapters these are."""
+        model = self.config.model
+        return {
+            "weights": self._identity(),
+            "dtype": model.dtype,
+            "attention": model.attention,
+            "max_context_tokens": model.max_context_tokens,
+            "lora": model.lora.model_dump(),
+        }
+
+    def optimizer_inputs(self, *roles: str) -> dict[str, Any]:
+        """Return the optimiser's settings with the learning rates of these roles only."""
+        settings = self.config.optimizer.model_dump()
+        rates = settings.pop("learning_rate")
+        return settings | {"learning_rate": {role: rates[role] for role in roles}}
+
+    # -- the backbone ----------------------------------------------------------------------------------
+
+    @property
+    def backbone(self) -> Backbone:
+        """The one backbone; loaded at the first use."""
+        if self._backbone is None:
+            start, model = time.monotonic(), self.config.model
+            dtype = getattr(torch, model.dtype)
+            kind, place = resolve(model.model_dump())
+            if kind == "random":
+                weights, tokenizer = random_model(
+                    model.random.model_dump(), dtype=dtype, attention=model.attention, seed=self.config.seed
+                )
+            else:
+                source = self._dequantised(place, dtype).folder if kind == "package" else place
+                weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
+            self._backbone = Backbone(
+                weights, tokenizer, lora=model.lora.model_dump(), max_context_tokens=model.max_context_tokens
+            )
+            log.info("backbone: %s from %s in %.0f s", model.name, kind, time.monotonic() - start)
+        return self._backbone
+
+    def role(self, role: str, artifact: Artifact, *, saved_as: str | None = None) -> Backbone:
+        """Return the backbone with ``role`` as the artifact has it; read only if it is not so already."""
+        if self._holds.get(role) != artifact.address:
+            self.backbone.load(role, artifact.folder / (saved_as or role))
+            self._holds[role] = artifact.address
+        return self.backbone
+
+    def fresh(self, role: str, *, seed: int) -> Backbone:
+        """Return the backbone with ``role`` as it is before any learning."""
+        self.backbone.add(role, seed=seed)
+        self._holds.pop(role, None)
+        return self.backbone
+
+    def learnt(self, role: str) -> None:
+        """Say that ``role`` no longer has the weights of an artifact."""
+        self._holds.pop(role, None)
+
+    def _identity(self) -> dict[str, Any]:
+        model = self.config.model
+        kind, place = resolve(model.model_dump())
+        if kind == "random":
+            return {"kind": kind, "shape": model.random.model_dump(), "seed": self.config.seed}
+        if kind == "package":
+            version = metadata.packages_distributions().get(model.package, [model.package])[0]
+            return {"kind": kind, "package": model.package, "gguf": model.gguf, "version": metadata.version(version)}
+        if kind == "folder":
+            files = sorted(p for p in Path(place).iterdir() if p.suffix in (".json", ".safetensors"))
+            return {"kind": kind, "files": {p.name: digest(p) for p in files}}
+        return {"kind": kind, "hub": place}
+
+    def _dequantised(self, place: str, dtype: torch.dtype) -> Artifact:
+        model = self.config.model
+        return self.store.make(
+            "backbone",
+            version=1,
+            inputs={"weights": self._identity(), "dtype": model.dtype},
+            parents={},
+            build=lambda folder: dequantise(Path(place), str(model.gguf), dtype=dtype, into=folder),
+        )
+
+    # -- learning --------------------------------------------------------------------------------------
+
+    def fit(self, build: Callable[[Callable[[int, Metrics], None]], Learner], *, folder: Path) -> Learner:
+        """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics."""
+        shown: list[StageProgress] = []
+
+        def report(step: int, metrics: Metrics) -> None:
+            self.trackers.log(learner.stage, step, metrics)
+            shown[0].update(step, metrics)
+
+        learner = build(report)
+        with StageProgress(learner.stage, learner.steps) as progress:
+            shown.append(progress)
+            fit(learner, self.config.trainer, folder=folder)
+        for role in learner.rates:
+            self.learnt(role)
+        write_json(folder / METRICS, learner.history)
+        return learner
+
+
+def installed(*packages: str) -> dict[str, str]:
+    """Return the versions of installed packages, for the report."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+

@@ -1,0 +1,43 @@
+"""A configuration without its secrets, for everything that leaves the machine or is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+
+_SECRET = re.compile(r"key(?!word|board)|token(?!i[sz]er)|secret|passw|credential|authori[sz]ation", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_URL_USER = re.compile(r"(\w+://)[^/\s@]+@")
+
+
+def mask_secrets(value: Any, name: str = "") -> Any:
+    """Return a copy in which the values of secret-sounding keys are ``***``.
+
+    Secret-sounding is a key with key, token, secret, password, credential or authorization in its name. Left as
+    they are: the name of an environment variable under a key that ends in ``_env`` (it says where the secret is,
+    not what), counts such as ``max_new_tokens: 64``, and what is empty. User and password inside a URL go, too.
+
+    Args:
+        value: JSON: mappings, lists, scalars.
+        name: the key under which it was found.
+    """
+    if _is_secret(name, value):
+        return MASK
+    if isinstance(value, Mapping):
+        return {key: mask_secrets(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_secrets(inner) for inner in value]
+    if isinstance(value, str):
+        return _URL_USER.sub(rf"\1{MASK}@", value)
+    return value
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    if not _SECRET.search(name) or value is None or isinstance(value, bool) or value in ("", [], {}, ()):
+        return False
+    if name.lower().endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value):
+        return False
+    return not ("tokens" in name.lower() and isinstance(value, int | float))

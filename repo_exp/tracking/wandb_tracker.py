@@ -1,0 +1,139 @@
+"""Weights & Biases, offline unless a login is there: no account is needed, no question is asked, no secret leaves."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from repo_exp.tracking.masking import mask_secrets
+
+LOG = logging.getLogger(__name__)
+
+DEFAULT_SERVER = "https://api.wandb.ai"
+INIT_SECONDS = 20
+FINISH_SECONDS = 120
+
+
+class WandbTracker:
+    """One W&B run in the run folder. Every stage has a step axis of its own: ``policy/step``, ``sft/step``.
+
+    Args:
+        run_folder: where the ``wandb/`` folder goes.
+        config: the run's configuration; secrets are masked before it is handed over.
+        name: of the run.
+        project, entity: where it belongs.
+        group: what the runs of one sweep have in common.
+        tags: to find it by.
+        mode: "online", "offline" or "disabled".
+    """
+
+    def __init__(
+        self,
+        run_folder: Path,
+        config: Mapping[str, Any],
+        *,
+        name: str,
+        project: str = "repo_exp",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        mode: str = "offline",
+    ) -> None:
+        import wandb
+
+        folder = Path(run_folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._wandb = wandb
+        self._stages: set[str] = set()
+        self._run = wandb.init(
+            dir=str(folder),
+            config=dict(mask_secrets(config)),
+            name=name,
+            project=project,
+            entity=entity,
+            group=group,
+            tags=list(tags),
+            mode=mode,
+            # Several runs may follow each other in one process (a sweep); none takes over another's.
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,  # the remote's address may hold a password,
+                x_disable_meta=True,  # and so may the command line
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                save_code=False,
+                init_timeout=INIT_SECONDS,
+                finish_timeout=FINISH_SECONDS,
+            ),
+        )
+
+    def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Log ``stage/name`` for each metric on the stage's own axis."""
+        if stage not in self._stages:
+            self._stages.add(stage)
+            self._run.define_metric(f"{stage}/step", hidden=True)
+            self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
+        named = {_named(stage, name): float(value) for name, value in metrics.items()}
+        self._run.log({f"{stage}/step": int(step), **named})
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Log a wandb.Table."""
+        data = [[_cell(value) for value in row] for row in rows]
+        self._run.log({name: self._wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Add to the run's summary."""
+        self._run.summary.update(dict(values))
+
+    def file(self, path: Path) -> None:
+        """Show an HTML file as a panel of the run; keep any other with the run's files."""
+        path = Path(path)
+        if path.suffix == ".html":
+            self._run.log({path.stem: self._wandb.Html(path, inject=False)})
+        else:
+            self._run.save(str(path), base_path=str(path.parent), policy="now")
+
+    def finish(self, ok: bool) -> None:
+        """End the run, as finished or as failed."""
+        self._run.finish(exit_code=0 if ok else 1)
+
+
+def wandb_mode(wanted: str | None = None) -> str:
+    """Return "online", "offline" or "disabled".
+
+    ``WANDB_MODE`` in the environment wins; then ``wanted``, if the configuration says one; else online where a
+    key or a login is found, and offline where none is.
+    """
+    chosen = os.environ.get("WANDB_MODE") or (wanted if wanted != "auto" else None)
+    if chosen:
+        return {"dryrun": "offline", "run": "online"}.get(chosen.lower(), chosen.lower())
+    return "online" if os.environ.get("WANDB_API_KEY") or _netrc_login() else "offline"
+
+
+def _netrc_login() -> bool:
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or DEFAULT_SERVER).hostname or ""
+    named = os.environ.get("NETRC")
+    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        try:
+            if netrc.netrc(str(path)).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def _named(stage: str, metric: str) -> str:
+    """reward/total -> policy/reward/total; policy/entropy stays, it says its stage already."""
+    return metric if metric.startswith(f"{stage}/") else f"{stage}/{metric}"
+
+
+def _cell(value: Any) -> Any:
+    """Scalars as they are; anything else as text."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

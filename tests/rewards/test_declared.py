@@ -1,0 +1,75 @@
+"""Folders of YAML declarations: names, purposes, lines, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from repo_exp.rewards.declared import fingerprint, read_folder
+from repo_exp.rewards.facts import numbers_at, values_at
+
+
+def test_the_words_yes_and_no_stay_words(declare):
+    (found,), problems = read_folder(declare(a="yes: [No, on, 12:30, 2024-01-01]\nreally: true\nnumber: 1e-3"))
+    assert not problems
+    assert found.data == {"yes": ["No", "on", "12:30", "2024-01-01"], "really": True, "number": 0.001}
+
+
+def test_the_first_comment_is_the_purpose_and_every_key_has_its_line(declare):
+    (found,), _ = read_folder(declare(a="# What it is for.\nkind: x\noptions:\n  patterns:\n    - one\n    - two"))
+    assert found.purpose == "What it is for."
+    assert found.where("options", "patterns", 1).endswith("a.yaml:6")
+    assert found.where("nowhere").endswith("a.yaml:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1\nb: 2", "not YAML"),
+        ("a: 1\na: 2", "'a' stands here twice"),
+        ("- 1", "holds no keys"),
+        ("", "holds no keys"),
+        ("a: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("a: 1\x07", "cannot be read"),
+    ],
+)
+def test_what_is_no_declaration_is_reported_with_its_file(declare, text, said):
+    declarations, problems = read_folder(declare(bad=text))
+    assert not declarations
+    assert said in str(problems[0])
+    assert "bad.yaml" in problems[0].where
+
+
+def test_a_file_must_say_what_it_is_for(tmp_path):
+    (tmp_path / "a.yaml").write_text("kind: x")
+    assert "begin with a comment" in str(read_folder(tmp_path)[1][0])
+
+
+def test_a_file_that_is_not_utf8_a_wrong_suffix_and_a_bad_name_are_all_reported(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"# x\na: \xff\xfe")
+    (tmp_path / "b.yml").write_text("# x\na: 1")
+    (tmp_path / "My Rule.yaml").write_text("# x\na: 1")
+    _, problems = read_folder(tmp_path)
+    assert len(problems) == 3
+
+
+def test_a_folder_that_is_not_there_names_the_nearest(tmp_path):
+    (tmp_path / "hotel").mkdir()
+    assert "did you mean 'hotel'" in str(read_folder(tmp_path / "hotle")[1][0])
+    assert "no .yaml file" in str(read_folder(tmp_path / "hotel")[1][0])
+
+
+def test_an_alias_that_contains_itself_ends(declare):
+    read_folder(declare(a="a: &x [*x]"))
+
+
+def test_paths_reach_into_lists_and_mappings_and_stay_side_by_side():
+    facts = {"tickets": [{"low": 1, "high": 2}, {"high": 4}, {"low": "x", "high": float("nan")}], "flag": True}
+    assert values_at(facts, "tickets.*.low") == [1, None, "x"]
+    assert numbers_at(facts, "tickets.*.high") == [2.0, 4.0]
+    assert values_at(facts, "tickets.1.high") == [4]
+    assert numbers_at(facts, "flag") == []
+    assert values_at(facts, "no.such.path") == [None]
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
