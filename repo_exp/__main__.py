@@ -50,7 +50,7 @@ def _through_hydra(arguments: list[str]) -> int:
     from repo_exp.config import entrance
     from repo_exp.config.places import conf_dir
 
-    entrance.inspect(arguments, further=job.FURTHER)
+    sys.argv[1:] = entrance.inspect(arguments, further=job.FURTHER)
     wish = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors come out as they are, so that they can be told apart
     try:

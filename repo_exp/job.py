@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def rules_are_sound(config: Any) -> Iterator[Problem]:
 
     folder = rules_folder(config.domain.rules)
     if folder.is_dir():
-        yield from _problems(load_rules, folder, drop=config.reward.drop_rules, points=dict(config.reward.rule_points))
+        yield from _problems(load_rules, folder)
 
 
 def rubric_is_sound(config: Any) -> Iterator[Problem]:
@@ -88,17 +88,15 @@ def rubric_is_sound(config: Any) -> Iterator[Problem]:
 
     folder = rubric_folder(config.domain.rubric)
     if folder.is_dir():
-        yield from _problems(
-            load_rubric, folder, drop=config.reward.drop_items, points=dict(config.reward.item_points)
-        )
+        yield from _problems(load_rubric, folder)
 
 
 FURTHER = (rules_are_sound, rubric_is_sound)
 
 
-def _problems(load_them: Any, *arguments: Any, **named: Any) -> tuple[Problem, ...]:
+def _problems(load_them: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:
     try:
-        load_them(*arguments, **named)
+        load_them(folder)
     except RepoExpError as error:
-        return error.problems or (Problem(str(arguments[0]), error.headline),)
+        return error.problems or (Problem(str(folder), error.headline),)
     return ()

@@ -187,6 +187,11 @@ def _folder_and_names(
     for key, names in mentioned.items():
         for unknown in (each for each in names if each not in known):
             yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, known))
+    (drops, dropped), (points, weighed) = mentioned.items()
+    for both in (each for each in weighed if each in list(dropped)):
+        yield Problem(points, f"{both!r} is in {drops} as well", "leave it out of one of them")
+    if needed and not set(known) - set(dropped):
+        yield Problem(drops, f"no {what} is left", "leave the source out instead, such as reward=rm")
 
 
 def _listed(names: Iterable[str]) -> str:

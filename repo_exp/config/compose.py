@@ -56,11 +56,16 @@ class Composer:
 
     def parse(self, text: str) -> Override:
         """Return one override, parsed. Raises a HydraException where it cannot be."""
-        return OverridesParser.create(config_loader=self.loader).parse_override(text)
+        return OverridesParser.create(config_loader=self.loader).parse_overrides([text])[0]
 
     def options(self, group: str) -> list[str]:
         """Return the options of a group; none if there is no such group."""
         return self.loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+
+    def contents(self, group: str) -> dict[str, DictConfig]:
+        """Return option -> content of its file, for a whole group."""
+        files = {option: self.loader.repository.load_config(f"{group}/{option}") for option in self.options(group)}
+        return {option: file.config for option, file in files.items() if file and isinstance(file.config, DictConfig)}
 
     def groups(self) -> list[str]:
         """Return the groups of the default configuration, Hydra's own left out."""

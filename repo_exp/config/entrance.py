@@ -43,8 +43,8 @@ class Findings:
         self.problems.append(Problem(where, found, remedy))
 
 
-def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> None:
-    """Look at a command line, and say everything that is wrong with it.
+def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[str]:
+    """Look at a command line, say everything that is wrong with it, and return it as Hydra wants it.
 
     ``--cfg`` and ``--info`` show what is there, so only names that do not exist stop them; Hydra's other
     services are none of our business.
@@ -54,12 +54,14 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> None:
     """
     args = command_line(arguments)
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
-        return
+        return list(arguments)
+    overrides = [with_plus(text) for text in args.overrides]
+    spelt = [with_plus(text) if text in args.overrides else text for text in arguments]
     if args.config_path and not Path(args.config_path).is_absolute():
-        return  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+        return spelt  # only Hydra knows what it is relative to; the job looks at its configuration by itself
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
     problems = look_at(
-        args.overrides,
+        overrides,
         composer,
         multirun=args.multirun,
         names_only=args.cfg is not None or args.info is not None,
@@ -67,6 +69,13 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> None:
     )
     if problems:
         raise refusal(problems)
+    return spelt
+
+
+def with_plus(text: str) -> str:
+    """Return an override with the two plus signs that Hydra wants for an entry where any key may stand."""
+    key = text.partition("=")[0]
+    return f"++{text}" if key.rpartition(".")[0] in open_mappings() else text
 
 
 def look_at(
@@ -93,7 +102,7 @@ def look_at(
     content = OmegaConf.to_container(base, resolve=False)
     content.pop("hydra")
     for override in values:
-        _look_at_key(override, content, groups, findings)
+        _look_at_key(override, content, composer, groups, findings)
     # Back into the order of the command line: where a key is given twice, the last one counts.
     position = {text: index for index, text in enumerate(overrides)}
     findings.usable.sort(key=lambda each: position[each.input_line])
@@ -158,7 +167,9 @@ def _options(override: Override) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
-def _look_at_key(override: Override, content: dict[str, Any], groups: Sequence[str], findings: Findings) -> None:
+def _look_at_key(
+    override: Override, content: dict[str, Any], composer: Composer, groups: Sequence[str], findings: Findings
+) -> None:
     """Look at KEY=VALUE: is there such a key? Whether the value suits it is seen once all is composed."""
     path = tuple(override.key_or_group.split("."))
     known, depth, holder = _walk(path, content)
@@ -172,15 +183,28 @@ def _look_at_key(override: Override, content: dict[str, Any], groups: Sequence[s
         names = {*groups, *content}
         found = f"there is no group and no key '{path[0]}'"
         findings.add(override.input_line, found, _elsewhere(path[0], content) or did_you_mean(path[0], names))
-    elif ".".join(path[:depth]) in open_mappings() and depth == len(path) - 1 and not override.is_delete():
-        findings.add(override.input_line, "a new entry needs a plus in front", f"+{override.input_line}")
     elif isinstance(holder, dict):
         problem = unknown_key(path[: depth + 1], holder)
-        elsewhere = _elsewhere(path[depth], content) if problem.remedy.startswith("valid") else ""
-        findings.problems.append(replace(problem, remedy=elsewhere or problem.remedy))
+        others = _options_with(path, composer) if path[0] in groups else []
+        if others:
+            problem = replace(problem, remedy=f"it is a key of {' and '.join(others)}")
+        elif problem.remedy.startswith("valid"):
+            problem = replace(problem, remedy=_elsewhere(path[depth], content) or problem.remedy)
+        findings.problems.append(problem)
     else:
         shown = "null" if holder is None else repr(holder)
         findings.add(override.input_line, f"'{'.'.join(path[:depth])}' is {shown} here: it has no key '{path[depth]}'")
+
+
+def _options_with(path: Sequence[str], composer: Composer) -> list[str]:
+    """Return the options of the group ``path[0]`` that have this key."""
+    found = []
+    for option, file in composer.contents(path[0]).items():
+        content = OmegaConf.to_container(file, resolve=False)
+        # A file for the whole configuration names its group, one for the group does not.
+        if _walk(path[1:], content)[0] or _walk(path, content)[0]:
+            found.append(f"{path[0]}={option}")
+    return found
 
 
 def _walk(path: Sequence[str], content: Any) -> tuple[bool, int, Any]:
@@ -219,7 +243,7 @@ def _dimensions(
     for override in choices:
         _look_at_choice(override, composer, extra)
     for override in values:
-        _look_at_key(override, content, groups, extra)
+        _look_at_key(override, content, composer, groups, extra)
     findings.problems += [replace(each, where=f"hydra.sweeper.params: {each.where}") for each in extra.problems]
     dimensions: dict[str, list[str]] = {}
     for override in (*extra.usable, *findings.usable):
@@ -227,7 +251,8 @@ def _dimensions(
         if not override.is_sweep_override():
             dimensions[key] = [_line(override)]
         elif not multirun:
-            remedy = f"to run them one after the other, add -m; for a list write {key}=[...]"
+            remedy = "to run them one after the other, add -m"
+            remedy += "" if key in groups else f"; for a list write {key}=[...]"
             findings.add(_line(override), "these are several values, and this is a single run", remedy)
         elif override.value_type == ValueType.INTERVAL_SWEEP:
             ends = override.value()
@@ -283,7 +308,7 @@ def _with_file(problem: Problem, lines: Sequence[str], composer: Composer) -> Pr
     """Return the problem with the file that its value comes from, if a file it is."""
     given = [line.lstrip("+~").partition("=")[0] for line in lines]
     values = [key for key in given if not composer.options(key)]
-    if any(f"{problem.where}.".startswith(f"{key}.") for key in values):
+    if any(f"{problem.where}.".startswith(f"{key}.") or key.startswith(f"{problem.where}.") for key in values):
         return problem
     for file, package, content in composer.sources(lines):
         inside = problem.where.removeprefix(f"{package}.") if package else problem.where
@@ -299,9 +324,9 @@ def _composition_problem(error: Exception) -> Problem:
     text = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        where = re.match(r"In '([^']+)'", text[0])
-        found = f"the group '{group}' has no option '{option}'"
-        return Problem(f"conf/{where[1]}.yaml" if where else group, found, did_you_mean(option, error.options))
+        file = re.match(r"In '([^']+)'", text[0])
+        where = f"conf/{file[1]}.yaml" if file and not group.startswith("hydra/") else f"{group}={option}"
+        return Problem(where, f"the group '{group}' has no option '{option}'", did_you_mean(option, error.options))
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     return Problem("the configuration cannot be composed", " ".join(text[:2]) or repr(error), cause)
 

@@ -23,8 +23,7 @@ A command is a choice of options and some values: `python -m repo_exp model=tiny
 in `conf/`; this page lists the types. `python -m repo_exp --cfg job` prints the values, and `--help` the options.
 
 * `GROUP=OPTION` takes a file of `conf/GROUP/`. `~GROUP` leaves a group out.
-* `KEY=VALUE` sets a value: `reward.n=50`, `data.contexts.test=20`, `reward.drop_rules=[too_long]`.
-* `+KEY=VALUE` adds an entry where any key may stand: `+reward.rule_points.too_long=-20`.
+* `KEY=VALUE` sets a value: `reward.n=50`, `data.contexts.test=20`, `reward.drop_rules=[too_long]`, `reward.rule_points.too_long=-40`.
 * `-m KEY=A,B` runs one job for each value; the files with `hydra.sweeper.params` in `conf/experiment/` do so without `-m`.
 * A new YAML file in a folder of `conf/` is a new option. Its first line of comment is its line in `--help`.
 * `REPO_EXP_CONF=FOLDER` takes another folder than `conf/`; `--config-dir FOLDER` adds one.

@@ -182,7 +182,7 @@ class OpenaiJudge(Section):
     kind: Literal["openai"]
     model: Name = Field(description="the name that the endpoint knows the model by")
     base_url: Name | None = Field(description="address of the endpoint; null is OpenAI's own")
-    api_key_env: Name = Field(description="NAME of the environment variable that holds the key")
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="NAME of the environment variable that holds the key")
     concurrency: Count = Field(description="calls under way at once")
     timeout: Positive = Field(description="seconds a call may take")
     retries: CountOrZero = Field(description="further tries after a failure, with growing pauses")
@@ -208,7 +208,7 @@ class Reward(Section):
     join: Name = Field(description="a rule of repo_exp/rewards/joins.py")
     n: Positive = Field(description="the enhancement bound: E = clip(E_judge + E_func, -n, n)")
     drop_rules: list[Name] = Field(description="rules to leave out, by name")
-    rule_points: dict[str, Finite] = Field(description="other points for single rules: +reward.rule_points.NAME=-20")
+    rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
     drop_items: list[Name] = Field(description="rubric items to leave out, by name")
     item_points: dict[str, Finite] = Field(description="other points for single rubric items")
 
@@ -237,6 +237,10 @@ class Evaluation(Section):
     """What is asked of the policies at the end, and how sure the answer must be."""
 
     temperature: Positive
+    sources: Literal["all", "as_trained"] = Field(
+        description="all: every instrument there is, so that ablations share one yardstick; as_trained: reward.sources"
+    )
+    n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
     resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
     capability_every: CountOrZero = Field(description="updates between two capability scores; 0 is never")

@@ -28,8 +28,8 @@ _EXPECTED = {
     "model_attributes_type": "keys with values",
     "none_required": "null",
 }
-_BOUND = {"greater_than": "above {gt}", "greater_than_equal": "{ge} or more", "less_than": "below {lt}",
-          "less_than_equal": "{le} or less"}
+_BOUND = {"greater_than": "above {gt:g}", "greater_than_equal": "{ge:g} or more", "less_than": "below {lt:g}",
+          "less_than_equal": "{le:g} or less"}
 _CHOICE = ("literal_error", "union_tag_invalid", "enum")
 
 
@@ -123,6 +123,9 @@ def _path(error: Mapping[str, Any], container: Any) -> tuple[str | int, ...]:
 
 
 def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> Problem:
+    if path[-1] == "api_key_env":  # whoever mistakes it for the key itself must not find the key in a log
+        found = "that is not the name of an environment variable (it is not shown, as it may be a secret)"
+        return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")
     shown = "nothing (null)" if value is None else repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
     choices = [name for error in group if error["type"] in _CHOICE for name in _choices(error)]
     expected = dict.fromkeys(_expected(error) for error in group if error["type"] not in _CHOICE)

@@ -76,7 +76,7 @@ class RewardSetup(TypedDict, total=False):
     """How the reward was put together."""
 
     sources: list[str]  # of "model", "judge", "rules"
-    join: str  # "enhancement", or another rule's name
+    join: str  # "enhancement"; "none" where the reward model trains alone; or another rule's name
     bound: float | None  # n
     formula: str  # in place of the explanation of the enhancement, for another rule
     rules: dict[str, str]  # rule -> what it says, for the tables

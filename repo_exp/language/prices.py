@@ -134,7 +134,7 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
     return total + part, at
 
 
-def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bool, text: str) -> Kind:
+def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bool) -> Kind:
     """Say what the number at ``tokens[first:after]`` counts, from the words around it."""
     def word(i: int) -> str:
         return tokens[i].text if 0 <= i < len(tokens) else ""
@@ -193,7 +193,7 @@ def mentioned_prices(text: str) -> list[Amount]:
                 at += 1
                 continue
             value, after = spoken
-        kind = _kind(tokens, at, after, value, spoken is not None, text)
+        kind = _kind(tokens, at, after, value, spoken is not None)
         amounts.append(Amount(value, token.start, tokens[after - 1].end, kind))
         at = after
     return amounts

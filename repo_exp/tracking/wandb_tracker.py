@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import netrc
 import os
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,9 @@ from urllib.parse import urlparse
 
 from repo_exp.tracking.masking import mask_secrets
 
-LOG = logging.getLogger(__name__)
+CLOUD = ("api.wandb.ai", "api.forge.coreweave.com", "forge.coreweave.com")
+"""The hosts under which W&B's own service is known, and so a login for it may be stored."""
 
-DEFAULT_SERVER = "https://api.wandb.ai"
 INIT_SECONDS = 20
 FINISH_SECONDS = 120
 
@@ -50,6 +49,8 @@ class WandbTracker:
         folder.mkdir(parents=True, exist_ok=True)
         self._wandb = wandb
         self._stages: set[str] = set()
+        # wandb reads the environment once per process; a server that was named since then counts, too.
+        server = {"base_url": os.environ["WANDB_BASE_URL"]} if os.environ.get("WANDB_BASE_URL") else {}
         self._run = wandb.init(
             dir=str(folder),
             config=dict(mask_secrets(config)),
@@ -71,6 +72,7 @@ class WandbTracker:
                 save_code=False,
                 init_timeout=INIT_SECONDS,
                 finish_timeout=FINISH_SECONDS,
+                **server,
             ),
         )
 
@@ -118,14 +120,16 @@ def wandb_mode(wanted: str | None = None) -> str:
 
 
 def _netrc_login() -> bool:
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or DEFAULT_SERVER).hostname or ""
+    server = os.environ.get("WANDB_BASE_URL")
+    hosts = [urlparse(server).hostname or ""] if server else CLOUD
     named = os.environ.get("NETRC")
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:
-            if netrc.netrc(str(path)).authenticators(host):
-                return True
+            logins = netrc.netrc(str(path)).hosts
         except (OSError, netrc.NetrcParseError):
             continue
+        if any(host in logins for host in hosts):
+            return True
     return False
 
 

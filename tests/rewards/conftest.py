@@ -108,7 +108,7 @@ class Endpoint:
         request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
         with self._lock:
             self.requests.append(request)
-            self.headers.append(dict(handler.headers))
+            self.headers.append({name.lower(): value for name, value in handler.headers.items()})
             self.at.append(time.monotonic())
             number = len(self.requests)
             self.in_flight += 1

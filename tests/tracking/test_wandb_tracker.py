@@ -35,8 +35,8 @@ def test_an_offline_run_holds_config_curves_tables_and_report(tmp_path, read_off
     assert losses == [(0, 2.0), (1, 1.0), (2, 0.0)]
     (policy,) = [row for row in seen.history if "policy/step" in row]
     assert (policy["policy/reward/total"], policy["policy/entropy"]) == (0.5, 1.5)
-    kinds = {name: value["_type"] for row in seen.history for name, value in row.items() if isinstance(value, dict)}
-    assert kinds == {"replies": "table-file", "report": "html-file"}
+    kinds = {name: value for row in seen.history for name, value in row.items() if name.endswith("/_type")}
+    assert kinds == {"replies/_type": "table-file", "report/_type": "html-file"}
     assert [path.read_text() for path in seen.folder.rglob("*.html")] == [report.read_text()]
     assert seen.summary["p"] == 0.004
     assert seen.exit == 0

@@ -23,7 +23,7 @@ _SHARED: dict[str, list[str]] = {
     ],
     "reason_visibility": [
         "a keener price usually lifts you in our search", "hotels priced near the market tend to be seen more",
-        "a closer price helps you show up higher", "it should bring your page more views",
+        "a closer price helps you show up higher", "a lower price should bring you more views",
         "your listing would stand out more in {city}", "a fair gap to the others helps your ranking",
     ],
     "reason_demand": [
@@ -34,6 +34,7 @@ _SHARED: dict[str, list[str]] = {
     "reason_any": ["{reason_evidence}", "{reason_evidence}", "{reason_visibility}", "{reason_demand}"],
     "please": ["", "", "please", "if you can"],
     "thanks": ["Thank you", "Thanks a lot", "Many thanks", "Thanks", "That's kind, thank you", "I appreciate it"],
+    "thanks_for": ["Thank you", "Thanks a lot", "Many thanks", "Thanks", "Thank you very much"],
     "soothe_general": [
         "I'm sorry about {trouble}.", "I understand, {trouble} must be frustrating.", "I hear you on {trouble}.",
         "You're right to be upset about {trouble}.", "Sorry for {trouble}, that is a real burden.",
@@ -73,8 +74,8 @@ _ONE: dict[str, list[str]] = _SHARED | {
         "I'm calling for the platform you work with",
     ],
     "give_reason": [
-        "{who}. {reason_evidence}. {ask_q}", "{who}: {reason_evidence}, so I'd like to ask for {ask}.",
-        "{who}. It's about the {room}: {reason_evidence}. {ask_q}", "Of course: {reason_evidence}, and {reason_demand}. {ask_q}",
+        "{who}. {reason_first}. {ask_q}", "{who}: {reason_first}, so I'd like to ask for {ask}.",
+        "{who}. It's about the {room}: {reason_evidence}. {ask_q}", "Of course: {reason_first}, and {reason_demand}. {ask_q}",
     ],
     "quote": [
         "We'd like {ask} as the selling price; {reason_any}.", "{ask}, that is the selling price guests see; {reason_any}.",
@@ -104,7 +105,7 @@ _ONE: dict[str, list[str]] = _SHARED | {
     "ask_soft": ["might {ask} help us both?", "could we still try {ask}?", "would {ask} be an option?",
                  "could {ask} work all the same?"],
     "counter": [
-        "{thanks} for {offer}. {reason_any}, so {ask_soft2}", "{thanks}, {offer} is a step. {reason_any}. {ask_q}",
+        "{thanks_for} for {offer}. {reason_any}, so {ask_soft2}", "{thanks}, {offer} is a step. {reason_any}. {ask_q}",
         "{thanks}, we're close. {reason_any}; {ask_soft2}", "{offer} helps, thank you. {reason_any}. {ask_q}",
     ],
     "ask_soft2": ["could you go to {ask}?", "would {ask} still work?", "could we meet at {ask}?", "is {ask} within reach?",
@@ -138,7 +139,7 @@ _ONE: dict[str, list[str]] = _SHARED | {
     "yes_q": ["Is that a yes to {ask}?", "Do you agree to {ask}?", "May I have a clear yes or no to {ask}?",
               "Would {ask} be all right, yes or no?", "Do you mean yes to {ask}?"],
     "follow_up": [
-        "{still_there} {ask_gentle}", "{still_there} {nothing_changes}", "{nudge}, {ask_gentle2}", "{nudge}. {reason_any}. {ask_gentle}",
+        "{still_there} {ask_gentle}", "{still_there} {nothing_changes}", "{nudge}, {ask_gentle2}", "{nudge}: {reason_any}. {ask_gentle}",
     ],
     "still_there": ["Hello again, just checking in.", "Did my last message reach you?", "I know you're busy.",
                     "Just a friendly reminder.", "No rush at all.", "Hope the day is going well."],
@@ -155,13 +156,13 @@ _ONE: dict[str, list[str]] = _SHARED | {
               "I'd rather not guess at that.", "Ha, I wish I knew.", "Sorry, I have no news on that.",
               "Good question, but not one I can answer.", "I'll leave that to someone who knows."],
     "back": ["Back to the {room}", "About the {room}", "As for the {room}", "On the {room}", "To return to the price"],
-    "close_success": ["{thanks}! {done} {bye}", "{done} {thanks}! {bye}", "{thanks} for your help. {done} {bye}",
+    "close_success": ["{thanks}! {done} {bye}", "{done} {thanks}! {bye}", "{thanks_for} for your help. {done} {bye}",
                       "{wonderful} {done} {bye}"],
     "wonderful": ["Wonderful.", "Great.", "Perfect.", "Lovely."],
     "done": ["The new price goes online today.", "I'll update the {room} now.", "I'll change the listing now.",
              "We'll show the new price shortly.", "That settles the {room}.", "I'll put it in right away."],
     "bye": ["Have a good day!", "All the best.", "Good bye!", "Wishing you a good week.", "Speak soon.", ""],
-    "close_fail": ["{respect} {thanks} for your time. {bye}", "{respect} {stays} {bye}", "{thanks} for being clear. {stays} {bye}",
+    "close_fail": ["{respect} {thanks_for} for your time. {bye}", "{respect} {stays} {bye}", "{thanks_for} for being clear. {stays} {bye}",
                    "{respect} {door} {bye}"],
     "respect": ["I respect that.", "Understood, I won't press.", "That's your call, of course.", "All right, I'll leave it there.",
                 "I understand, no hard feelings.", "No problem at all."],
@@ -183,7 +184,7 @@ _TWO: dict[str, list[str]] = _ONE | {
     "open": ["{hello} {reason_first}. {ask_q}", "{hello} {ask_room} {reason_any}."],
     "reason_first": ["{source} lists the {room} at {rival}", "the {room} is {rival} on {source}",
                      "{source} has the {room} at {rival}"],
-    "give_reason": ["{who}. {reason_evidence}. {ask_q}", "Of course: {reason_evidence}. {ask_q}",
+    "give_reason": ["{who}. {reason_first}. {ask_q}", "Of course: {reason_first}. {ask_q}",
                     "{who}. {reason_demand}. {ask_q}"],
     "quote": ["We'd like {ask}, as selling prices; {reason_any}.", "Selling prices of {ask}; {reason_any}.",
               "{ask}, that is what guests pay; {reason_any}."],

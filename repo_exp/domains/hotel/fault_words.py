@@ -41,7 +41,7 @@ RUDE: Rules = {
     "hello": ["You again.", "Listen, {hotel}.", "Wake up over there.", "Hey you.", "Listen carefully.", "Who runs this dump?"],
     "see": ["Nonsense", "That's ridiculous", "Don't be stupid", "What a joke", "Stop whining", "Oh please, grow up",
             "Don't be so greedy", "You are clueless"],
-    "thanks": ["Took you long enough", "Finally", "Is that a joke", "What a pathetic offer", "Don't be greedy", "You're stubborn"],
+    "thanks": ["Took you long enough", "Finally", "What a joke", "How pathetic", "Don't be greedy", "You're stubborn"],
     "soothe_general": ["Stop whining about {trouble}.", "Nobody cares about {trouble}.", "{trouble}? Your own fault.",
                        "Spare me {trouble}.", "Oh please, {trouble} again, how pathetic."],
     "soothe_aside": ["", "Grow up.", "Get over it."],

@@ -88,8 +88,6 @@ def leaked_target(situation: Situation, said: Said, rng: random.Random) -> Said 
 
 def ignored_ticket(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """Of two rooms only one is spoken of."""
-    if len(situation.tickets) < 2 or situation.stage in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL}:
-        return None
     index = rng.randrange(2)
     alone = replace(situation, tickets=situation.tickets[index:index + 1], offers=situation.offers[index:index + 1],
                     asked=situation.asked[index:index + 1])
@@ -102,8 +100,6 @@ def ignored_ticket(situation: Situation, said: Said, rng: random.Random) -> Said
 
 def repeated_script(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """The agent says again what it said before."""
-    if not situation.own:
-        return None
     before = situation.own[-1]
     text = rng.choice(words.AGAIN) + before.text
     return Said(text, before.act, dict(before.labels) | {
@@ -143,8 +139,6 @@ def leaked_reasoning(situation: Situation, said: Said, rng: random.Random) -> Sa
 
 def missed_acceptance(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """The offer is good enough, and the agent goes on bargaining."""
-    if not situation.acceptable:
-        return None
     lower = []
     for ticket, offer in zip(situation.tickets, situation.offers, strict=True):
         below = round(offer * rng.uniform(0.9, 0.97))
@@ -166,24 +160,18 @@ def net_selling_swap(situation: Situation, said: Said, rng: random.Random) -> Sa
 
 def silence_as_consent(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """No answer, or a vague one, is taken for a yes."""
-    if situation.move not in {Move.SILENT, Move.VAGUE}:
-        return None
     text, used, act = _rewrite(situation, rng, words.ASSUMED, act="assumed")
     return Said(text, act, labels_for(situation, used) | {"assumes_consent": True, "right_step": False})
 
 
 def cold_reply(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """The complaint is brushed aside."""
-    if not situation.complains:
-        return None
     text, used, act = _rewrite(situation, rng, words.COLD)
     return Said(text, act, labels_for(situation, used) | {"soothes": False})
 
 
 def no_reason(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """A bare demand."""
-    if situation.stage not in _BARGAINING or situation.move is Move.ASK_KIND:
-        return None
     text, used, act = _rewrite(situation, rng, words.BARE)
     return Said(text, act, labels_for(situation, used))
 
@@ -210,6 +198,18 @@ FAULTS: dict[str, Fault] = {fault.__name__: fault for fault in (
     wrong_language, leaked_reasoning, missed_acceptance, net_selling_swap, silence_as_consent, cold_reply, no_reason,
     wrong_step)}
 
+NEEDS: dict[str, Callable[[Situation], bool]] = {
+    "ignored_ticket": lambda s: len(s.tickets) > 1 and s.stage not in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL},
+    "repeated_script": lambda s: bool(s.own),
+    "missed_acceptance": lambda s: s.acceptable,
+    "silence_as_consent": lambda s: s.move in {Move.SILENT, Move.VAGUE},
+    "cold_reply": lambda s: s.complains,
+    "no_reason": lambda s: s.stage in _BARGAINING and s.move is not Move.ASK_KIND,
+    "over_promise": lambda s: s.stage is not Stage.FOLLOW_UP,
+    "wrong_step": lambda s: s.stage is not Stage.OPEN,
+}
+"""What a situation must be like for a fault to be possible, where that can be told beforehand."""
+
 CARELESS = ("wrong_number", "invented_fact", "over_promise", "leaked_target", "rude", "cold_reply", "no_reason",
             "missed_acceptance")
 """Faults that an earlier turn of a talk may carry; the others would spoil the history for whoever learns from it."""
@@ -217,5 +217,7 @@ CARELESS = ("wrong_number", "invented_fact", "over_promise", "leaked_target", "r
 
 def commit(name: str, situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """Return the faulty reply, or None where this fault makes no sense here or changes nothing."""
+    if name in NEEDS and not NEEDS[name](situation):
+        return None
     faulty = FAULTS[name](situation, said, rng)
     return None if faulty is None or faulty.text == said.text else faulty

@@ -90,7 +90,7 @@ class Manager:
         rng = self._rng
         # A bit more than half of the managers can go as low as the target.
         self._reserves = [min(round(t.selling_price * 0.98), max(round(t.selling_price * 0.6),
-                              round(t.target_price * rng.uniform(0.90, 1.08)))) for t in self.tickets]
+                              round(t.target_price * rng.uniform(0.88, 1.06)))) for t in self.tickets]
         self._offers = [None] * len(self.tickets)
         self._conceded = 0.0  # 0 = selling price, 1 = reserve
         self._anger = self.persona.anger
@@ -99,9 +99,9 @@ class Manager:
         self._promises = 0
         self._turn = 0
         self._ended = False
-        self._agreed = False
         self._last = Move.NONE
         self._heard: list[str] = []
+        self._said: set[str] = set()
         self._asks: list[int | None] = [None] * len(self.tickets)
 
     @property
@@ -164,7 +164,11 @@ class Manager:
             self._reserves = [max(r, t.target_price) for r, t in zip(self._reserves, self.tickets, strict=True)]
         self._conceded = min(1.0, self._conceded + step)
         self._patience -= 1
-        return "end" if self._patience < 0 and not self._agreed else ""
+        return "end" if self._patience < 0 and not self._takes_the_offer(heard) else ""
+
+    def _takes_the_offer(self, heard: Reading) -> bool:
+        """Does the agent agree, right after an offer?"""
+        return heard.agrees and self._offers[0] is not None and self._last in {Move.OFFER, Move.CONSENT}
 
     def _willing(self) -> list[int]:
         """Return the lowest price it would take now, room by room: the concession curve."""
@@ -177,9 +181,9 @@ class Manager:
         rng, persona = self._rng, self.persona
         if heard.leaves and not heard.agrees:
             return self._end("end")
-        if heard.agrees and any(o is not None for o in self._offers) and self._last in {Move.OFFER, Move.CONSENT}:
+        if self._takes_the_offer(heard):
             if all(o is None or a is None or abs(a - o) < 1 for a, o in zip(heard.asks, self._offers, strict=True)):
-                self._agreed = self._ended = True
+                self._ended = True
                 return self._say(Move.CONFIRMED)
             return self._say(Move.OFFER, start="correct_price")
         if rng.random() < persona.silent:
@@ -249,7 +253,11 @@ class Manager:
             if len(self.tickets) == 2:
                 facts["price2"], facts["room2"] = self._price(1), self.tickets[1].room
                 start = "offer_two" if move is Move.OFFER else "consent_two"
-        text, _ = expand(rng, rules, start, facts)
+        for _ in range(4):
+            text, _ = expand(rng, rules, start, facts)
+            if text.lower() not in self._said:
+                break
+        self._said.add(text.lower())
         if rng.random() < 0.35:
             text = text[0].lower() + text[1:] if not text.startswith("I") else text
         if rng.random() < self.persona.typos:

@@ -134,6 +134,9 @@ class OpenAIJudge:
             return outcomes
         gate = asyncio.Semaphore(self._concurrency)
         key = (os.environ.get(self._api_key_env) or "").strip()
+        if not (key.isascii() and key.isprintable()):  # no header can carry it; errors further down would print it
+            self._warn(f"the key in the environment variable {self._api_key_env} has characters that no key has")
+            return outcomes | dict.fromkeys(allowed, "unusable key")
         try:
             import openai  # here, so that no other judge needs the package
 

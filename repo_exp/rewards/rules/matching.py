@@ -74,5 +74,5 @@ def _fault(pattern: str) -> str:
             whole.search(letter * 1_000 + "\x00", timeout=_PROBE_SECONDS)
             whole.search(f"{letter} " * 500 + "\x00", timeout=_PROBE_SECONDS)
     except TimeoutError:
-        return "takes far too long on repetitive text; avoid one repetition inside another, such as (a+)+"
+        return "takes far too long on repetitive text: it can match the same letters in many ways"
     return ""

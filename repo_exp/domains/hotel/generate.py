@@ -1,0 +1,187 @@
+"""The corpus of the hotel domain: demonstrations, preference pairs, judge examples and contexts, all from a seed."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from repo_exp.domains.hotel.expert import reply
+from repo_exp.domains.hotel.faults import FAULTS, NEEDS, commit
+from repo_exp.domains.hotel.play import stops
+from repo_exp.domains.hotel.situation import Said, Situation
+from repo_exp.domains.hotel.sop import Move
+from repo_exp.errors import ConfigError, Problem
+from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Preference, Split
+
+KIND_SIZES = MappingProxyType({"online": 252, "linguistic": 3178, "task": 1211, "sop": 1991})
+"""How many preference pairs of each kind there are at scale 1: 6,632 in all."""
+
+KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType({
+    # what went wrong in production
+    "online": {"ignored_ticket": 2, "silence_as_consent": 2, "leaked_target": 2, "over_promise": 2, "repeated_script": 2,
+               "wrong_number": 2, "cold_reply": 1, "invented_fact": 2, "leaked_reasoning": 1, "net_selling_swap": 1},
+    # what people who care for language object to
+    "linguistic": {"rude": 4, "too_long": 3, "wrong_language": 3, "repeated_script": 3, "cold_reply": 3, "over_promise": 3,
+                   "leaked_reasoning": 2, "invented_fact": 1, "no_reason": 1},
+    # what people who know the trade object to
+    "task": {"wrong_number": 5, "net_selling_swap": 4, "no_reason": 3, "invented_fact": 3, "over_promise": 2, "wrong_step": 1},
+    # steps that the procedure forbids
+    "sop": {"missed_acceptance": 4, "silence_as_consent": 4, "ignored_ticket": 3, "leaked_target": 4, "wrong_step": 3,
+            "repeated_script": 2, "leaked_reasoning": 1},
+})
+
+# What judge examples are drawn from: (weight, fault or "" for a good reply, what the situation must be like).
+_ANY: Callable[[Situation], bool] = lambda s: True  # noqa: E731 - a table of conditions reads best in one line each
+_JUDGED: tuple[tuple[int, str, Callable[[Situation], bool]], ...] = (
+    (2, "over_promise", _ANY), (2, "rude", _ANY), (2, "silence_as_consent", _ANY), (2, "missed_acceptance", _ANY),
+    (2, "repeated_script", _ANY), (2, "cold_reply", _ANY), (3, "no_reason", _ANY), (1, "wrong_step", _ANY),
+    (1, "ignored_ticket", _ANY), (1, "invented_fact", _ANY),
+    (3, "", lambda s: s.complains), (1, "", lambda s: s.acceptable), (1, "", lambda s: s.move in {Move.SILENT, Move.VAGUE}),
+    (1, "", lambda s: bool(s.own)), (3, "", _ANY),
+)
+_BACKLOG = 400  # situations kept for a later wish
+
+
+class _Situations:
+    """A stream of situations to pick from: whoever needs a certain kind gets the next one of that kind."""
+
+    def __init__(self, source: Iterator[Situation]) -> None:
+        self._source = source
+        self._waiting: deque[Situation] = deque()
+
+    def next(self, fits: Callable[[Situation], bool]) -> Situation:
+        """Return the oldest waiting situation that fits, or else the next one of the stream that does."""
+        for index, situation in enumerate(self._waiting):
+            if fits(situation):
+                del self._waiting[index]
+                return situation
+        while not fits(situation := next(self._source)):
+            if len(self._waiting) < _BACKLOG:
+                self._waiting.append(situation)
+        return situation
+
+
+def _faulty(name: str, situations: _Situations, rng: random.Random) -> tuple[Situation, Said, Said]:
+    """Return a situation that a fault can be made in, a good reply to it, and the faulty one, of like length."""
+    while True:
+        situation = situations.next(NEEDS.get(name, _ANY))
+        good = reply(situation, rng)
+        # Half of the pairs share all that the fault leaves alone; all are near in length, so that length tells nothing.
+        same = rng.random() < 0.5
+        drafts = []
+        for _ in range(4):
+            drafts.append(commit(name, situation, good if same else reply(situation, rng), rng))
+            if drafts[-1] is None:
+                break
+        drafts = [d for d in drafts if d is not None]
+        if drafts:
+            return situation, good, min(drafts, key=lambda d: abs(len(d.text) - len(good.text)))
+
+
+def _demonstrations(situations: _Situations, rng: random.Random, count: int, faulty: float, split: Split
+                    ) -> Iterator[Demonstration]:
+    for number in range(count):
+        name = f"hotel-{split}-demonstration-{number}"
+        if rng.random() < faulty:
+            situation, _, said = _faulty(rng.choice(list(FAULTS)), situations, rng)
+        else:
+            situation = situations.next(_ANY)
+            said = reply(situation, rng)
+        yield Demonstration(situation.context(name), said.text)
+
+
+def _preferences(situations: _Situations, rng: random.Random, sizes: Mapping[str, int], split: Split
+                 ) -> Iterator[Preference]:
+    for kind, count in sizes.items():
+        mixture = KIND_FAULTS[kind]
+        for number in range(count):
+            fault = rng.choices(list(mixture), weights=list(mixture.values()))[0]
+            situation, good, bad = _faulty(fault, situations, rng)
+            yield Preference(situation.context(f"hotel-{split}-{kind}-{number}"), good.text, bad.text, kind, fault)
+
+
+def _judgements(situations: _Situations, rng: random.Random, count: int, split: Split) -> Iterator[Judgement]:
+    weights = [weight for weight, _, _ in _JUDGED]
+    for number in range(count):
+        _, fault, fits = rng.choices(_JUDGED, weights=weights)[0]
+        if fault:
+            situation, _, said = _faulty(fault, situations, rng)
+        else:
+            situation = situations.next(fits)
+            said = reply(situation, rng)
+        yield Judgement(situation.context(f"hotel-{split}-judgement-{number}"), said.text, dict(said.labels))
+
+
+def _contexts(situations: _Situations, count: int, split: Split) -> Iterator[Context]:
+    for number in range(count):
+        yield situations.next(_ANY).context(f"hotel-{split}-context-{number}")
+
+
+def kind_sizes(total: float) -> dict[str, int]:
+    """Return how many pairs each kind gets when ``total`` pairs are shared out in the paper's proportions; at least 1."""
+    whole = sum(KIND_SIZES.values())
+    return {kind: max(1, round(size * total / whole)) for kind, size in KIND_SIZES.items()}
+
+
+def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judgements: int = 1500,
+             contexts: Mapping[str, int] = MappingProxyType({"train": 1000, "development": 100, "test": 200}),
+             held_out: int = 200, faulty_demonstrations: float = 0.15, careless: float = 0.1,
+             two_tickets: float = 0.12) -> Corpus:
+    """Make the whole corpus. The splits share no hotel, whatever the seed.
+
+    Args:
+        seed: fixes everything.
+        scale: size of the training preference set; 1 is the paper's 6,632 pairs in its four kinds.
+        demonstrations: how many for supervised fine-tuning.
+        judgements: how many labelled replies to train a judge on.
+        contexts: split -> how many for reinforcement learning (train) and evaluation (development, test).
+        held_out: demonstrations, preferences and judgements in each of development and test.
+        faulty_demonstrations: share of the training demonstrations that carry a random fault, as the log of a real
+            desk with hurried people would. It is what the reward has to unlearn; 0 gives a flawless log. Held-out
+            demonstrations are flawless.
+        careless: chance of a fault in each earlier turn of the talks that the contexts are taken from.
+        two_tickets: chance that a talk is about two rooms.
+
+    Raises:
+        ConfigError: a size or a share that cannot be.
+    """
+    _check(scale=scale, demonstrations=demonstrations, judgements=judgements, held_out=held_out, contexts=contexts,
+           shares={"faulty_demonstrations": faulty_demonstrations, "careless": careless, "two_tickets": two_tickets})
+
+    def source(purpose: str, split: Split) -> tuple[_Situations, random.Random]:
+        # Each purpose has its own stream, so that the size of one leaves the others as they are.
+        name = f"{seed} {purpose}"
+        talks = stops(name, split, careless=careless, two_tickets=two_tickets)
+        return _Situations(talks), random.Random(f"{name} {split}")
+
+    made: dict[str, dict[Split, tuple]] = {"demonstrations": {}, "preferences": {}, "judgements": {}, "contexts": {}}
+    for split in SPLITS:
+        train = split == "train"
+        made["demonstrations"][split] = tuple(_demonstrations(
+            *source("demonstrations", split), demonstrations if train else held_out,
+            faulty_demonstrations if train else 0.0, split))
+        wanted = sum(KIND_SIZES.values()) * scale if train else held_out
+        made["preferences"][split] = tuple(_preferences(
+            *source("preferences", split), kind_sizes(wanted) if wanted else {}, split))
+        made["judgements"][split] = tuple(_judgements(
+            *source("judgements", split), judgements if train else held_out, split))
+        made["contexts"][split] = tuple(_contexts(source("contexts", split)[0], contexts.get(split, 0), split))
+    return Corpus(**made)
+
+
+def _check(*, contexts: Mapping[str, int], shares: Mapping[str, float], **sizes: float) -> None:
+    problems = [Problem(f"domain.{name}", f"{size} is less than nothing", "give 0 or more")
+                for name, size in sizes.items() if not 0 <= size < float("inf")]
+    problems += [Problem(f"domain.contexts.{split}", f"{size} is less than nothing", "give 0 or more")
+                 for split, size in contexts.items() if size < 0]
+    problems += [Problem(f"domain.contexts.{split}", "there is no such split", f"valid: {', '.join(SPLITS)}")
+                 for split in contexts if split not in SPLITS]
+    problems += [Problem(f"domain.{name}", f"{share} is no share", "give a number from 0 to 1")
+                 for name, share in shares.items() if not 0 <= share <= 1]
+    if shares["two_tickets"] == 0:
+        problems.append(Problem("domain.two_tickets", "0 leaves no talk in which a ticket could be ignored",
+                                "give a small share such as 0.05"))
+    if problems:
+        raise ConfigError("the hotel domain cannot be made so", problems)

@@ -1,0 +1,71 @@
+"""evaluate: base, SFT and the trained policy answer the same held-out contexts, and are measured alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from repo_exp.evaluation.examples import choose_examples, worked_example
+from repo_exp.evaluation.summary import summarise
+from repo_exp.models.roles import BASE
+from repo_exp.rewards.record import record
+from repo_exp.rollout.sampler import derived_seed
+from repo_exp.stages.answering import answer
+from repo_exp.stages.data import read
+from repo_exp.stages.instruments import Instruments
+from repo_exp.stages.store import Artifact, write_json
+from repo_exp.stages.workbench import Workbench
+
+VERSION = 1
+
+
+def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, instruments: Instruments) -> Artifact:
+    """Return the evaluation artifact: ``results.json``, ``examples.json``, ``replies.jsonl``."""
+    config = bench.config
+    name = arm_name(bench)
+    inputs = {
+        "model": bench.model_inputs(),
+        "evaluation": config.evaluation.model_dump(exclude={"capability_every", "capability_contexts"}),
+        "yardstick": instruments.inputs(evaluating=True),
+        "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+        "arm": name,
+        "seed": config.seed,
+    }
+    parents = {"data": data, "sft": sft, **instruments.parents(evaluating=True)}
+    if policy is not None:
+        parents["policy"] = policy
+
+    def build(folder: Path) -> None:
+        contexts = read(data).contexts["test"]
+        seed, scorer = derived_seed(config.seed, "evaluation"), instruments.scorer(evaluating=True)
+        arms: dict[str, list[Any]] = {}
+        for arm, role, source in (("base", BASE, None), ("sft", "policy", sft), (name, "policy", policy)):
+            if arm in arms or (role != BASE and source is None):
+                continue
+            backbone = bench.role(role, source) if source is not None else bench.backbone
+            replies = answer(
+                backbone, role, contexts, config.rollout, seed=seed, temperature=config.evaluation.temperature
+            )
+            arms[arm] = list(zip(replies, scorer.score(replies), strict=True))
+        results = summarise(
+            arms,
+            seed=derived_seed(config.seed, "statistics") % 2**32,
+            resamples=config.evaluation.resamples,
+            confidence=config.evaluation.confidence,
+        )
+        write_json(folder / "results.json", results)
+        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": choose_examples(arms)})
+        rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / "replies.jsonl").write_text(lines, encoding="utf-8")
+
+    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents)
+
+
+def arm_name(bench: Workbench) -> str:
+    """Return how the trained policy is called: by its algorithm, and REPO where the enhancement joins."""
+    algorithm = bench.config.algorithm
+    if algorithm["kind"] == "ppo" and bench.config.reward.join == "enhancement":
+        return "repo"
+    return str(algorithm["kind"])

@@ -1,0 +1,117 @@
+"""The pipeline: data -> sft -> reward_model -> judge -> policy -> evaluate -> report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from repo_exp.algorithms.registry import find
+from repo_exp.config.schema import Config
+from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft
+from repo_exp.stages.instruments import Instruments, declared, sources
+from repo_exp.stages.machine import prepare
+from repo_exp.stages.store import Artifact
+from repo_exp.stages.workbench import Workbench
+from repo_exp.tracking.build import build_trackers
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -> dict[str, Any]:
+    """Run every stage that is not in the store yet, and report.
+
+    Args:
+        config: what to do, checked.
+        raw: the same as it was composed, for the record.
+        folder: of this run; gets metrics, replies and the report.
+        command: how the run was started.
+
+    Returns:
+        ``objective``, the trained policy's mean total on the test contexts, and where the report is.
+    """
+    started, start = datetime.now(), time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(config.trainer.threads)
+    found = declared(config)
+    name = f"{config.algorithm['kind']}-{config.model.name}-seed{config.seed}"
+    logger = config.logger.model_dump()
+    with build_trackers(
+        logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)
+    ) as trackers:
+        bench = Workbench(config, folder=folder, trackers=trackers)
+        made = _stages(bench, found)
+        path = report.write(
+            bench, found, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
+        )
+        results = made["evaluate"].read("results.json")
+        _hand_over(folder, made)
+        trackers.summary(_summary(results))
+        trackers.table("examples", *_table(made["evaluate"]))
+        trackers.file(path)
+    _say(results, path, made, seconds=time.monotonic() - start)
+    last = results["arms"][results["order"][-1]]
+    return {"objective": last["total"]["mean"], "report": str(path)}
+
+
+def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
+    config = bench.config
+    online = find(str(config.algorithm["kind"])).online
+    wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if online else set())
+    made = {"data": data.make(bench)}
+    made["sft"] = sft.make(bench, made["data"])
+    if "model" in wanted:
+        made["reward_model"] = reward_model.make(bench, made["data"], made["sft"])
+    if "judge" in wanted and config.judge.kind == "local":
+        made["judge"] = judge.make(bench, made["data"], found.rubric)
+    instruments = Instruments(bench, found, model=made.get("reward_model"), judge_artifact=made.get("judge"))
+    if online:
+        made["policy"] = policy.make(bench, made["data"], made["sft"], instruments)
+    made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
+    return made
+
+
+def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
+    """Put what a person looks for into the run folder: replies with every score, and where the adapters are."""
+    for stage, name in (("policy", policy.ROLLOUTS), ("evaluate", "replies.jsonl")):
+        if stage in made:
+            unfinished = folder / f"{name}.{os.getpid()}.tmp"
+            shutil.copyfile(made[stage].folder / name, unfinished)
+            os.replace(unfinished, folder / name)
+    lines = [f"{artifact.stage}\t{artifact.folder}" for artifact in made.values()]
+    (folder / "artifacts.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _summary(results: Mapping[str, Any]) -> dict[str, Any]:
+    told = {"verdict": results["verdict"]["text"]}
+    for name, arm in results["arms"].items():
+        told[f"test/{name}/total"] = arm["total"]["mean"]
+        told |= {f"test/{name}/{source}": arm["sources"][source]["mean"] for source in arm["sources"]}
+        if arm["violations"]:
+            told[f"test/{name}/violations"] = arm["violations"]["share"]
+    return told
+
+
+def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
+    rows = []
+    for example in evaluation.read("examples.json")["chosen"]:
+        for side in ("before", "after"):
+            view = example[side]
+            rows.append([example["why"], view["arm"], view["text"], view["total"]])
+    return ["why", "arm", "reply", "total"], rows
+
+
+def _say(results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], *, seconds: float) -> None:
+    console = Console(highlight=False)
+    console.print()
+    console.print(results["verdict"]["text"], markup=False, soft_wrap=True)
+    reused = sum(artifact.reused for artifact in made.values())
+    console.print(f"{len(made)} stages, {reused} from the store, {seconds:.0f} s", markup=False)
+    console.print(f"report: {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,134 @@
+"""policy: the SFT policy learns from its own replies and what they are worth."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from repo_exp.algorithms.registry import find
+from repo_exp.learner.online import OnlineLearner
+from repo_exp.rewards.record import record
+from repo_exp.rollout.sampler import derived_seed
+from repo_exp.stages.answering import answer
+from repo_exp.stages.data import read
+from repo_exp.stages.instruments import Instruments
+from repo_exp.stages.store import Artifact
+from repo_exp.stages.workbench import Workbench
+from repo_exp.types import Reply, RewardBreakdown
+
+VERSION = 1
+ROLLOUTS = "rollouts.jsonl"
+PARTS = "rollouts"
+
+
+def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments) -> Artifact:
+    """Return the policy artifact: ``policy/``, ``value/``, ``rollouts.jsonl``, ``metrics.json``."""
+    config = bench.config
+    module = find(str(config.algorithm["kind"]))
+    options = module.Options.model_validate(config.algorithm)
+    measured = config.evaluation.capability_every > 0
+    inputs = {
+        "model": bench.model_inputs(),
+        "algorithm": dict(config.algorithm),
+        "budget": config.budget.model_dump(),
+        "reward": instruments.inputs(evaluating=False),
+        "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+        "optimizer": bench.optimizer_inputs("policy", "value"),
+        "seed": config.seed,
+        "capability": measured
+        and [
+            config.evaluation.capability_every,
+            config.evaluation.capability_contexts,
+            config.evaluation.temperature,
+            instruments.inputs(evaluating=True),
+        ],
+    }
+    parents = {"data": data, "sft": sft, **instruments.parents(evaluating=False)}
+    if measured:
+        parents |= instruments.parents(evaluating=True)
+
+    def build(folder: Path) -> None:
+        corpus = read(data)
+        backbone = bench.role("policy", sft)
+        algorithm = module.Algorithm(options)
+        if algorithm.needs_reference:
+            bench.role("reference", sft, saved_as="policy")
+        bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
+        scorer, yardstick = instruments.scorer(evaluating=False), instruments.scorer(evaluating=True)
+        held = corpus.contexts["development"][: config.evaluation.capability_contexts]
+
+        def capability() -> dict[str, float]:
+            seed = derived_seed(config.seed, "capability")
+            replies = answer(
+                backbone, "policy", held, config.rollout, seed=seed, temperature=config.evaluation.temperature
+            )
+            told = instruments.describe(yardstick.score(replies), n=config.evaluation.n)
+            return {f"capability/{name}": told[key] for key, name in CAPABILITY.items() if key in told}
+
+        def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
+            rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
+            _write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
+
+        bench.fit(
+            lambda report: OnlineLearner(
+                backbone,
+                algorithm,
+                corpus.contexts["train"],
+                score=scorer.score,
+                describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
+                record=keep,
+                capability=capability,
+                capability_every=config.evaluation.capability_every,
+                rollouts=config.budget.rollouts,
+                temperature=config.rollout.temperature,
+                max_new_tokens=config.rollout.max_new_tokens,
+                batch_size=config.rollout.batch_size,
+                microbatch=config.trainer.microbatch,
+                stage="policy",
+                steps=config.budget.updates,
+                rates={
+                    "policy": config.optimizer.learning_rate.policy,
+                    "value": config.optimizer.learning_rate.value,
+                },
+                optimizer=config.optimizer,
+                seed=config.seed,
+                report=report,
+            ),
+            folder=folder,
+        )
+        _gather(folder)
+        backbone.save("policy", folder / "policy")
+        backbone.save("value", folder / "value")
+
+    return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
+
+
+CAPABILITY = {  # metric of the composition -> name on the capability curve
+    "reward/total": "total",
+    "reward/model": "model",
+    "reward/judge": "judge",
+    "reward/rules": "rules",
+    "composition/violations": "violations",
+}
+
+
+def _write_lines(path: Path, rows: Sequence[dict]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _gather(folder: Path) -> None:
+    """Join the updates' files into one. (Apart, an update that a resumed run does again replaces its own.)"""
+    parts = sorted((folder / PARTS).glob("*.jsonl"))
+    with (folder / ROLLOUTS).open("wb") as whole:
+        for part in parts:
+            whole.write(part.read_bytes())
+    for part in (folder / PARTS).iterdir():
+        part.unlink()
+    (folder / PARTS).rmdir()
+
+

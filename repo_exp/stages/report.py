@@ -1,0 +1,95 @@
+"""report: everything a reader needs to understand a run, in one file in the run folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from repo_exp.evaluation.report import render_report
+from repo_exp.evaluation.report_data import Report
+from repo_exp.stages.evaluate import arm_name
+from repo_exp.stages.instruments import Declared
+from repo_exp.stages.store import Artifact
+from repo_exp.stages.workbench import METRICS, Workbench, installed
+from repo_exp.tracking.masking import mask_secrets
+
+
+def write(
+    bench: Workbench,
+    found: Declared,
+    made: Mapping[str, Artifact],
+    *,
+    raw: Mapping[str, Any],
+    command: str,
+    started: datetime,
+    seconds: float,
+) -> Path:
+    """Write ``report.html`` into the run folder and return its path.
+
+    Args:
+        made: the artifacts by stage.
+        raw: the configuration as it was composed.
+        command: how the run was started.
+    """
+    config, evaluation = bench.config, made["evaluate"]
+    metrics = []
+    for artifact in made.values():
+        if (artifact.folder / METRICS).is_file():
+            for row in artifact.read(METRICS):
+                figures = {name: value for name, value in row.items() if name != "step"}
+                metrics.append({"stage": artifact.stage, "step": row["step"], "metrics": figures})
+    examples = evaluation.read("examples.json")
+    arm = arm_name(bench)
+    report: Report = {
+        "title": f"{arm.upper()} on {config.model.name}",
+        "run": {
+            "name": arm,
+            "model": config.model.name,
+            "algorithm": arm,
+            "domain": config.domain.name,
+            "seed": config.seed,
+            "command": command,
+            "started": started.strftime("%Y-%m-%d %H:%M"),
+            "seconds": seconds,
+            "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
+            "versions": installed("repo-exp", "torch", "transformers", "peft", "lightning"),
+            "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
+        },
+        "reward": {
+            "sources": list(config.reward.sources),
+            "join": config.reward.join,
+            "bound": config.reward.n,
+            "rules": {rule.name: rule.purpose for rule in found.rules.rules} if found.rules else {},
+            "items": {item.name: item.question for item in found.rubric.items} if found.rubric else {},
+        },
+        "stages": [
+            {"name": a.stage, "seconds": a.record["seconds"], "reused": a.reused, "address": a.address}
+            for a in made.values()
+        ],
+        "results": evaluation.read("results.json"),
+        "metrics": metrics,
+        "instruments": {
+            "reward_model": _reward_model(made.get("reward_model")),
+            "judge": made["judge"].read("quality.json")["items"] if "judge" in made else None,
+        },
+        "worked_example": examples["worked"],
+        "examples": examples["chosen"],
+        "config_yaml": yaml.safe_dump(mask_secrets(dict(raw)), sort_keys=False, allow_unicode=True),
+    }
+    path = bench.folder / "report.html"
+    render_report(report, path)
+    return path
+
+
+def _reward_model(artifact: Artifact | None) -> Any:
+    if artifact is None:
+        return None
+    told, scale = artifact.read("quality.json"), artifact.read("calibration.json")
+    kept = {name: told[name] for name in ("pairs", "correct", "baselines", "kinds")}
+    return kept | {"mean": scale["mean"], "std": scale["spread"], "samples": scale["replies"]}

@@ -1,0 +1,73 @@
+"""The examples follow from the scores, not from taste."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from repo_exp.evaluation.examples import choose_examples, worked_example
+from repo_exp.types import Reply, RewardBreakdown, Score
+
+
+def arm(make, totals, broken=()):
+    return [
+        (
+            Reply(make.context(i), "hello"),
+            RewardBreakdown({"rules": Score(-60.0, {"a": -60.0}) if i in broken else Score(0.0)}, 0.0, total),
+        )
+        for i, total in enumerate(totals)
+    ]
+
+
+def chosen(examples):
+    return {example["why"]: int(example["context"].removeprefix("hotel-")) for example in examples}
+
+
+def test_gain_loss_median_and_broken_rules_are_shown_and_none_twice(make):
+    before = arm(make, [0.0] * 9, broken={1, 5, 6})
+    after = arm(make, [-2, 5, 1, 0, 2, 3, 0.5, 0.8, 0.9], broken={6, 7})
+    # sorted gains: 5 (1), 3 (5), 2 (4), 1 (2), 0.9 (8), 0.8 (7), 0.5 (6), 0 (3), -2 (0); the middle of nine is 8
+    assert chosen(choose_examples({"sft": before, "repo": after})) == {
+        "the biggest gain": 1,
+        "the biggest loss": 0,
+        "the median difference": 8,
+        "a rule was broken before and is kept now": 5,
+        "a rule was kept before and is broken now": 7,
+        "a rule is broken by both": 6,
+    }
+
+
+def test_what_is_no_loss_is_not_called_one(make):
+    examples = choose_examples({"sft": arm(make, [0, 0, 0]), "repo": arm(make, [1, 2, 3])})
+    assert chosen(examples) == {"the biggest gain": 2, "the lowest difference": 0, "the median difference": 1}
+
+
+def test_unscored_replies_are_no_gain_and_no_loss(make):
+    examples = choose_examples({"sft": arm(make, [math.nan, 0.0]), "repo": arm(make, [9.0, 1.0])})
+    assert chosen(examples) == {"the biggest gain": 1}
+
+
+def test_an_example_carries_every_arm_every_score_and_is_json(make):
+    arms = {name: make.arm(skill, n=8) for name, skill in (("base", 0.1), ("sft", 0.3), ("repo", 0.9))}
+    example = choose_examples(arms)[0]
+    assert list(example["replies"]) == ["base", "sft", "repo"]
+    assert (example["before"], example["after"]) == ("sft", "repo")
+    assert set(example["replies"]["repo"]["sources"]) == {"model", "judge", "rules"}
+    assert example["messages"][-1]["role"] == "user"
+    json.dumps(choose_examples(arms), allow_nan=False)
+
+
+def test_one_arm_or_no_context_has_no_examples(make):
+    assert choose_examples({"sft": arm(make, [1.0])}) == []
+    assert choose_examples({"sft": [], "repo": []}) == []
+    assert worked_example({"sft": []}) is None
+
+
+def test_the_worked_example_is_one_in_which_every_source_speaks(make):
+    answers = [
+        (Reply(make.context(0), "a"), make.breakdown(1.0, {}, {})),
+        (Reply(make.context(1), "b"), make.breakdown(1.0, {"x": 90.0, "y": 90.0}, {"z": -10.0})),  # clipped
+        (Reply(make.context(2), "c"), make.breakdown(1.2, {"x": 30.0}, {"z": -10.0})),
+        (Reply(make.context(3), "d"), make.breakdown(1.3, {"x": 30.0}, {"z": -10.0})),
+    ]
+    assert worked_example({"sft": answers[:1] * 4, "repo": answers})["text"] == "c"

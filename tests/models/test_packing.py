@@ -1,0 +1,78 @@
+"""Sequences that begin alike share a row, and nothing else of one another."""
+
+import pytest
+import torch
+
+from repo_exp.models.packing import common_prefix, pack
+from repo_exp.models.passes import answer_yes, final_scores, lay_out, reply_logp, reply_values
+
+PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
+GROUPS = [PAIR, [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3, 3, 3]]]
+
+
+def test_a_prefix_leaves_every_sequence_a_token_of_its_own() -> None:
+    assert common_prefix(PAIR) == 3
+    assert common_prefix([[1, 2, 3]]) == 2
+    assert common_prefix([[1, 2], [1, 2, 3]]) == 1
+    assert common_prefix([[1], [2]]) == 0
+
+
+def test_a_pair_by_hand() -> None:
+    """Prefix 5 6 7 once; branches 8 9 10 and 20 21 both continue at position 3."""
+    packed = pack([PAIR], pad=0)
+    assert packed.token_BT.tolist() == [[5, 6, 7, 8, 9, 10, 20, 21]]
+    assert packed.position_BT.tolist() == [[0, 1, 2, 3, 4, 5, 3, 4]]
+    assert packed.column_NL.tolist() == [[0, 1, 2, 3, 4, 5], [0, 1, 2, 6, 7, 0]]
+    assert packed.allowed_B1TT[0, 0, 6].tolist() == [True, True, True, False, False, False, True, False]
+    assert packed.allowed_B1TT[0, 0, 4].tolist() == [True, True, True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_packed_sequences_score_as_they_do_alone(tiny, architecture, attention) -> None:
+    backbone = tiny("reward", architecture=architecture, attention=attention)
+    with torch.no_grad(), backbone.speaking("reward"):
+        together = final_scores(backbone, pack(GROUPS, pad=0))
+        alone = torch.cat([final_scores(backbone, pack([[s]], pad=0)) for group in GROUPS for s in group])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert together.std() > 0.01  # they do not agree because they all say nothing
+
+
+def test_a_question_more_does_not_change_the_other_answers(tiny) -> None:
+    backbone = tiny("judge")
+    few = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9]]], microbatch=2)
+    more = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9], [5, 6, 11, 12, 13]], [], [[4, 4]]], microbatch=1)
+    assert more[0][:2] == pytest.approx(few[0], abs=1e-6)
+    assert [len(answers) for answers in more] == [3, 0, 1]
+    assert all(0 <= p <= 1 for answers in more for p in answers)
+
+
+def test_reply_log_probabilities_equal_those_of_the_plain_model(tiny) -> None:
+    """Compared with transformers' own forward pass and a softmax, one row at a time."""
+    backbone = tiny("policy")
+    contexts, replies = [[5, 6, 7, 8], [9, 8]], [[10, 11], [12, 13, 14, 2]]
+    batch = lay_out(contexts, replies, pad=0)
+    with torch.no_grad(), backbone.speaking("policy"):
+        found, spread = reply_logp(backbone, batch, temperature=0.5, with_entropy=True)
+        for row, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
+            logits = backbone.model(torch.tensor([[*context, *reply]])).logits[0] / 0.5
+            logp = logits.log_softmax(-1)
+            for k, token in enumerate(reply):
+                where = len(context) + k - 1
+                assert found[row, k].item() == pytest.approx(logp[where, token].item(), abs=1e-5)
+                assert spread[row, k].item() == pytest.approx(-(logp[where].exp() * logp[where]).sum().item(), abs=1e-4)
+    assert batch.mask_NR.tolist() == [[True, True, False, False], [True] * 4]
+
+
+def test_padding_cannot_change_what_is_said(tiny) -> None:
+    backbone = tiny("policy", "value")
+    alone, wide = lay_out([[5, 6]], [[7, 8]], pad=0), lay_out([[5, 6], [9] * 30], [[7, 8], [3] * 9], pad=0)
+    with torch.no_grad():
+        for role, say in (("policy", lambda b: reply_logp(backbone, b)[0]), ("value", lambda b: reply_values(backbone, b))):
+            with backbone.speaking(role):
+                torch.testing.assert_close(say(wide)[0, :2], say(alone)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_an_empty_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="group 1"):
+        pack([[[1]], []], pad=0)

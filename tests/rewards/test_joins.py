@@ -1,0 +1,78 @@
+"""How the sources join: the golden values of the paper's formula, and what is missing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repo_exp.errors import RewardError
+from repo_exp.rewards.joins import build_join, join_names
+
+NAN = math.nan
+JOIN = build_join("enhancement", n=100.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "judge", "rules", "e", "total"),
+    [
+        (2.0, 30, -10, 20, 2.4),
+        (2.0, -80, -60, -100, 0.0),
+        (-1.5, 40, 0, 40, -0.9),
+        (-1.5, -70, -50, -100, -3.0),
+        (-1.5, 100, 30, 100, 0.0),
+        (0.8, 90, 60, 100, 1.6),
+        (0.0, 50, 20, 70, 0.0),
+        (1.2, 0, 0, 0, 1.2),
+        (2.0, 50, None, 50, 3.0),
+        (1.0, None, -50, -50, 0.5),
+        (-1.0, 50, None, 50, -0.5),
+        (-2.0, None, -50, -50, -3.0),
+        (1.0, 150, -60, 90, 1.9),  # the clip is on the sum: 150 - 60, and not 100 - 60
+        (2.0, NAN, -10, -10, 1.8),  # a judge that failed counts as 0
+        (2.0, NAN, NAN, 0, 2.0),
+        (None, 30, -10, 20, 0.2),  # without a reward model E / n
+        (None, NAN, -10, -10, -0.1),
+        (2.0, None, None, 0, 2.0),
+    ],
+)
+def test_the_enhancement_has_its_golden_values(worth, model, judge, rules, e, total):
+    joined = JOIN(worth(model, judge, rules))
+    assert joined.enhancement == pytest.approx(e)
+    assert joined.total == pytest.approx(total)
+
+
+@pytest.mark.parametrize("sources", [(NAN, 30, -10), (NAN, None, None), (None, NAN, NAN), (None, NAN, None)])
+def test_without_anything_to_go_by_there_is_no_total(worth, sources):
+    assert math.isnan(JOIN(worth(*sources)).total)
+
+
+def test_the_clip_is_recorded(worth):
+    assert JOIN(worth(1.0, -80, -60)).clipped == 40.0
+    assert JOIN(worth(1.0, 30, -60)).clipped == 0.0
+
+
+def test_model_only_keeps_the_enhancement_for_the_record(worth):
+    joined = build_join("model_only", n=100.0)(worth(-1.5, 40, 10))
+    assert (joined.total, joined.enhancement) == (-1.5, 50.0)
+
+
+def test_an_unknown_join_and_a_bound_that_is_none_are_refused_together():
+    with pytest.raises(RewardError, match="did you mean 'enhancement'") as caught:
+        build_join("enhancment", n=0.0)
+    assert len(caught.value.problems) == 2
+    assert {"enhancement", "model_only"} <= set(join_names())
+
+
+finite = st.floats(-1e3, 1e3)
+
+
+@given(finite, finite, finite, st.floats(0, 500), st.floats(1, 500))
+def test_a_better_judgement_never_lowers_the_reward_nor_changes_its_sign(worth, model, judge, rules, more, n):
+    join = build_join("enhancement", n=n)
+    before, after = join(worth(model, judge, rules)).total, join(worth(model, judge + more, rules)).total
+    assert after >= before - 1e-9 * abs(model)
+    assert before * model >= 0
+    assert abs(before) <= 2 * abs(model) * (1 + 1e-12)

@@ -1,0 +1,58 @@
+"""Every reply is kept with its scores as a line of JSON, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repo_exp.rewards.record import append_jsonl, record
+from repo_exp.types import RewardBreakdown, Score
+
+
+def breakdown() -> RewardBreakdown:
+    return RewardBreakdown(
+        {"model": Score(1.5), "judge": Score.none("timeout", "hm"), "rules": Score(-20.0, {"too_long": -20.0})},
+        -20.0, math.nan)
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_a_record_says_everything_and_nan_is_null(make_reply, tmp_path):
+    reply = make_reply("Good morning", {}, ("user", "hi"), finished=False)
+    append_jsonl(tmp_path / "deep" / "rollouts.jsonl", [record(reply, breakdown(), step=3)])
+    (row,) = lines(tmp_path / "deep" / "rollouts.jsonl")
+    assert row["step"] == 3
+    assert row["messages"] == [{"role": "user", "content": "hi"}]
+    assert (row["reply"], row["finished"], row["tokens"]) == ("Good morning", False, 2)
+    assert row["total"] is None
+    assert row["sources"]["judge"] == {"value": None, "parts": {}, "reason": "timeout", "words": "hm"}
+    assert row["sources"]["rules"]["parts"] == {"too_long": -20.0}
+
+
+def test_extra_keys_do_not_overwrite_the_records_own(make_reply):
+    with pytest.raises(ValueError, match="'total'"):
+        record(make_reply("a"), breakdown(), total=3)
+
+
+@given(text=st.text(st.characters(exclude_categories=[]), max_size=50))
+def test_any_text_comes_back_as_it_was(make_reply, tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("r") / "rollouts.jsonl"
+    append_jsonl(path, [record(make_reply(text), breakdown())] * 2)
+    with path.open(encoding="utf-8", newline="\n") as file:
+        assert [json.loads(line)["reply"] for line in file] == [text, text]
+
+
+@pytest.mark.parametrize("size", [3, 200_000])
+def test_half_a_line_that_a_killed_run_left_is_cut_off(tmp_path, size):
+    path = tmp_path / "rollouts.jsonl"
+    append_jsonl(path, [{"a": 1}])
+    with path.open("a") as file:
+        file.write('{"a"' + ":" * size)
+    append_jsonl(path, [{"a": 2}])
+    assert lines(path) == [{"a": 1}, {"a": 2}]

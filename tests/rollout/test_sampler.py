@@ -1,0 +1,80 @@
+"""Sampling: on-policy, repeatable, and the same whoever else is in the batch."""
+
+import pytest
+import torch
+
+from repo_exp.models.passes import lay_out, reply_logp
+from repo_exp.rollout.sampler import derived_seed, draw, sample
+
+CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
+KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
+
+
+def test_the_batch_a_reply_is_in_does_not_change_it(tiny) -> None:
+    backbone = tiny("policy")
+    wide = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=4, **KNOBS)
+    narrow = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=1, **KNOBS)
+    assert [reply.tokens for reply in wide] == [reply.tokens for reply in narrow]
+
+
+def test_the_seed_decides(tiny) -> None:
+    backbone = tiny("policy")
+    again = [sample(backbone, "policy", CONTEXTS, seed=seed, batch_size=4, **KNOBS) for seed in (1, 1, 2)]
+    assert again[0] == again[1] != again[2]
+
+
+def test_the_learner_sees_the_probabilities_that_the_sampler_drew_from(tiny) -> None:
+    """Left-padded decoding with a cache against one packed pass: the same log-probabilities."""
+    backbone = tiny("policy")
+    replies = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=3, **KNOBS)
+    with torch.no_grad(), backbone.speaking("policy"):
+        logp, _ = reply_logp(backbone, lay_out(CONTEXTS, [r.tokens for r in replies], pad=0), temperature=0.8)
+    for row, reply in zip(logp.tolist(), replies, strict=True):
+        assert row[: len(reply.tokens)] == pytest.approx(reply.logp, abs=1e-4)
+
+
+def test_greedy_tokens_are_those_of_the_librarys_generate(tiny) -> None:
+    backbone = tiny("policy")
+    found = sample(backbone, "policy", CONTEXTS[:1], seed=0, temperature=0, max_new_tokens=8, batch_size=1)[0].tokens
+    with torch.no_grad(), backbone.speaking("policy"):
+        out = backbone.model.generate(torch.tensor(CONTEXTS[:1]), max_new_tokens=8, do_sample=False)
+    wanted = out[0, len(CONTEXTS[0]) :].tolist()
+    assert list(found) == wanted[: len(found)]
+
+
+def test_an_end_finishes_a_reply_and_the_budget_cuts_it(tiny) -> None:
+    backbone = tiny("policy")
+    replies = sample(backbone, "policy", CONTEXTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
+    ended = [r for r in replies if r.finished]
+    assert ended and all(r.tokens[-1] == backbone.tokens.eos for r in ended)
+    assert all(backbone.tokens.eos not in r.tokens[:-1] for r in replies)
+    assert all(len(r.tokens) == 60 for r in replies if not r.finished)
+    assert all(len(r.logp) == len(r.tokens) for r in replies)
+
+
+def test_draws_follow_the_softmax() -> None:
+    """p = [.5, .25, .25]: numbers below .5 give token 0, below .75 token 1, the rest token 2."""
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25]])).repeat(6, 1)
+    uniform = torch.tensor([0.0, 0.49, 0.51, 0.74, 0.76, 0.999999])
+    token, logp = draw(logits, uniform, temperature=1.0)
+    assert token.tolist() == [0, 0, 1, 1, 2, 2]
+    assert logp.exp().tolist() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
+
+
+def test_a_token_without_probability_is_never_drawn() -> None:
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]]).repeat(3, 1)
+    token, _ = draw(logits, torch.tensor([0.0, 0.5, 1 - 1e-7]), temperature=1.0)
+    assert token.tolist() == [1, 1, 1]
+
+
+def test_temperature_sharpens_and_zero_takes_the_likeliest() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.0]])
+    assert draw(logits, torch.tensor([0.99]), temperature=0)[0].item() == 1
+    assert draw(logits, torch.tensor([0.5]), temperature=0.5)[1].item() == pytest.approx(
+        (logits / 0.5).log_softmax(-1)[0, 1].item()
+    )
+
+
+def test_derived_seeds_are_the_same_in_every_process() -> None:
+    assert derived_seed(0, "policy", "sample", 3) == derived_seed(0, "policy", "sample", 3)
+    assert derived_seed(0, "policy") != derived_seed(1, "policy")
