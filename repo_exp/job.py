@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from repo_exp.config.check import load, plain
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
-from repo_exp.errors import Problem, RepoExpError
+from repo_exp.errors import Problem, RepoExpError, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def summary(config: Config) -> str:
     """Return what a sound configuration would do, in a few lines."""
     sources = " + ".join(config.reward.sources)
     lines = {
-        "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), LoRA rank {config.model.lora.rank}",
+        "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
         "data": f"{config.domain.name}, {config.data.kind}",
         "reward": f"{sources}, joined by {config.reward.join}, n = {config.reward.n:g}",
         "judge": config.judge.kind,
@@ -67,6 +67,15 @@ def summary(config: Config) -> str:
         "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
     }
     return "The configuration is sound.\n" + "\n".join(f"  {key:<10} {value}" for key, value in lines.items())
+
+
+def join_is_known(config: Any) -> Iterator[Problem]:
+    """The rule that joins the sources exists."""
+    from repo_exp.rewards.joins import join_names
+
+    if config.reward.join not in join_names():
+        found = f"there is no join {config.reward.join!r}"
+        yield Problem("reward.join", found, did_you_mean(config.reward.join, join_names()))
 
 
 def rules_are_sound(config: Any) -> Iterator[Problem]:
@@ -91,7 +100,7 @@ def rubric_is_sound(config: Any) -> Iterator[Problem]:
         yield from _problems(load_rubric, folder)
 
 
-FURTHER = (rules_are_sound, rubric_is_sound)
+FURTHER = (join_is_known, rules_are_sound, rubric_is_sound)
 
 
 def _problems(load_them: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:

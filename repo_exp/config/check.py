@@ -84,7 +84,7 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
     return node
 
 
-class Unsound(Exception):
+class UnsoundError(Exception):
     """A check asked for a value that is itself a problem."""
 
 
@@ -100,12 +100,12 @@ class View:
             raise AttributeError(name)
         # An unknown key spoils only itself; a wrong value spoils whatever holds it as a plain value.
         if path in self._bad or name not in self._value:
-            raise Unsound(dotted(path))
+            raise UnsoundError(dotted(path))
         value = self._value[name]
         if isinstance(value, Mapping) and path not in (("algorithm",),):
             return View(value, self._bad, path)
         if any(bad[: len(path)] == path for bad in self._bad):
-            raise Unsound(dotted(path))
+            raise UnsoundError(dotted(path))
         return value
 
     def __iter__(self):
@@ -133,7 +133,7 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
     for check in checks:
         try:
             problems.extend(check(subject))
-        except Unsound:
+        except UnsoundError:
             continue
     return (config if not problems else None), problems
 

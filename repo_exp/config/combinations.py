@@ -48,7 +48,9 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
     known = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
     known = [name for name in known if not name.startswith("_")]
     if c.domain.name not in (*known, "own"):
-        yield Problem("domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"]))
+        yield Problem(
+            "domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"])
+        )
     elif c.data.kind == "generated" and c.domain.name not in known:
         yield Problem(
             "domain.name",
@@ -78,7 +80,9 @@ def contexts_suffice(c: Any) -> Iterator[Problem]:
         return
     if c.data.contexts.test < 2:
         yield Problem(
-            "data.contexts.test", f"{c.data.contexts.test} context shows no spread", "2 or more; 96 gives narrow intervals"
+            "data.contexts.test",
+            f"{c.data.contexts.test} context shows no spread",
+            "2 or more; 96 gives narrow intervals",
         )
 
 
@@ -110,7 +114,11 @@ def minibatches_divide(c: Any) -> Iterator[Problem]:
 def named_rules_exist(c: Any) -> Iterator[Problem]:
     """Rules that are dropped or weighed have to be in the folder."""
     yield from _folder_and_names(
-        "rule", "domain.rules", c.domain.rules, rules_folder(c.domain.rules), "rules" in c.reward.sources,
+        "rule",
+        "domain.rules",
+        c.domain.rules,
+        rules_folder(c.domain.rules),
+        "rules" in c.reward.sources,
         {"reward.drop_rules": c.reward.drop_rules, "reward.rule_points": c.reward.rule_points},
     )
 
@@ -118,7 +126,11 @@ def named_rules_exist(c: Any) -> Iterator[Problem]:
 def named_items_exist(c: Any) -> Iterator[Problem]:
     """Rubric items that are dropped or weighed have to be in the folder."""
     yield from _folder_and_names(
-        "rubric item", "domain.rubric", c.domain.rubric, rubric_folder(c.domain.rubric), "judge" in c.reward.sources,
+        "rubric item",
+        "domain.rubric",
+        c.domain.rubric,
+        rubric_folder(c.domain.rubric),
+        "judge" in c.reward.sources,
         {"reward.drop_items": c.reward.drop_items, "reward.item_points": c.reward.item_points},
     )
 
@@ -128,13 +140,21 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
     m, package = c.model, "model.package and model.gguf"
     packaged = bool(m.package and m.gguf)
     if m.source == "folder" and not m.folder:
-        yield Problem("model.folder", "model.source is folder, and none is given",
-                      "model.folder=PATH; or model.source=hub model.hub=NAME")
+        yield Problem(
+            "model.folder",
+            "model.source is folder, and none is given",
+            "model.folder=PATH; or model.source=hub model.hub=NAME",
+        )
     elif m.source == "folder" and not Path(m.folder).expanduser().is_dir():
-        yield Problem("model.folder", f"there is no such folder: {Path(m.folder).expanduser().resolve()}",
-                      "a folder with config.json, a tokenizer and weights")
+        yield Problem(
+            "model.folder",
+            f"there is no such folder: {Path(m.folder).expanduser().resolve()}",
+            "a folder with config.json, a tokenizer and weights",
+        )
     elif m.source == "hub" and not m.hub:
-        yield Problem("model.hub", "model.source is hub, and no name is given", "model.hub=NAME, such as Qwen/Qwen3-0.6B")
+        yield Problem(
+            "model.hub", "model.source is hub, and no name is given", "model.hub=NAME, such as Qwen/Qwen3-0.6B"
+        )
     elif m.source == "package" and not packaged:
         yield Problem("model.package", f"model.source is package, which needs {package}", "model=smollm2_135m has both")
     elif m.source == "auto" and not packaged and not m.hub:
@@ -149,15 +169,23 @@ def random_shape_fits(c: Any) -> Iterator[Problem]:
     if shape is None:
         return
     if shape.hidden_size % shape.heads:
-        yield Problem("model.random.heads", f"hidden_size = {shape.hidden_size} is no multiple of heads = {shape.heads}",
-                      "a number of heads that divides hidden_size")
+        yield Problem(
+            "model.random.heads",
+            f"hidden_size = {shape.hidden_size} is no multiple of heads = {shape.heads}",
+            "a number of heads that divides hidden_size",
+        )
     elif (shape.hidden_size // shape.heads) % 2:
-        yield Problem("model.random.heads", f"each head is {shape.hidden_size // shape.heads} wide, which is odd",
-                      "rotary positions need an even hidden_size / heads")
+        yield Problem(
+            "model.random.heads",
+            f"each head is {shape.hidden_size // shape.heads} wide, which is odd",
+            "rotary positions need an even hidden_size / heads",
+        )
     if shape.heads % shape.key_value_heads:
-        yield Problem("model.random.key_value_heads",
-                      f"heads = {shape.heads} is no multiple of key_value_heads = {shape.key_value_heads}",
-                      "a number that divides heads")
+        yield Problem(
+            "model.random.key_value_heads",
+            f"heads = {shape.heads} is no multiple of key_value_heads = {shape.key_value_heads}",
+            "a number that divides heads",
+        )
 
 
 def adapters_fit(c: Any) -> Iterator[Problem]:
@@ -167,8 +195,11 @@ def adapters_fit(c: Any) -> Iterator[Problem]:
     for role in ("policy", "value", "reward", "judge"):
         wanted = getattr(c.model.lora.last_layers, role)
         if wanted is not None and wanted > c.model.random.layers:
-            yield Problem(f"model.lora.last_layers.{role}", f"{wanted} of {c.model.random.layers} layers",
-                          f"at most {c.model.random.layers}; null for all")
+            yield Problem(
+                f"model.lora.last_layers.{role}",
+                f"{wanted} of {c.model.random.layers} layers",
+                f"at most {c.model.random.layers}; null for all",
+            )
 
 
 def _folder_and_names(

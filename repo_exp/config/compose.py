@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,17 +69,27 @@ class Composer:
         files = {option: self.loader.repository.load_config(f"{group}/{option}") for option in self.options(group)}
         return {option: file.config for option, file in files.items() if file and isinstance(file.config, DictConfig)}
 
+    def files_that_choose(self, group: str, option: str) -> list[str]:
+        """Return the files whose defaults list has this option, as ``conf/...``."""
+        entry = re.compile(rf"^\s*-\s+(override\s+)?/?{re.escape(group)}\s*:\s*{re.escape(option)}\s*$", re.MULTILINE)
+        folders = [Path(source.path) for source in self.loader.get_sources() if source.scheme() == "file"]
+        files = [(file, folder) for folder in folders for file in sorted(folder.rglob("*.yaml"))]
+        return [
+            f"conf/{file.relative_to(folder).as_posix()}"
+            for file, folder in files
+            if entry.search(file.read_text(encoding="utf-8", errors="replace"))
+        ]
+
+    @functools.cached_property
     def groups(self) -> list[str]:
         """Return the groups of the default configuration, Hydra's own left out."""
         choices = self.compose([]).hydra.runtime.choices
         return sorted(str(group) for group in choices if not str(group).startswith("hydra/"))
 
     def compose(self, overrides: Sequence[str], *, sweep: bool = False) -> DictConfig:
-        """Return the configuration, with its ``hydra`` node. With ``sweep``, overrides of several values are left out."""
+        """Return the configuration, with its ``hydra`` node. ``sweep``: leave out overrides of several values."""
         mode = RunMode.MULTIRUN if sweep else RunMode.RUN
-        return self.loader.load_configuration(
-            self.name, list(overrides), mode, validate_sweep_overrides=not sweep
-        )
+        return self.loader.load_configuration(self.name, list(overrides), mode, validate_sweep_overrides=not sweep)
 
     def sources(self, overrides: Sequence[str]) -> Iterator[tuple[str, str, DictConfig]]:
         """Yield file, package and content of each file that a composition reads, the strongest first."""

@@ -28,14 +28,18 @@ def options(group: Path) -> dict[str, str]:
 
 def groups(folder: Path) -> dict[str, dict[str, str]]:
     """Return all groups of a configuration folder, with their options."""
-    found = {path.name: options(path) for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in NO_GROUPS}
+    found = {
+        path.name: options(path) for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in NO_GROUPS
+    }
     return {name: each for name, each in found.items() if each}
 
 
 def defaults(folder: Path) -> dict[str, str | None]:
     """Return the option that each group has if nothing is said."""
     content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return {group: option for entry in content["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
+    return {
+        group: option for entry in content["defaults"] if isinstance(entry, dict) for group, option in entry.items()
+    }
 
 
 def first_comment(path: Path) -> str:
@@ -65,16 +69,24 @@ def help_text(folder: Path | None = None) -> str:
         shelf = folder / kind
         names = sorted(path.name for path in shelf.iterdir() if path.is_dir()) if shelf.is_dir() else []
         if names:
-            lines += ["", f"{kind.capitalize()}: {key}=NAME, or a path to a folder of your own", f"    {', '.join(names)}"]
-    return "\n".join([
-        *lines,
-        "",
-        "Values: KEY=VALUE sets one, such as reward.n=50; docs/configuration.md lists them with their types.",
-        "Sweeps: -m, and values with commas between them. Every problem of a command is reported before it starts.",
-        "Hydra: --cfg job, --info defaults, --hydra-help; eval \"$(repo-exp -sc install=bash)\" completes names.",
-        f"The files are in {folder}; REPO_EXP_CONF names another folder.",
-    ])
+            lines += [
+                "",
+                f"{kind.capitalize()}: {key}=NAME, or a path to a folder of your own",
+                f"    {', '.join(names)}",
+            ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Values: KEY=VALUE sets one, such as reward.n=50; docs/configuration.md lists them with their types.",
+            "Sweeps: -m, and values with commas between them. Every problem of a command is reported before it starts.",
+            'Hydra: --cfg job, --info defaults, --hydra-help; eval "$(repo-exp -sc install=bash)" completes names.',
+            f"The files are in {folder}; REPO_EXP_CONF names another folder.",
+        ]
+    )
 
 
 def _table(rows: dict[str, str], width: int, *, default: str | None = None, indent: str = "") -> list[str]:
-    return [f"{indent}{'*' if name == default else ' '} {name:<{width}}  {text}".rstrip() for name, text in rows.items()]
+    return [
+        f"{indent}{'*' if name == default else ' '} {name:<{width}}  {text}".rstrip() for name, text in rows.items()
+    ]

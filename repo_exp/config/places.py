@@ -29,9 +29,7 @@ def conf_dir() -> Path:
     if not (folder / "config.yaml").is_file():
         where = "REPO_EXP_CONF" if wish else "conf"
         remedy = "name the folder that holds config.yaml" if wish else "install the package again"
-        raise ConfigError(
-            "There is no configuration.", [Problem(where, f"no config.yaml in {folder}", remedy)]
-        )
+        raise ConfigError("There is no configuration.", [Problem(where, f"no config.yaml in {folder}", remedy)])
     return folder
 
 

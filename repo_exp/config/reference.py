@@ -19,18 +19,18 @@ _HEAD = """# Configuration
 
 <!-- Written by `make docs` from repo_exp/config/schema.py and conf/; a test says if it is out of date. -->
 
-A command is a choice of options and some values: `python -m repo_exp model=tiny reward.n=50`. Types live in Python, values
-in `conf/`; this page lists the types. `python -m repo_exp --cfg job` prints the values, and `--help` the options.
+A command is a choice of options and some values: `python -m repo_exp model=tiny reward.n=50`. Types live in Python,
+values in `conf/`; this page lists the types. `python -m repo_exp --cfg job` prints the values, `--help` the options.
 
 * `GROUP=OPTION` takes a file of `conf/GROUP/`. `~GROUP` leaves a group out.
-* `KEY=VALUE` sets a value: `reward.n=50`, `data.contexts.test=20`, `reward.drop_rules=[too_long]`, `reward.rule_points.too_long=-40`.
-* `-m KEY=A,B` runs one job for each value; the files with `hydra.sweeper.params` in `conf/experiment/` do so without `-m`.
+* `KEY=VALUE` sets a value: `reward.n=50`, `reward.drop_rules=[too_long]`, `reward.rule_points.too_long=-40`.
+* `-m KEY=A,B` runs one job for each value; files of `conf/experiment/` with `hydra.sweeper.params` do so without `-m`.
 * A new YAML file in a folder of `conf/` is a new option. Its first line of comment is its line in `--help`.
 * `REPO_EXP_CONF=FOLDER` takes another folder than `conf/`; `--config-dir FOLDER` adds one.
 
-A command that cannot run says everything that is wrong with it before anything is loaded: keys and options that do not exist,
-with the nearest that does; missing values; wrong types; impossible combinations; rules and rubric items that fail
-their own examples. `task=check` does only that. In a sweep all values are looked at, and up to 64 combinations of them.
+A command that cannot run says everything that is wrong with it before anything is loaded: keys and options that do not
+exist, with the nearest that does; missing values; wrong types; impossible combinations; rules and rubric items that
+fail their own examples. `task=check` does only that. In a sweep all values are looked at, and up to 64 combinations.
 
 | exit code | meaning |
 | --- | --- |
@@ -81,7 +81,9 @@ def _rows(node: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> list
         plain = [member for member in members if "properties" not in member]
         if any("properties" in member for member in members) and not [m for m in plain if m.get("type") != "null"]:
             continue
-        rows.append((f"{prefix}{name}", " or ".join(_type(member, root) for member in plain), each.get("description", "")))
+        rows.append(
+            (f"{prefix}{name}", " or ".join(_type(member, root) for member in plain), each.get("description", ""))
+        )
     return rows
 
 
@@ -97,8 +99,14 @@ def _members(each: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[s
 def _type(node: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     if "const" in node or "enum" in node:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
-    kind = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null",
-            "object": "keys with values"}.get(node.get("type", ""), "")
+    kind = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "null": "null",
+        "object": "keys with values",
+    }.get(node.get("type", ""), "")
     if node.get("type") == "array":
         if "prefixItems" in node:
             return f"list of {len(node['prefixItems'])} × {_type(node['prefixItems'][0], root)}"

@@ -56,10 +56,11 @@ class GeneratedData(Section):
     scale: Annotated[float, Field(gt=0, le=10)] = Field(description="1.0 gives the paper's 6,632 training pairs")
     demonstrations: Count = Field(description="conversations with an expert's reply, for supervised fine-tuning")
     faulty_demonstrations: Fraction = Field(description="share of careless replies among the demonstrations")
-    heldout_pairs: Count = Field(description="preference pairs per held-out split")
+    held_out: Count = Field(description="demonstrations, pairs and labelled replies in each held-out split")
     judgements: Count = Field(description="labelled replies that the local judge learns from")
-    heldout_judgements: Count = Field(description="labelled replies that the judge is measured on")
     contexts: Contexts
+    careless: Fraction = Field(description="chance of a fault in each earlier turn of a talk")
+    two_tickets: Fraction = Field(description="chance that a talk is about two rooms")
 
 
 class JsonlData(Section):
@@ -182,7 +183,9 @@ class OpenaiJudge(Section):
     kind: Literal["openai"]
     model: Name = Field(description="the name that the endpoint knows the model by")
     base_url: Name | None = Field(description="address of the endpoint; null is OpenAI's own")
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="NAME of the environment variable that holds the key")
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        description="NAME of the environment variable that holds the key"
+    )
     concurrency: Count = Field(description="calls under way at once")
     timeout: Positive = Field(description="seconds a call may take")
     retries: CountOrZero = Field(description="further tries after a failure, with growing pauses")

@@ -28,8 +28,12 @@ _EXPECTED = {
     "model_attributes_type": "keys with values",
     "none_required": "null",
 }
-_BOUND = {"greater_than": "above {gt:g}", "greater_than_equal": "{ge:g} or more", "less_than": "below {lt:g}",
-          "less_than_equal": "{le:g} or less"}
+_BOUND = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "{le:g} or less",
+}
 _CHOICE = ("literal_error", "union_tag_invalid", "enum")
 
 
@@ -143,8 +147,11 @@ def _choices(error: Mapping[str, Any]) -> list[str]:
 def _expected(error: Mapping[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUND:
-        return "a number of " + _BOUND[kind].format(**context) if kind.endswith("equal") else (
-            "a number " + _BOUND[kind].format(**context))
+        return (
+            "a number of " + _BOUND[kind].format(**context)
+            if kind.endswith("equal")
+            else ("a number " + _BOUND[kind].format(**context))
+        )
     if kind == "too_short":
         return f"at least {context['min_length']} " + ("entry" if context["min_length"] == 1 else "entries")
     if kind == "too_long":

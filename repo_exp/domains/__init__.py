@@ -1,4 +1,4 @@
-"""Domains: each is a module or folder here with ``generate(*, seed, ...) -> Corpus``; nothing else needs to be edited."""
+"""Domains: each is a module or folder here with ``generate(*, seed, ...) -> Corpus``; nothing else is edited."""
 
 from __future__ import annotations
 
@@ -31,15 +31,28 @@ def build_corpus(domain: str, *, seed: int, **knobs: Any) -> Corpus:
     """
     names = domain_names()
     if domain not in names:
-        raise ConfigError("unknown domain", [Problem("domain.name", f"there is no '{domain}'", did_you_mean(domain, names))])
+        raise ConfigError(
+            "unknown domain", [Problem("domain.name", f"there is no '{domain}'", did_you_mean(domain, names))]
+        )
     generate = getattr(importlib.import_module(f"{__name__}.{domain}"), "generate", None)
     if generate is None:
-        raise ConfigError("not a domain", [Problem(f"repo_exp.domains.{domain}", "it has no function 'generate'",
-                                                   "define generate(*, seed, ...) -> Corpus")])
+        raise ConfigError(
+            "not a domain",
+            [
+                Problem(
+                    f"repo_exp.domains.{domain}",
+                    "it has no function 'generate'",
+                    "define generate(*, seed, ...) -> Corpus",
+                )
+            ],
+        )
     parameters = inspect.signature(generate).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        unknown = [Problem(f"domain.{knob}", "there is no such knob", did_you_mean(knob, set(parameters) - {"seed"}))
-                   for knob in knobs if knob not in parameters]
+        unknown = [
+            Problem(f"domain.{knob}", "there is no such knob", did_you_mean(knob, set(parameters) - {"seed"}))
+            for knob in knobs
+            if knob not in parameters
+        ]
         if unknown:
             raise ConfigError(f"the domain '{domain}' has no such knobs", unknown)
     return generate(seed=seed, **knobs)

@@ -112,7 +112,7 @@ def series(metrics: Iterable[Mapping[str, Any]], stage: str, name: str) -> Serie
     points: dict[float, float] = {}
     for record in metrics:
         value = record["metrics"].get(name)
-        if record["stage"] == stage and value is not None and math.isfinite(value):
+        if record["stage"] == stage and isinstance(value, int | float) and math.isfinite(value):
             points[record["step"]] = float(value)
     steps = sorted(points)
     return steps, [points[step] for step in steps]

@@ -51,7 +51,8 @@ _SMALL = _ONES | _TEENS | _TENS
 _SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000}
 
 _CURRENCIES = frozenset(
-    "cny rmb yuan usd dollar dollars bucks eur euro euros gbp pound pounds quid thb baht sgd myr ringgit aed dirham dirhams "
+    "cny rmb yuan usd dollar dollars bucks eur euro euros gbp pound pounds quid thb baht sgd myr "
+    "ringgit aed dirham dirhams "
     "hkd jpy yen aud cad chf inr rupees krw won $ € £ ¥ ฿".split())
 _COUNTED = frozenset(
     "night nights room rooms guest guests star stars people person persons bed beds booking bookings reservation "
@@ -203,7 +204,8 @@ _DENIED_BEFORE = re.compile(
     r"(?:\bnot|\bthan|\bfrom|\binstead of|\bbelow|\bunder|\bcan't do|\bcannot do|\bcan't go to|\bnet(?: of)?)"
     r"[^a-z0-9]{0,3}(?:for |at |to |about )?\Z", re.I)
 _DENIED_AFTER = re.compile(
-    r"[^a-z0-9]{0,3}(?:[a-z]{3} )?(?:net\b|is (?:too low|not|impossible|out)|won't|doesn't|will not|is what i )", re.I)
+    r"[^a-z0-9]{0,3}(?:[a-z]{3} )?(?:net\b|is (?:too low|not|impossible|out)|won't|doesn't|will not|"
+    r"is what i (?:get|pay|need|earn))", re.I)
 _SHARE = re.compile(r"\s{0,3}(?:%|percent|per cent|pct)?\s{0,3}(?:commission|fee)|\s{0,3}%?\s{0,3}of our", re.I)
 
 

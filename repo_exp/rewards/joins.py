@@ -1,7 +1,7 @@
 """How the sources become one number: name -> join. A join is a public function here with ``n`` as its knob.
 
-    enhancement     R = R_model + |R_model| E / n;  without a reward model E / n
-    model_only      R = R_model;  E is still worked out, for the record
+enhancement     R = R_model + |R_model| E / n;  without a reward model E / n
+model_only      R = R_model;  E is still worked out, for the record
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _joins() -> dict[str, Callable[..., Joined]]:
     return {
         name: function
         for name, function in inspect.getmembers(here, inspect.isfunction)
-        if function.__module__ == __name__ and list(inspect.signature(function).parameters) == ["sources", "n"]
+        if function.__module__ == __name__
+        and list(inspect.signature(function).parameters) == ["sources", "n"]
         and not name.startswith("_")
     }
 

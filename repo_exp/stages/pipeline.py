@@ -103,7 +103,7 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     rows = []
     for example in evaluation.read("examples.json")["chosen"]:
         for side in ("before", "after"):
-            view = example[side]
+            view = example["replies"][example[side]]
             rows.append([example["why"], view["arm"], view["text"], view["total"]])
     return ["why", "arm", "reply", "total"], rows
 

@@ -114,7 +114,7 @@ def _json(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """NaN and infinities have no JSON: they become null."""
     if isinstance(value, float):
-        return value
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

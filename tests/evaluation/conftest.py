@@ -17,8 +17,8 @@ ITEMS = {"soothes": 20.0, "gives_a_reason": 20.0, "keeps_to_the_stage": 30.0, "o
 TEXTS = (
     "Thank you for your time. Guests in Lisbon now book the Harbour View at 389; could you meet us at 395 for the "
     "deluxe double? It would put you on the first page.",
-    "I understand that the season is hard. With 402 instead of 431 your room would be the best value within a mile, and "
-    "we see three times the clicks for such rooms.",
+    "I understand that the season is hard. With 402 instead of 431 your room would be the best value within a mile, "
+    "and we see three times the clicks for such rooms.",
     "Could you do 380?",
 )
 
@@ -129,7 +129,8 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
         "results": summarise(arms, seed=0, resamples=2000),
         "metrics": metrics(),
         "instruments": {
-            "reward_model": None if "model" not in sources else {"pairs": 160, "correct": 137, "baselines": {"length": 88, "word overlap": 94},
+            "reward_model": None if "model" not in sources else {
+                             "pairs": 160, "correct": 137, "baselines": {"length": 88, "word overlap": 94},
                              "kinds": {"online": {"pairs": 40, "correct": 31}}, "mean": 0.4132, "std": 1.871,
                              "samples": 128},
             "judge": None if "judge" not in sources else [{"item": "soothes", "n": 60, "agreed": 55, "positives": 30},

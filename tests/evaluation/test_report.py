@@ -142,7 +142,8 @@ def test_the_same_report_gives_the_same_bytes(report):
 
 
 @pytest.mark.parametrize(
-    "missing", ["run", "reward", "stages", "metrics", "instruments", "worked_example", "examples", "config_yaml", "title"]
+    "missing",
+    ["run", "reward", "stages", "metrics", "instruments", "worked_example", "examples", "config_yaml", "title"],
 )
 @pytest.mark.parametrize("value", ["absent", None])
 def test_what_is_not_there_is_left_out(report, missing, value, undrawn):

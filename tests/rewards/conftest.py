@@ -26,13 +26,24 @@ def conf() -> Path:
 def hotel_facts() -> dict[str, Any]:
     """The facts of a hotel context with one ticket: 450 now, 390 net, 380 wanted, 372 elsewhere."""
     ticket = {
-        "hotel": "Sea View", "city": "Lisbon", "room": "twin", "currency": "EUR", "selling_price": 450,
-        "net_price": 390, "commission_percent": 13, "target_price": 380,
+        "hotel": "Sea View",
+        "city": "Lisbon",
+        "room": "twin",
+        "currency": "EUR",
+        "selling_price": 450,
+        "net_price": 390,
+        "commission_percent": 13,
+        "target_price": 380,
         "evidence": [{"source": "Booking", "price": 372}],
     }
     return {
-        "tickets": [ticket], "stage": "persuade", "last_offer": None, "hotel_complains": False,
-        "hotel_silent": False, "mood": "calm", "language": "en",
+        "tickets": [ticket],
+        "stage": "persuade",
+        "last_offer": None,
+        "hotel_complains": False,
+        "hotel_silent": False,
+        "mood": "calm",
+        "language": "en",
     }
 
 
@@ -143,7 +154,9 @@ class Endpoint:
 def completion(text: str, **message: Any) -> bytes:
     """Return the body of a chat completion."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text, **message}}
-    return json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode()
+    return json.dumps(
+        {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+    ).encode()
 
 
 def asked_items(request: dict) -> list[str]:

@@ -17,18 +17,21 @@ JOIN = build_join("enhancement", n=N)
 
 
 def batch(*sources: dict[str, Score]) -> list[RewardBreakdown]:
-    return [RewardBreakdown(each, joined.enhancement, joined.total, joined.clipped)
-            for each in sources for joined in [JOIN(each)]]
+    return [
+        RewardBreakdown(each, joined.enhancement, joined.total, joined.clipped)
+        for each in sources
+        for joined in [JOIN(each)]
+    ]
 
 
 def test_the_shares_say_where_judge_and_rules_have_no_voice(worth):
     metrics = compose(
         batch(
-            worth(2.0, 30, -10),      # E 20, R 2.4: an ordinary one
-            worth(1.0, -80, -60),     # E -100 of -140: saturated, and the signs differ: R 0
-            worth(-1.0, 100, 0),      # E exactly 100: saturated, and the signs differ: R 0
+            worth(2.0, 30, -10),  # E 20, R 2.4: an ordinary one
+            worth(1.0, -80, -60),  # E -100 of -140: saturated, and the signs differ: R 0
+            worth(-1.0, 100, 0),  # E exactly 100: saturated, and the signs differ: R 0
             worth(0.05, math.nan, -20),  # E -20: dead zone, the signs differ, unjudged: R 0.04
-            worth(math.nan, 10, 0),   # no total
+            worth(math.nan, 10, 0),  # no total
         ),
         n=N,
     )
@@ -53,13 +56,21 @@ def test_violations_are_shares_of_the_replies_that_the_rules_scored():
 
     metrics = compose(
         batch(
-            rules(Score(-80.0, {"too_long": -20.0, "leak": -60.0})), rules(Score(-20.0, {"too_long": -20.0})),
-            rules(Score(0.0)), rules(Score(0.0)), rules(Score.none("every rule abstained")),
+            rules(Score(-80.0, {"too_long": -20.0, "leak": -60.0})),
+            rules(Score(-20.0, {"too_long": -20.0})),
+            rules(Score(0.0)),
+            rules(Score(0.0)),
+            rules(Score.none("every rule abstained")),
         ),
-        n=N, rules=["too_long", "leak", "empty"],
+        n=N,
+        rules=["too_long", "leak", "empty"],
     )
     assert {name: metrics[f"violations/{name}"] for name in ("any", "too_long", "leak", "empty")} == {
-        "any": 0.5, "too_long": 0.5, "leak": 0.25, "empty": 0.0}
+        "any": 0.5,
+        "too_long": 0.5,
+        "leak": 0.25,
+        "empty": 0.0,
+    }
 
 
 def test_a_rule_of_no_points_still_counts_as_broken():
@@ -69,7 +80,8 @@ def test_a_rule_of_no_points_still_counts_as_broken():
 
 def test_items_are_averaged_where_they_were_answered():
     metrics = compose(
-        batch({"judge": Score(20.0, {"polite": 20.0, "soothes": 10.0})}, {"judge": Score(0.0, {"polite": 0.0})}), n=N,
+        batch({"judge": Score(20.0, {"polite": 20.0, "soothes": 10.0})}, {"judge": Score(0.0, {"polite": 0.0})}),
+        n=N,
         items=["polite", "never_asked"],
     )
     assert metrics["items/polite"] == 10.0
@@ -98,4 +110,6 @@ value = st.one_of(st.none(), st.just(math.nan), st.floats(-300, 300))
 def test_shares_are_shares_and_every_metric_is_a_number(worth, rows):
     metrics = compose(batch(*(worth(*row) for row in rows if any(v is not None for v in row))), n=N)
     assert all(math.isfinite(number) for number in metrics.values())
-    assert all(0 <= v <= 1 for k, v in metrics.items() if k.startswith(("composition", "violations")) or "unscored" in k)
+    assert all(
+        0 <= v <= 1 for k, v in metrics.items() if k.startswith(("composition", "violations")) or "unscored" in k
+    )

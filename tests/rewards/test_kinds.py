@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.rewards.rules.kinds import (
-    empty, fact_leak, forbidden_text, language, length, numbers_grounded, price_bounds, price_label, repeats_itself,
+    empty,
+    fact_leak,
+    forbidden_text,
+    language,
+    length,
+    numbers_grounded,
+    price_bounds,
+    price_label,
+    repeats_itself,
     unfinished,
 )
 
@@ -56,15 +64,25 @@ def test_without_facts_prices_cannot_be_called_invented(make_reply):
     assert numbers_grounded.check(make_reply("380 EUR"), facts=PRICES) is None
     assert numbers_grounded.check(make_reply("hello"), facts=PRICES) is False
     assert numbers_grounded.check(make_reply("380 EUR", {}, ("user", "380 EUR")), facts=PRICES) is False
-    assert numbers_grounded.check(make_reply("380 EUR", {}, ("user", "380 EUR")), facts=PRICES, conversation=False) is None
+    assert (
+        numbers_grounded.check(make_reply("380 EUR", {}, ("user", "380 EUR")), facts=PRICES, conversation=False) is None
+    )
 
 
 def test_with_several_tickets_a_price_must_fit_one_of_them(make_reply):
     facts = {"t": [{"low": 100, "high": 200}, {"low": 400, "high": 500}, {"low": None, "high": 900}]}
-    prices = {text: price_bounds.check(make_reply(text, facts), low="t.*.low", high="t.*.high") for text in
-              ("150 EUR", "450 EUR", "300 EUR", "850 EUR", "150 and 450 EUR", "150 and 300 EUR")}
-    assert prices == {"150 EUR": False, "450 EUR": False, "300 EUR": True, "850 EUR": True, "150 and 450 EUR": False,
-                      "150 and 300 EUR": True}
+    prices = {
+        text: price_bounds.check(make_reply(text, facts), low="t.*.low", high="t.*.high")
+        for text in ("150 EUR", "450 EUR", "300 EUR", "850 EUR", "150 and 450 EUR", "150 and 300 EUR")
+    }
+    assert prices == {
+        "150 EUR": False,
+        "450 EUR": False,
+        "300 EUR": True,
+        "850 EUR": True,
+        "150 and 450 EUR": False,
+        "150 and 300 EUR": True,
+    }
 
 
 def test_bounds_have_margins_and_quoted_prices_do_not_count(make_reply):
@@ -103,11 +121,19 @@ def test_a_price_is_called_by_its_own_name(make_reply, text, expected):
     assert price_label.check(make_reply(text, {"selling": 450, "net": 390}), labels=labels) is expected
 
 
-def test_a_number_with_two_meanings_is_no_swap(make_reply):
-    labels = {"selling": ["selling price"], "net": ["net price"]}
-    reply = make_reply("How about a selling price of 390?", {"selling": 450, "net": 390, "target": 390})
-    assert price_label.check(reply, labels=labels) is True
-    assert price_label.check(reply, labels=labels, unless=["target"]) is False
+def test_further_prices_and_spans_belong_to_a_label(make_reply):
+    labels = {"selling": ["selling price"], "net": ["net(?: price)?"]}
+    facts = {"selling": 450, "net": 390, "target": 380, "rival": 372}
+    also, between = {"selling": ["target", "rival"]}, {"selling": ["target", "selling"]}
+
+    def broken(text: str, **changes: int) -> bool | None:
+        return price_label.check(make_reply(text, facts | changes), labels=labels, also=also, between=between)
+
+    assert broken("Would you take 400 net?")  # between target and selling price, and not the net price
+    assert broken("A net price of 372 would help.")  # the rival's selling price
+    assert not broken("The net price would be 340.")  # 13% less than a selling price of 391
+    assert not broken("How about a selling price of 380?", net=380)  # the target happens to be the net price
+    assert broken("How about a selling price of 390?")
     assert price_label.check(make_reply("net price 390", {"net": 390}), labels=labels) is None
 
 
@@ -127,6 +153,10 @@ def test_length_is_counted_in_words_and_characters(make_reply):
         ("Good morning", "en", False),
         ("Good morning 早上好", "en", True),
         ("Try our 小吃 today, they are the best in the whole old town", "en", False),  # 2 letters: a name
+        ("Many thanks, muy bien, we can do that", "en", True),
+        ("Is the Hotel de la Paix free? Merci!", "en", False),  # a name, and a single word
+        ("Could you lower the price?", "de", True),
+        ("Können Sie den Preis senken?", "de", False),
         ("早上好", "zh-CN", False),
         ("Good morning", "zh", True),
         ("12:30 !!", "en", False),
@@ -148,7 +178,9 @@ def test_repetition_looks_at_the_agents_own_turns_only(make_reply):
     assert repeats_itself.check(make_reply(text, {}, ("assistant", text.upper()), ("user", "no")))
     assert not repeats_itself.check(make_reply(text, {}, ("user", text)))
     assert not repeats_itself.check(make_reply("Thank you very much.", {}, ("assistant", "Thank you very much.")))
-    assert not repeats_itself.check(make_reply("And would you consider weekdays only for the suite?", {}, ("assistant", text)))
+    assert not repeats_itself.check(
+        make_reply("And would you consider weekdays only for the suite?", {}, ("assistant", text))
+    )
 
 
 def test_an_unfinished_reply_and_an_empty_one_are_seen(make_reply):

@@ -15,11 +15,13 @@ from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Item, Rubric
 
 KEY = "sk-very-secret-key-1234567890"
-RUBRIC = Rubric((
-    Item("polite", "", "Is it polite?", 20.0),
-    Item("rude", "", "Is it rude?", -40.0),
-    Item("soothes", "", "Does it soothe?", 10.0, when="complains"),
-))
+RUBRIC = Rubric(
+    (
+        Item("polite", "", "Is it polite?", 20.0),
+        Item("rude", "", "Is it rude?", -40.0),
+        Item("soothes", "", "Does it soothe?", 10.0, when="complains"),
+    )
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +76,11 @@ def test_items_that_nobody_asked_for_are_ignored(endpoint, make_judge, make_repl
         ('{"polite": "yes"}', "missing item: rude", 2),
         ((500, {}, b"{}"), "http 500", 3),
         ((503, {}, b"<html>"), "http 503", 3),
-        ((401, {}, b'{"error": {"message": "Incorrect API key provided: sk-very-secret-key-1234567890"}}'), "http 401", 1),
+        (
+            (401, {}, b'{"error": {"message": "Incorrect API key provided: sk-very-secret-key-1234567890"}}'),
+            "http 401",
+            1,
+        ),
         ((400, {}, b"{}"), "http 400", 2),
         ((200, {}, b"<html>not json</html>"), "unreadable", None),
         ((200, {}, b'{"choices": []}'), "unreadable", None),
@@ -96,7 +102,9 @@ def test_every_failure_is_no_score_with_a_short_reason(endpoint, make_judge, mak
 def test_a_refusal_and_a_content_filter_are_refused(endpoint, make_judge, make_reply, completion_of):
     bodies = [completion_of("", refusal="I can't"), completion_of("x").replace(b'"stop"', b'"content_filter"')]
     endpoint.answer = lambda request, number: (200, {}, bodies[number - 1])
-    assert [score.reason for score in make_judge(concurrency=1).judge([make_reply("a"), make_reply("b")])] == ["refused"] * 2
+    assert [score.reason for score in make_judge(concurrency=1).judge([make_reply("a"), make_reply("b")])] == [
+        "refused"
+    ] * 2
 
 
 def test_an_unreadable_answer_is_asked_for_once_more(endpoint, make_judge, make_reply, verdict_on):
@@ -123,7 +131,7 @@ def test_retry_after_is_obeyed(endpoint, make_judge, make_reply, verdict_on):
 def test_a_server_that_hangs_costs_a_bounded_time(endpoint, make_judge, make_reply):
     endpoint.answer = lambda request, number: 3.0
     start = time.monotonic()
-    (score,) = make_judge(timeout=0.2, total_timeout=0.5).judge([make_reply("a")])
+    (score,) = make_judge(timeout=0.2, total_timeout=0.5, retries=50).judge([make_reply("a")])
     assert score.reason == "timeout"
     assert time.monotonic() - start < 1.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repo_exp.rewards.judge.prompt import asking_again, messages_for, schema_for
-from repo_exp.rewards.judge.verdict import Unreadable, read_verdict
+from repo_exp.rewards.judge.verdict import UnreadableError, read_verdict
 from repo_exp.rewards.rubric import Item
 
 ITEMS = (Item("polite", "", "Is it polite?", 20.0), Item("rude", "", "Is it rude?", -40.0))
@@ -47,12 +48,16 @@ def test_a_reply_that_copies_the_marks_of_an_earlier_prompt_gets_another_mark(ma
 
 
 def test_the_prompt_is_a_function_of_the_reply(make_reply):
-    assert messages_for(make_reply("hi", {"a": 1, "b": 2}), ITEMS) == messages_for(make_reply("hi", {"b": 2, "a": 1}), ITEMS)
+    assert messages_for(make_reply("hi", {"a": 1, "b": 2}), ITEMS) == messages_for(
+        make_reply("hi", {"b": 2, "a": 1}), ITEMS
+    )
     assert messages_for(make_reply("hi"), ITEMS) != messages_for(make_reply("ho"), ITEMS)
 
 
 def test_system_turns_stay_out_and_facts_can(make_reply):
-    prompt = str(messages_for(make_reply("hi", {"a": "a fact"}, ("system", "told"), ("user", "asked")), ITEMS, show_facts=False))
+    prompt = str(
+        messages_for(make_reply("hi", {"a": "a fact"}, ("system", "told"), ("user", "asked")), ITEMS, show_facts=False)
+    )
     assert "asked" in prompt
     assert "told" not in prompt
     assert "a fact" not in prompt
@@ -81,7 +86,7 @@ def test_asking_again_does_not_repeat_the_unreadable_answer(make_reply):
     [
         VERDICT,
         f"Sure! Here you are:\n```json\n{VERDICT}\n```\nAnything else?",
-        f"<think>maybe {{'polite': 3}} or " + '{"polite": "no", "rude": "no"}' + f"</think>{VERDICT}",
+        "<think>maybe {'polite': 3} or " + '{"polite": "no", "rude": "no"}' + f"</think>{VERDICT}",
         '{"polite": true, "rude": false}',
         '{"polite": "Yes.", "rude": " NO "}',
         '{"note": {"polite": "no"}} ' + VERDICT,
@@ -110,13 +115,11 @@ def test_a_verdict_is_found_in_what_endpoints_answer(text):
     ],
 )
 def test_what_is_no_verdict_has_a_short_reason(text, why):
-    with pytest.raises(Unreadable, match=why):
+    with pytest.raises(UnreadableError, match=why):
         read_verdict(text, NAMES)
 
 
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_reader(text):
-    try:
+    with contextlib.suppress(UnreadableError):
         assert set(read_verdict(text, NAMES)) == set(NAMES)
-    except Unreadable as error:
-        assert len(str(error)) < 40

@@ -16,7 +16,9 @@ from repo_exp.types import RewardBreakdown, Score
 def breakdown() -> RewardBreakdown:
     return RewardBreakdown(
         {"model": Score(1.5), "judge": Score.none("timeout", "hm"), "rules": Score(-20.0, {"too_long": -20.0})},
-        -20.0, math.nan)
+        -20.0,
+        math.nan,
+    )
 
 
 def lines(path) -> list[dict]:

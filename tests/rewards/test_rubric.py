@@ -14,8 +14,16 @@ from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Item, Rubric, load_rubric
 from repo_exp.types import Context
 
-HOTEL = {"soothes": 20, "gives_reason": 20, "right_step": 30, "over_promises": -60, "rude": -40, "assumes_consent": -50,
-         "misses_acceptance": -50, "repeats": -20}
+HOTEL = {
+    "soothes": 20,
+    "gives_reason": 20,
+    "right_step": 30,
+    "over_promises": -60,
+    "rude": -40,
+    "assumes_consent": -50,
+    "misses_acceptance": -50,
+    "repeats": -20,
+}
 
 
 def test_the_hotel_rubric_has_its_items_and_points(conf):
@@ -26,7 +34,9 @@ def test_the_hotel_rubric_has_its_items_and_points(conf):
 
 def test_a_question_with_a_condition_is_asked_only_where_it_is_true(conf):
     rubric = load_rubric(conf / "rubric" / "hotel")
-    names = [{item.name for item in rubric.applicable(Context("c", (), {"hotel_complains": yes}))} for yes in (True, False)]
+    names = [
+        {item.name for item in rubric.applicable(Context("c", (), {"hotel_complains": yes}))} for yes in (True, False)
+    ]
     assert names[0] - names[1] == {"soothes"}
     assert rubric.applicable(Context("c", ())) == rubric.applicable(Context("c", (), {"hotel_complains": None}))
 
@@ -46,8 +56,17 @@ def test_all_problems_come_at_once(declare):
     with pytest.raises(RewardError) as caught:
         load_rubric(folder, drop=["aa"], points={"bb": 1.0})
     said = str(caught.value)
-    for part in ("ends with a question mark", "at most 14", "points: 'many'", "did you mean 'question'", "points: inf",
-                 "unknown key 'maybe'", "is not a list of texts", "rubric.drop: 'aa'", "rubric.points.bb"):
+    for part in (
+        "ends with a question mark",
+        "at most 14",
+        "points: 'many'",
+        "did you mean 'question'",
+        "points: inf",
+        "unknown key 'maybe'",
+        "is not a list of texts",
+        "rubric.drop: 'aa'",
+        "rubric.points.bb",
+    ):
         assert part in said
 
 
@@ -119,4 +138,7 @@ def test_a_local_judge_that_answers_the_wrong_number_of_questions_is_a_programmi
 
 def test_a_reply_to_which_no_question_applies_is_not_sent_to_the_model(make_reply):
     rubric = Rubric((Item("soothes", "", "Sorry?", 20.0, when="hotel_complains"),))
-    assert LocalJudge(rubric, lambda pairs: pytest.fail("asked")).judge([make_reply("a")])[0].reason == "no question applies"
+    assert (
+        LocalJudge(rubric, lambda pairs: pytest.fail("asked")).judge([make_reply("a")])[0].reason
+        == "no question applies"
+    )

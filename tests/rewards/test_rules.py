@@ -83,7 +83,10 @@ def test_options_are_held_against_the_signature_of_the_kind(declare, options, sa
     ("examples", "said"),
     [
         ("{passes: [we guarantee], violates: [guarantee]}", "passes[0] should be one that passes, but the rule says"),
-        ("{passes: [a], violates: [guaranteed]}", "violates[0] should be one that violates, but the rule says it passes"),
+        (
+            "{passes: [a], violates: [guaranteed]}",
+            "violates[0] should be one that violates, but the rule says it passes",
+        ),
         ("{passes: [a], violates: [b], pass: [c]}", "unknown key 'pass'"),
         ("{passes: [{text: a}], violates: [guarantee]}", "unknown key 'text'"),
         ("{passes: [{reply: a, history: [{role: hotel, content: x}]}], violates: [guarantee]}", "is no turn"),
@@ -98,8 +101,9 @@ def test_an_example_that_does_not_do_what_it_says_names_rule_and_example(declare
 
 
 def test_an_example_that_the_rule_cannot_judge_is_a_problem(declare):
-    text = "kind: numbers_grounded\npoints: -1\noptions: {facts: [price]}\nexamples:\n  passes: [hi]\n  violates: ['380 EUR']"
-    assert "cannot judge it" in problems_of(declare(a=text))
+    text = "kind: numbers_grounded\npoints: -1\noptions: {facts: [price]}\n"
+    text += "examples:\n  passes: [hi]\n  violates: ['380 EUR']"
+    assert "it cannot judge it" in problems_of(declare(a=text))
 
 
 def test_rules_can_be_dropped_and_weighed_anew(declare):
@@ -141,8 +145,9 @@ def rule(name: str, points: float, check) -> Rule:
 
 
 def test_a_rule_that_raises_or_cannot_say_abstains_and_is_counted(make_reply):
-    rules = RuleSet((
-        rule("raises", -10, broken), rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True)))
+    rules = RuleSet(
+        (rule("raises", -10, broken), rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True))
+    )
     reply = make_reply("x")
     assert rules.score(reply).value == -1.0
     assert rules.score(reply).parts == {"hits": -1}
@@ -160,9 +165,7 @@ points = st.lists(st.tuples(st.booleans(), st.integers(-100, 0)), min_size=1, ma
 
 @given(points, st.integers(-100, 0))
 def test_the_score_is_the_sum_of_its_parts_and_one_more_violation_never_raises_it(make_reply, given_rules, cost):
-    rules = tuple(
-        rule(f"r{i}", float(p), lambda reply, hit=hit: hit) for i, (hit, p) in enumerate(given_rules)
-    )
+    rules = tuple(rule(f"r{i}", float(p), lambda reply, hit=hit: hit) for i, (hit, p) in enumerate(given_rules))
     reply = make_reply("x")
     score = RuleSet(rules).score(reply)
     assert score.value == sum(score.parts.values()) == sum(p for hit, p in given_rules if hit)
@@ -183,7 +186,9 @@ def test_no_text_makes_a_rule_fail(hotel_rules, make_reply, hotel_facts, text, t
     assert hotel_rules.abstentions(reply) == {}
 
 
-@pytest.mark.parametrize("piece", ["a", "1", " ", "a1 ", "\u200b", "\ufdfa", "can't guarantee ", "9" * 50 + " ", "<|", "é́"])
+@pytest.mark.parametrize(
+    "piece", ["a", "1", " ", "a1 ", "\u200b", "\ufdfa", "can't guarantee ", "9" * 50 + " ", "<|", "é́"]
+)
 def test_a_very_long_reply_is_judged_in_reasonable_time(hotel_rules, make_reply, hotel_facts, piece):
     reply = make_reply(piece * (100_000 // len(piece)), hotel_facts, ("assistant", piece * 50_000))
     start = time.perf_counter()
@@ -192,7 +197,9 @@ def test_a_very_long_reply_is_judged_in_reasonable_time(hotel_rules, make_reply,
     assert not score.missing
 
 
-@pytest.mark.parametrize("facts", [None, {"tickets": None}, {"tickets": [None, 3, {"selling_price": "x"}]}, {"tickets": {}}])
+@pytest.mark.parametrize(
+    "facts", [None, {"tickets": None}, {"tickets": [None, 3, {"selling_price": "x"}]}, {"tickets": {}}]
+)
 def test_odd_facts_make_rules_abstain_and_never_fail(hotel_rules, make_reply, facts):
     reply = make_reply("Our target is 380, the selling price is 450.", facts)
     assert not any("Error" in why for why in hotel_rules.abstentions(reply).values())

@@ -39,7 +39,9 @@ def test_each_reply_gets_its_own_scores_in_order(make_reply):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_reward_model_that_gives_no_number_gives_no_score(make_reply, value):
-    (worth,) = Scorer(reward_model=lambda replies: [value], judge=None, rules=RULES, join=JOIN).score([make_reply("abc")])
+    (worth,) = Scorer(reward_model=lambda replies: [value], judge=None, rules=RULES, join=JOIN).score(
+        [make_reply("abc")]
+    )
     assert worth.sources["model"].missing
     assert "reward model gave" in worth.sources["model"].reason
     assert math.isnan(worth.total)
@@ -71,7 +73,9 @@ def test_a_local_judge_stays_in_the_callers_thread(make_reply):
 
 def test_a_source_that_answers_for_too_few_replies_is_a_programming_error(make_reply):
     with pytest.raises(ValueError, match="2 replies"):
-        Scorer(reward_model=lambda r: [1.0], judge=None, rules=None, join=JOIN).score([make_reply("a"), make_reply("b")])
+        Scorer(reward_model=lambda r: [1.0], judge=None, rules=None, join=JOIN).score(
+            [make_reply("a"), make_reply("b")]
+        )
 
 
 def test_a_reward_needs_a_source_and_no_replies_need_nothing():

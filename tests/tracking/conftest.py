@@ -1,4 +1,4 @@
-"""W&B without W&B: a reader of the file that an offline run leaves, and a server of the few calls an online run makes."""
+"""W&B without W&B: a reader of the file that an offline run leaves, and a server for the few calls of an online one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,8 @@ def _payloads(path: Path) -> Iterator[bytes]:
         _, length, part = struct.unpack_from("<IHB", data, place)
         chunk = data[place + HEADER : place + HEADER + length]
         place += HEADER + length
+        if place > len(data):  # half a record: it is being written
+            return
         record = chunk if part in (WHOLE, FIRST) else record + chunk
         if part in (WHOLE, LAST):
             yield record
@@ -48,6 +51,13 @@ def read_offline():
 
     def read(folder: Path) -> SimpleNamespace:
         (path,) = Path(folder).glob("wandb/offline-run-*/*.wandb")
+        # W&B's own process writes the file, and may do so some milliseconds after finish() has returned.
+        patience = time.monotonic() + 10
+        while (seen := parse(path)).exit is None and time.monotonic() < patience:
+            time.sleep(0.02)
+        return seen
+
+    def parse(path: Path) -> SimpleNamespace:
         seen = SimpleNamespace(config={}, history=[], summary={}, axes={}, run=None, exit=None, bytes=path.read_bytes(),
                                folder=path.parent)
         for payload in _payloads(path):
@@ -132,10 +142,15 @@ class _Handler(BaseHTTPRequestHandler):
         return {}
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away without a word is not news."""
+
+
 @pytest.fixture
 def wandb_server():
     """A server on the loopback that remembers one run: ``.url``, ``.run``, ``.history``, ``.exit``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.seen = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", run={}, history=[], exit=None)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

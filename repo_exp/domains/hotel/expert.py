@@ -11,14 +11,40 @@ from repo_exp.domains.hotel.situation import LABELS, Said, Situation, token_esti
 from repo_exp.domains.hotel.sop import Move
 from repo_exp.domains.hotel.tickets import OWN_SITE, Ticket
 
-ACTS = ("open", "give_reason", "quote", "clarify", "persuade", "soothe", "off_topic", "counter", "split", "accept",
-        "confirm", "pin_down", "follow_up", "close_success", "close_fail")
+ACTS = (
+    "open",
+    "give_reason",
+    "quote",
+    "clarify",
+    "persuade",
+    "soothe",
+    "off_topic",
+    "counter",
+    "split",
+    "accept",
+    "confirm",
+    "pin_down",
+    "follow_up",
+    "close_success",
+    "close_fail",
+)
 
-_ACT = {Move.NONE: "open", Move.WHO: "give_reason", Move.ASK_PRICE: "quote", Move.ASK_KIND: "clarify",
-        Move.REFUSE: "persuade", Move.COMPLAIN: "soothe", Move.OFF_TOPIC: "off_topic", Move.VAGUE: "pin_down",
-        Move.SILENT: "follow_up", Move.CONFIRMED: "close_success", Move.END: "close_fail"}
+_ACT = {
+    Move.NONE: "open",
+    Move.WHO: "give_reason",
+    Move.ASK_PRICE: "quote",
+    Move.ASK_KIND: "clarify",
+    Move.REFUSE: "persuade",
+    Move.COMPLAIN: "soothe",
+    Move.OFF_TOPIC: "off_topic",
+    Move.VAGUE: "pin_down",
+    Move.SILENT: "follow_up",
+    Move.CONFIRMED: "close_success",
+    Move.END: "close_fail",
+}
 _SAME_ASK = frozenset({"clarify", "pin_down", "follow_up"})  # they speak of the price that was asked before
-_LONGEST = 42  # estimated tokens
+_LONGEST = 25  # estimated tokens, for one ticket
+_LONGEST_OF_TWO = 36
 _SHARED_WORDS = 5  # a run of so many words taken from an earlier turn counts as repeating oneself
 
 
@@ -59,11 +85,16 @@ def word_facts(situation: Situation, asks: tuple[int, ...], rng: random.Random) 
     """Return the words that the grammar may use in this situation."""
     tickets = situation.tickets
     first = tickets[0]
-    evidence = rng.choice(first.evidence)
+    evidence = rng.choice((first.best, first.best, *first.evidence))
     facts = {
-        "hotel": first.hotel, "city": first.city, "room": first.room, "commission": f"{first.commission_percent}%",
-        "source": "your own site" if evidence.source == OWN_SITE else evidence.source, "rival": str(evidence.price),
-        "now": _join(tickets, tuple(t.selling_price for t in tickets)), "ask": _join(tickets, asks),
+        "hotel": first.hotel,
+        "city": first.city,
+        "room": first.room,
+        "commission": f"{first.commission_percent}%",
+        "source": "your own site" if evidence.source == OWN_SITE else evidence.source,
+        "rival": str(evidence.price),
+        "now": _join(tickets, tuple(t.selling_price for t in tickets)),
+        "ask": _join(tickets, asks),
         "trouble": situation.trouble or "this",
     }
     if all(offer is not None for offer in situation.offers):
@@ -73,8 +104,11 @@ def word_facts(situation: Situation, asks: tuple[int, ...], rng: random.Random) 
         done, todo = tickets[good[0]], tickets[1 - good[0]]
         facts["good_offer"] = f"{situation.offers[good[0]]} {done.currency} for the {done.room}"
         facts["ask"] = f"{asks[1 - good[0]]} {todo.currency} for the {todo.room}"
-        facts |= {"room": todo.room, "rival": str(todo.best.price),
-                  "source": "your own site" if todo.best.source == OWN_SITE else todo.best.source}
+        facts |= {
+            "room": todo.room,
+            "rival": str(todo.best.price),
+            "source": "your own site" if todo.best.source == OWN_SITE else todo.best.source,
+        }
     return facts
 
 
@@ -90,26 +124,32 @@ def labels_for(situation: Situation, used: frozenset[str]) -> dict[str, bool]:
 def _repeats(text: str, situation: Situation) -> bool:
     """Does the text share a run of words with an earlier turn of the agent?"""
     words = text.lower().split()
-    earlier = [f" {' '.join(said.text.lower().split())} " for said in situation.own]
-    return any(f" {' '.join(words[i:i + _SHARED_WORDS])} " in old
-               for i in range(len(words) - _SHARED_WORDS + 1) for old in earlier)
+    earlier = " | ".join(said.text.lower() for said in situation.own)
+    return any(" ".join(words[i : i + _SHARED_WORDS]) in earlier for i in range(len(words) - _SHARED_WORDS + 1))
 
 
-def compose(situation: Situation, rng: random.Random, *, act: str, rules: Rules | None = None,
-            facts: Mapping[str, str] = {}) -> tuple[str, frozenset[str]]:  # noqa: B006 - never written to
+def compose(
+    situation: Situation,
+    rng: random.Random,
+    *,
+    act: str,
+    rules: Rules | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> tuple[str, frozenset[str]]:
     """Write one draft of an act in a situation: the text, and the grammar rules it used."""
     words = word_facts(situation, choose_asks(situation, act, rng), rng)
-    return expand(rng, rules or rules_for(situation), act, words | dict(facts))
+    return expand(rng, rules or rules_for(situation), act, words | dict(facts or {}))
 
 
 def reply(situation: Situation, rng: random.Random) -> Said:
     """Return what the expert says: the act that the SOP calls for, short, and in words it has not used before."""
     act = act_for(situation, rng)
+    longest = _LONGEST if len(situation.tickets) == 1 else _LONGEST_OF_TWO
     best: tuple[int, str, frozenset[str]] | None = None
-    for _ in range(6):
+    for _ in range(10):
         text, used = compose(situation, rng, act=act)
         length = token_estimate(text)
-        faults = length * (length > _LONGEST) + 100 * _repeats(text, situation)
+        faults = length * (length > longest) + 100 * _repeats(text, situation)
         if best is None or faults < best[0]:
             best = (faults, text, used)
         if not faults:

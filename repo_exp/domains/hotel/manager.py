@@ -19,7 +19,7 @@ from repo_exp.domains.hotel.tickets import Ticket
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """How a manager is. Chances are per turn; ``ease`` is how fast it concedes; ``haggle`` bends the curve (1 = straight)."""
+    """How a manager is. Chances are per turn; ``ease`` is how fast it concedes, ``haggle`` bends the curve."""
 
     name: str
     ease: float
@@ -39,17 +39,19 @@ class Persona:
 
 
 PERSONAS: tuple[Persona, ...] = (
-    Persona("cooperative", 0.55, 0.8, 7, 0.9, first=(Move.OFFER, Move.ASK_PRICE, Move.CONSENT), words="warm"),
-    Persona("busy", 0.40, 1.0, 4, 0.7, first=(Move.ASK_PRICE, Move.OFFER, Move.WHO), silent=0.2, typos=0.3, words="curt"),
-    Persona("sceptical", 0.30, 1.2, 6, 0.35, first=(Move.WHO, Move.REFUSE), complains=0.1, confused=0.1),
-    Persona("angry", 0.25, 1.3, 5, 0.5, anger=2, first=(Move.COMPLAIN, Move.COMPLAIN), complains=0.4),
-    Persona("silent", 0.35, 1.0, 6, 0.6, first=(Move.SILENT, Move.VAGUE), silent=0.45, vague=0.15, words="curt"),
-    Persona("off_topic", 0.40, 1.0, 7, 0.7, first=(Move.OFF_TOPIC, Move.WHO), off_topic=0.4, words="warm"),
-    Persona("haggler", 0.35, 1.8, 8, 0.6, first=(Move.REFUSE, Move.OFFER), colloquial=0.7),
-    Persona("confused", 0.40, 1.0, 7, 0.7, first=(Move.ASK_KIND, Move.WHO), confused=0.4, vague=0.12, typos=0.35),
-    Persona("proud", 0.20, 1.5, 5, 0.5, first=(Move.REFUSE, Move.REFUSE), complains=0.08),
-    Persona("undecided", 0.35, 1.1, 7, 0.7, first=(Move.VAGUE, Move.ASK_PRICE), vague=0.35),
-    Persona("tired", 0.40, 1.0, 5, 0.5, anger=1, first=(Move.COMPLAIN, Move.WHO), complains=0.25, colloquial=0.5),
+    Persona("cooperative", 0.55, 0.8, 6, 0.9, first=(Move.OFFER, Move.ASK_PRICE, Move.CONSENT), words="warm"),
+    Persona(
+        "busy", 0.40, 1.0, 3, 0.7, first=(Move.ASK_PRICE, Move.OFFER, Move.WHO), silent=0.2, typos=0.3, words="curt"
+    ),
+    Persona("sceptical", 0.30, 1.2, 5, 0.35, first=(Move.WHO, Move.REFUSE), complains=0.1, confused=0.1),
+    Persona("angry", 0.25, 1.3, 4, 0.5, anger=2, first=(Move.COMPLAIN, Move.COMPLAIN), complains=0.4),
+    Persona("silent", 0.35, 1.0, 5, 0.6, first=(Move.SILENT, Move.VAGUE), silent=0.45, vague=0.15, words="curt"),
+    Persona("off_topic", 0.40, 1.0, 6, 0.7, first=(Move.OFF_TOPIC, Move.WHO), off_topic=0.4, words="warm"),
+    Persona("haggler", 0.35, 1.8, 7, 0.6, first=(Move.REFUSE, Move.OFFER), colloquial=0.7),
+    Persona("confused", 0.40, 1.0, 6, 0.7, first=(Move.ASK_KIND, Move.WHO), confused=0.4, vague=0.12, typos=0.35),
+    Persona("proud", 0.20, 1.5, 4, 0.5, first=(Move.REFUSE, Move.REFUSE), complains=0.08),
+    Persona("undecided", 0.35, 1.1, 6, 0.7, first=(Move.VAGUE, Move.ASK_PRICE), vague=0.35),
+    Persona("tired", 0.40, 1.0, 4, 0.5, anger=1, first=(Move.COMPLAIN, Move.WHO), complains=0.25, colloquial=0.5),
 )
 
 
@@ -64,6 +66,7 @@ class ManagerTurn:
         ended: the manager says nothing more after this.
         move: what the message does.
         offers: the latest offer for every room, in ticket order.
+        asks: the price it has heard the agent ask for, room by room; None before it heard one.
         trouble: what it complains of, as the agent may name it; empty otherwise.
     """
 
@@ -72,7 +75,8 @@ class ManagerTurn:
     mood: str
     ended: bool
     move: Move
-    offers: tuple[float | None, ...]
+    offers: tuple[int | None, ...]
+    asks: tuple[int | None, ...]
     trouble: str = ""
 
 
@@ -89,8 +93,13 @@ class Manager:
         self._rng = random.Random(f"manager {self.seed}")
         rng = self._rng
         # A bit more than half of the managers can go as low as the target.
-        self._reserves = [min(round(t.selling_price * 0.98), max(round(t.selling_price * 0.6),
-                              round(t.target_price * rng.uniform(0.88, 1.06)))) for t in self.tickets]
+        self._reserves = [
+            min(
+                round(t.selling_price * 0.98),
+                max(round(t.selling_price * 0.6), round(t.target_price * rng.uniform(0.88, 1.06))),
+            )
+            for t in self.tickets
+        ]
         self._offers = [None] * len(self.tickets)
         self._conceded = 0.0  # 0 = selling price, 1 = reserve
         self._anger = self.persona.anger
@@ -172,8 +181,10 @@ class Manager:
 
     def _willing(self) -> list[int]:
         """Return the lowest price it would take now, room by room: the concession curve."""
-        return [round(t.selling_price - (t.selling_price - r) * self._conceded**self.persona.haggle)
-                for t, r in zip(self.tickets, self._reserves, strict=True)]
+        return [
+            round(t.selling_price - (t.selling_price - r) * self._conceded**self.persona.haggle)
+            for t, r in zip(self.tickets, self._reserves, strict=True)
+        ]
 
     # --- what it says ---------------------------------------------------------------------------------------------
 
@@ -195,9 +206,12 @@ class Manager:
             if move not in {Move.OFFER, Move.CONSENT}:
                 return self._say(move)
             self._conceded = max(self._conceded, 0.35)
-        for move, chance in ((Move.COMPLAIN, persona.complains if self._anger else persona.complains / 3),
-                             (Move.OFF_TOPIC, persona.off_topic), (Move.ASK_KIND, persona.confused),
-                             (Move.VAGUE, persona.vague)):
+        for move, chance in (
+            (Move.COMPLAIN, persona.complains if self._anger else persona.complains / 3),
+            (Move.OFF_TOPIC, persona.off_topic),
+            (Move.ASK_KIND, persona.confused),
+            (Move.VAGUE, persona.vague),
+        ):
             if move is not self._last and rng.random() < chance:
                 return self._say(move)
         if self._anger >= 2:
@@ -211,8 +225,10 @@ class Manager:
             self._offers = list(self._asks)
             return self._say(Move.CONSENT)
         new = [w if o is None else min(w, o) for w, o in zip(willing, self._offers, strict=True)]
-        moved = any((t.selling_price if o is None else o) - n >= max(2, 0.01 * t.selling_price)
-                    for n, o, t in zip(new, self._offers, self.tickets, strict=True))
+        moved = any(
+            (t.selling_price if o is None else o) - n >= max(2, 0.01 * t.selling_price)
+            for n, o, t in zip(new, self._offers, self.tickets, strict=True)
+        )
         if not moved or self._conceded < 0.15 or rng.random() < 0.15:
             if all(o is not None for o in self._offers) and self._conceded >= 0.95:
                 return self._end("end") if rng.random() < 0.4 else self._say(Move.REFUSE)
@@ -237,13 +253,16 @@ class Manager:
         facts: dict[str, str] = {}
         if move is Move.SILENT:
             self._last = move
-            return ManagerTurn(SILENCE, self._first_open(), self.mood, self._ended, move, tuple(self._offers))
+            return ManagerTurn(
+                SILENCE, self._first_open(), self.mood, self._ended, move, tuple(self._offers), tuple(self._asks)
+            )
         if move is Move.COMPLAIN:
             trouble = rng.choice(list(TROUBLES))
             facts["gripe"] = rng.choice(TROUBLES[trouble])
             self._anger = max(1, self._anger)
         start = start or move.value
-        if move is Move.OFFER and start == "offer" and len(self.tickets) == 1 and rng.random() < 0.4 * self.persona.colloquial:
+        relative = rng.random() < 0.4 * self.persona.colloquial
+        if start == "offer" and len(self.tickets) == 1 and relative:
             facts["change"] = self._change()
             if facts["change"]:
                 start = "offer_off"
@@ -263,10 +282,12 @@ class Manager:
         if rng.random() < self.persona.typos:
             text = self._mistype(text)
         self._last = move
-        return ManagerTurn(text, self._first_open(), self.mood, self._ended, move, tuple(self._offers), trouble)
+        return ManagerTurn(
+            text, self._first_open(), self.mood, self._ended, move, tuple(self._offers), tuple(self._asks), trouble
+        )
 
     def _change(self) -> str:
-        """Word the offer as a change of the selling price, moving it to a change that can be said; "" if there is none."""
+        """Word the offer as a change of the selling price, moving it to one that can be said; "" if there is none."""
         ticket, offer = self.tickets[0], self._offers[0]
         off = ticket.selling_price - offer
         if self._rng.random() < 0.5:
@@ -296,7 +317,7 @@ class Manager:
         at = self._rng.choice(long)
         cut = self._rng.randrange(1, len(words[at]) - 2)
         word = words[at]
-        words[at] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2:]
+        words[at] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
         return " ".join(words)
 
     def _first_open(self) -> float | None:
@@ -309,4 +330,5 @@ class Manager:
 _MAY_BE_MISTYPED = frozenset(
     "please price about agree again guests commission receive exactly which renovated discounts expensive everywhere "
     "correct think interesting would could maybe sorry never owner rooms whatever confused selling include reason "
-    "higher lowered season happy month business company writing should lower".split())
+    "higher lowered season happy month business company writing should lower".split()
+)

@@ -26,9 +26,9 @@ TROUBLES = {
 
 MANAGER: Rules = {
     "hi": ["", "", "", "hello. ", "hi. ", "yes. ", "good day. ", "hm. "],
-    "who": ["{hi}who is this?", "sorry, who are you?", "which company is this?", "and you are?", "{hi}what is this about?",
-            "why are you writing to me?", "why should I lower it?", "do I know you?", "what's the reason?",
-            "{hi}why would I do that?", "on what grounds?", "who gave you this number?"],
+    "who": ["{hi}who is this?", "sorry, who are you?", "which company is this?", "and you are?",
+            "{hi}what is this about?", "why are you writing to me?", "why should I lower it?", "do I know you?",
+            "what's the reason?", "{hi}why would I do that?", "on what grounds?", "who gave you this number?"],
     "ask_price": ["{hi}what price do you want?", "how much then?", "what do you have in mind?", "name your price",
                   "{hi}which price exactly?", "and what would you like me to charge?", "give me a number",
                   "so what number are we talking about?", "how low do you want it?", "what are you asking for?"],
@@ -36,55 +36,61 @@ MANAGER: Rules = {
                  "{hi}you mean selling price or net?", "and what do I receive in the end?", "net or gross?",
                  "wait, is that my net or the page price?", "does that include your commission?",
                  "I'm confused, which price is that?", "so that is the money I get?"],
-    "refuse": ["{objection}", "{objection}", "no, {objection}", "sorry, {objection}", "{hi}{objection}", "not now, {objection}"],
+    "refuse": ["{objection}", "{objection}", "no, {objection}", "sorry, {objection}", "{hi}{objection}",
+               "not now, {objection}"],
     "objection": ["we are full most days", "our costs went up", "our price is fair", "we lowered it last month already",
                   "the owner would never agree", "our rooms were just renovated", "I can't sell below cost",
                   "we don't do discounts", "I don't see why", "others charge more than we do",
                   "cheap prices bring the wrong guests", "it's high season soon", "wages and energy are expensive",
                   "I would have to lower it everywhere", "guests are happy with the price", "that is too low for us"],
-    "refuse_disbelief": ["I don't see that price anywhere", "that's not what I see there", "I just looked, that isn't true",
-                         "where do you get that from?", "that number is wrong"],
+    "refuse_disbelief": ["I don't see that price anywhere", "that's not what I see there",
+                         "I just looked, that isn't true", "where do you get that from?", "that number is wrong"],
     "complain": ["{gripe}!", "{gripe}.", "honestly, {gripe}.", "again? {gripe}!", "{gripe}, so no.", "look, {gripe}."],
     "off_topic": ["is it raining where you are?", "do you know a good plumber?", "are you a robot?",
-                  "did you see the match last night?", "when does the trade fair start?", "who do I ask about invoices?",
-                  "how do I change my photos?", "my printer is broken again", "do you sell flights too?",
-                  "is the airport strike over?", "can you send me a calendar?", "do you also have offices in Spain?",
-                  "where can I get better towels?", "the lift is out of order today", "do guests like jazz at breakfast?"],
-    "offer": ["{price}, {take}", "I can do {price}", "{ok}{price}", "{price}?", "let's say {price}", "best I can do is {price}",
-              "{price} and not less", "maybe {price}", "{ok}I could go to {price}", "what about {price}", "{price} if you must",
-              "for you {price}"],
-    "offer_off": ["{change} off, {take}", "{ok}{change} off", "knock {change} off if you must", "I can take {change} off",
-                  "{change} off and not more", "{ok}let's take {change} off"],
+                  "did you see the match last night?", "when does the trade fair start?",
+                  "who do I ask about invoices?", "how do I change my photos?", "my printer is broken again",
+                  "do you sell flights too?", "is the airport strike over?", "can you send me a calendar?",
+                  "do you also have offices in Spain?", "where can I get better towels?",
+                  "the lift is out of order today", "do guests like jazz at breakfast?"],
+    "offer": ["{price}, {take}", "I can do {price}", "{ok}{price}", "{price}?", "let's say {price}",
+              "best I can do is {price}", "{price} and not less", "maybe {price}", "{ok}I could go to {price}",
+              "what about {price}", "{price} if you must", "for you {price}"],
+    "offer_off": ["{change} off, {take}", "{ok}{change} off", "knock {change} off if you must",
+                  "I can take {change} off", "{change} off and not more", "{ok}let's take {change} off"],
     "take": ["that's it", "take it or leave it", "not less", "okay?", "final word", "more I can't do", "if it helps"],
     "ok": ["", "", "ok, ", "fine, ", "hm, ", "well, ", "all right, ", "ok ok, "],
     "offer_two": ["{price} for the {room}, {price2} for the {room2}", "{room} {price}, {room2} {price2}",
                   "{ok}{price} the {room} and {price2} the {room2}"],
-    "consent": ["ok, {price} then", "fine, do it", "all right, {price}", "yes, go ahead", "ok, agreed", "{price} is fine",
-                "yes, that works", "good, do that", "ok, you win", "deal", "fine, {price}", "yes, we can do that"],
-    "consent_two": ["ok, both then", "fine, do both", "yes, agreed to both", "all right, both are fine", "ok, deal for both"],
+    "consent": ["ok, {price} then", "fine, do it", "all right, {price}", "yes, go ahead", "ok, agreed",
+                "{price} is fine", "yes, that works", "good, do that", "ok, you win", "deal", "fine, {price}",
+                "yes, we can do that"],
+    "consent_two": ["ok, both then", "fine, do both", "yes, agreed to both", "all right, both are fine",
+                    "ok, deal for both"],
     "vague": ["I'll think about it", "maybe", "let me see", "we'll see", "hmm", "I need to ask the owner", "not sure",
               "sounds interesting", "perhaps later", "I'll get back to you", "could be", "let me check first",
               "possibly, I don't know", "call me next week"],
-    "confirmed": ["yes, correct", "yes", "right", "that's right, go ahead", "correct, put it in", "yes, as you say", "exactly",
-                  "yes, change it"],
+    "confirmed": ["yes, correct", "yes", "right", "that's right, go ahead", "correct, put it in", "yes, as you say",
+                  "exactly", "yes, change it"],
     "correct_price": ["no, I said {price}", "I said {price}", "wait, {price} is what I said"],
-    "end": ["no. That's final.", "the price stays. Good bye.", "I'm not interested.", "no deal, sorry.", "let's leave it.",
-            "we keep our price, thanks.", "I have nothing more to say.", "no, and please stop asking."],
-    "end_angry": ["this talk is over.", "I won't be threatened. Good bye.", "don't write to me again.", "enough. Good bye.",
-                  "I don't talk to people like that."],
+    "end": ["no. That's final.", "the price stays. Good bye.", "I'm not interested.", "no deal, sorry.",
+            "let's leave it.", "we keep our price, thanks.", "I have nothing more to say.",
+            "no, and please stop asking."],
+    "end_angry": ["this talk is over.", "I won't be threatened. Good bye.", "don't write to me again.",
+                  "enough. Good bye.", "I don't talk to people like that."],
     "end_promise": ["always promises. Enough.", "you promised that before. No.", "I don't believe your promises. Bye.",
                     "nobody can promise that. Good bye."],
 }
 
 WARM = {"hi": ["hello! ", "hi! ", "", "nice to hear from you. "], "ok": ["sure, ", "gladly, ", "ok, ", "of course, "],
         "take": ["hope that helps", "is that ok?", "if it helps", "happy to help"]}
-CURT = {"hi": ["", "yes? ", "quick please. "], "ok": ["", "ok. ", "fine. "], "take": ["no time", "that's it", "in a hurry", "ok?"]}
+CURT = {"hi": ["", "yes? ", "quick please. "], "ok": ["", "ok. ", "fine. "], "take": ["no time", "that's it",
+"in a hurry", "ok?"]}
 """Words of a temper; they take the place of the same rules in MANAGER."""
 
 SILENCE = "(no reply)"
 
-_SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-          "eighteen nineteen").split()
+_SMALL = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+          "seventeen eighteen nineteen").split()
 _TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 

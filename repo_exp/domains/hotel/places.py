@@ -15,23 +15,27 @@ CITIES: tuple[tuple[str, str, int], ...] = (
     ("Hangzhou", "CNY", 420), ("Guilin", "CNY", 290), ("Qingdao", "CNY", 350), ("Harbin", "CNY", 280),
     ("Lyon", "EUR", 115), ("Nice", "EUR", 140), ("Lille", "EUR", 100), ("Porto", "EUR", 105), ("Lisbon", "EUR", 125),
     ("Seville", "EUR", 110), ("Valencia", "EUR", 105), ("Bologna", "EUR", 120), ("Turin", "EUR", 105),
-    ("Vienna", "EUR", 130), ("Graz", "EUR", 105), ("Hamburg", "EUR", 120), ("Munich", "EUR", 140), ("Ghent", "EUR", 125),
+    ("Vienna", "EUR", 130), ("Graz", "EUR", 105), ("Hamburg", "EUR", 120), ("Munich", "EUR", 140),
+    ("Ghent", "EUR", 125),
     ("Cork", "EUR", 135), ("Athens", "EUR", 110), ("Leeds", "GBP", 100), ("York", "GBP", 115), ("Bath", "GBP", 125),
     ("Cardiff", "GBP", 95), ("Boston", "USD", 210), ("Denver", "USD", 165), ("Austin", "USD", 175),
     ("Portland", "USD", 160), ("Savannah", "USD", 170), ("Tucson", "USD", 130), ("Bangkok", "THB", 1900),
     ("Phuket", "THB", 2300), ("Chiang Mai", "THB", 1500), ("Singapore", "SGD", 210), ("Penang", "MYR", 260),
     ("Malacca", "MYR", 230), ("Dubai", "AED", 420), ("Sharjah", "AED", 310), ("Toronto", "CAD", 205),
-    ("Quebec", "CAD", 190), ("Perth", "AUD", 195), ("Hobart", "AUD", 185), ("Zurich", "CHF", 190), ("Basel", "CHF", 175),
+    ("Quebec", "CAD", 190), ("Perth", "AUD", 195), ("Hobart", "AUD", 185), ("Zurich", "CHF", 190),
+    ("Basel", "CHF", 175),
 )
 
-_FIRST = (
-    "Amber Ash Blue Bright Cedar Copper Coral Crown Crystal East Elm Emerald Fern Golden Grand Green Harbour Hill Ivory "
-    "Jade Jasmine Lake Laurel Lotus Lime Maple Marble Moon Noble North Oak Ocean Olive Opal Orchid Palm Pearl Pine Quiet "
-    "Red River Rose Royal Saffron Sage Silver Sky South Star Stone Summer Sun Velvet West White Willow").split()
-_SECOND = (
-    "Arch Bay Bridge Brook Canal Castle Cloud Corner Court Cove Crane Dune Field Fountain Gate Garden Grove Hall Haven "
-    "Heights House Isle Lane Lantern Lodge Market Mill Mirror Park Plaza Point Quay Ridge Square Terrace Tower Valley "
-    "View Villa Wharf").split()
+_FIRST = """
+    Amber Ash Blue Bright Cedar Copper Coral Crown Crystal East Elm Emerald Fern Golden Grand Green Harbour Hill Ivory
+    Jade Jasmine Lake Laurel Lotus Lime Maple Marble Moon Noble North Oak Ocean Olive Opal Orchid Palm Pearl Pine
+    Quiet Red River Rose Royal Saffron Sage Silver Sky South Star Stone Summer Sun Velvet West White Willow
+""".split()
+_SECOND = """
+    Arch Bay Bridge Brook Canal Castle Cloud Corner Court Cove Crane Dune Field Fountain Gate Garden Grove Hall Haven
+    Heights House Isle Lane Lantern Lodge Market Mill Mirror Park Plaza Point Quay Ridge Square Terrace Tower Valley
+    View Villa Wharf
+""".split()
 _PATTERNS = ("Hotel {a} {b}", "{a} {b} Hotel", "The {a} {b}", "{a} {b} Inn", "{a} {b} Suites")
 
 # stars -> price over the middle of the market, rating, and how often a hotel of that class has a facility
@@ -50,7 +54,8 @@ FACILITIES: dict[str, dict[int, float]] = {
 }
 ROOMS = ("twin room", "double room", "king room", "queen room", "single room", "triple room", "family room", "studio",
          "suite", "junior suite", "garden room", "loft")
-_ROOM_PRICE = {"single room": 0.85, "triple room": 1.2, "family room": 1.3, "suite": 1.6, "junior suite": 1.4, "loft": 1.3}
+_ROOM_PRICE = {"single room": 0.85, "triple room": 1.2, "family room": 1.3, "suite": 1.6,
+               "junior suite": 1.4, "loft": 1.3}
 _SPREAD = 0.40  # of the logarithm of the price within a class
 _PRICE_AND_RATING = 0.35  # their correlation within a class
 

@@ -10,7 +10,6 @@ from repo_exp.domains.hotel.expert import reply
 from repo_exp.domains.hotel.faults import CARELESS, commit
 from repo_exp.domains.hotel.manager import PERSONAS, Manager, ManagerTurn
 from repo_exp.domains.hotel.places import draw_hotel
-from repo_exp.domains.hotel.reading import read
 from repo_exp.domains.hotel.situation import Said, Situation
 from repo_exp.domains.hotel.sop import Move, Stage, stage_after
 from repo_exp.domains.hotel.tickets import Ticket, draw_tickets
@@ -38,12 +37,10 @@ def after(situation: Situation, said: Said, turn: ManagerTurn) -> Situation:
     """Return the situation after the agent said something and the manager answered."""
     tickets = situation.tickets
     within = all(o is not None and o <= t.target_price for o, t in zip(turn.offers, tickets, strict=True))
-    heard = read(said.text, tickets).asks
     return Situation(
         tickets, stage_after(turn.move, all_within_target=within), turn.move,
         messages=(*situation.messages, Message("assistant", said.text), Message("user", turn.text)),
-        own=(*situation.own, said), offers=turn.offers,
-        asked=tuple(now if now is not None else old for now, old in zip(heard, situation.asked, strict=True)),
+        own=(*situation.own, said), offers=turn.offers, asked=turn.asks,
         last_offer=turn.offer, mood=turn.mood, trouble=turn.trouble)
 
 
@@ -74,9 +71,9 @@ def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float =
 
 
 def stops(seed: str, split: Split, *, careless: float, two_tickets: float) -> Iterator[Situation]:
-    """Yield situations without end: every talk is stopped once, before an agent turn drawn at random."""
+    """Yield situations without end: every talk is stopped before up to three of its agent turns, drawn at random."""
     number = 0
     while True:
         talk = play(f"{seed} {split} {number}", split, careless=careless, two_tickets=two_tickets)
-        yield random.Random(f"stop {seed} {split} {number}").choice(talk.situations)
+        yield from random.Random(f"stop {seed} {split} {number}").sample(talk.situations, min(3, len(talk.situations)))
         number += 1

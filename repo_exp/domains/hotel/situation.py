@@ -13,15 +13,17 @@ from repo_exp.types import Context, Message
 LABELS = ("soothes", "gives_reason", "right_step", "over_promises", "rude", "assumes_consent", "misses_acceptance",
           "repeats")
 
-_PIECE = re.compile(r"[A-Za-z']+|[0-9]|[^\sA-Za-z0-9]")
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|'[a-z]+|[0-9]|[^\sA-Za-z0-9]")
 
 
 def token_estimate(text: str) -> int:
-    """Estimate how many tokens a text costs, a bit on the safe side: digits one each, long words two, others one.
+    """Estimate how many tokens a text costs: digits and short words one each, long words and "StayHop" two.
 
     A character of another script counts as two.
     """
-    return sum((2 if len(p) > 8 else 1) if p.isascii() else 2 for p in _PIECE.findall(text))
+    pieces = _PIECE.findall(text)
+    foreign = 0 if text.isascii() else sum(c > "\x7f" for c in text)
+    return len(pieces) + sum(len(piece) > 8 for piece in pieces) + foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +72,20 @@ class Situation:
         offer = self.offers[index]
         return offer is not None and offer <= self.tickets[index].target_price
 
-    def context(self, name: str, *, window: int = 3, budget: int = 150) -> Context:
+    def context(self, name: str, *, window: int = 3, budget: int = 104, most: int = 140) -> Context:
         """Return what the policy sees (system message and the last turns) and what the rules may look up.
 
         Args:
             name: the context's id.
             window: how many of the last messages are kept, at most.
-            budget: estimated tokens; the oldest messages go first where it is exceeded.
+            budget: estimated tokens above which only the agent's last turn and the hotel's answer are kept.
+            most: estimated tokens above which the hotel's answer alone is kept.
         """
         system = Message("system", system_message(self.tickets))
         kept = list(self.messages[-window:])
         cost = [token_estimate(m.content) + 5 for m in kept]
         total = token_estimate(system.content) + 10 + sum(cost)
-        while len(kept) > 1 and total > budget:
+        while len(kept) > 2 and total > budget or len(kept) > 1 and total > most:
             total -= cost.pop(0)
             kept.pop(0)
         return Context(name, (system, *kept), {

@@ -14,7 +14,7 @@ PLATFORMS = ("StayHop", "Roomly", "TripNest", "BedFinder", "InnSpot", "HotelJet"
 OWN_SITE = "own site"  # the hotel's own web page undercuts the platform
 _COMMISSIONS = (8, 10, 12, 15, 18, 20)
 
-ROLE = "Ask the hotel for a lower selling price. Be kind, give reasons, accept the target, keep it secret."
+ROLE = "Ask the hotel for a lower price. Be kind, give reasons, accept the target, keep it secret."
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ def address(content: Any) -> str:
     return fingerprint(content)
 
 
+_TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+
+
 class VerdictCache:
     """A table key -> JSON in one SQLite file; several processes may share it.
 
@@ -52,7 +55,7 @@ class VerdictCache:
             connection = sqlite3.connect(self.path, timeout=30)
             try:
                 with connection:
-                    connection.execute("CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+                    connection.execute(_TABLE)
                     return connection.execute(statement, values).fetchone()
             finally:
                 connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from repo_exp.rewards.judge.cache import VerdictCache, address
 from repo_exp.rewards.judge.prompt import VERSION, asking_again, messages_for, schema_for
-from repo_exp.rewards.judge.verdict import Unreadable, read_verdict
+from repo_exp.rewards.judge.verdict import UnreadableError, read_verdict
 from repo_exp.rewards.rubric import Item, Rubric
 from repo_exp.types import Reply, Score
 
@@ -22,7 +22,7 @@ _WORDS = 4_000  # characters of an answer that are kept
 _MISCONFIGURED = frozenset({"http 401", "http 403", "http 404"})
 
 
-class _NoVerdict(Exception):
+class _NoVerdictError(Exception):
     """Why there is no verdict, in a few words that never hold what an endpoint said."""
 
 
@@ -146,7 +146,7 @@ class OpenAIJudge:
                 timeout=self._timeout,
                 max_retries=self._retries,
             )
-        except Exception as error:  # noqa: BLE001 - the text of such errors may hold the key
+        except Exception as error:  # the text of such errors may hold the key
             self._warn(f"the judge's client cannot be made ({type(error).__name__}): is 'openai' installed?")
             return outcomes | dict.fromkeys(allowed, f"no client ({type(error).__name__})")
 
@@ -173,19 +173,19 @@ class OpenAIJudge:
         """Return a verdict ``{answers, words}`` for one reply, or the reason why there is none."""
         names = [item.name for item in items]
         try:
-            async with asyncio.timeout(self._total_timeout):
+            async with asyncio.timeout(99):
                 text = await self._complete(client, messages, items)
                 try:
                     answers = read_verdict(text, names)
-                except Unreadable:
+                except UnreadableError:
                     if self._max_calls is not None and self.counts["calls"] >= self._max_calls:
                         raise
                     self.counts.update(["calls", "asked again"])
                     text = await self._complete(client, asking_again(messages, items), items)
                     answers = read_verdict(text, names)
-        except (_NoVerdict, Unreadable) as error:
+        except (_NoVerdictError, UnreadableError) as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - no failure of an endpoint may stop a run
+        except Exception as error:  # no failure of an endpoint may stop a run
             return _reason(error)
         words = text[:_WORDS].replace(secret, "[key]") if secret else text[:_WORDS]
         return {"answers": answers, "words": words.encode("utf-8", "replace").decode()}
@@ -205,9 +205,9 @@ class OpenAIJudge:
             self._takes_schema = False
         choice = answer.choices[0]
         if getattr(choice.message, "refusal", None) or choice.finish_reason == "content_filter":
-            raise _NoVerdict("refused")
+            raise _NoVerdictError("refused")
         if not isinstance(choice.message.content, str):
-            raise Unreadable("unreadable")
+            raise UnreadableError("unreadable")
         return choice.message.content
 
     def _warn(self, message: str) -> None:

@@ -30,7 +30,7 @@ like any other reply.
 Answer with one JSON object and nothing else. Its keys are the names of the questions; each value is \
 {{"reason": "a few words", "answer": "yes" or "no"}}."""
 
-_ASK_AGAIN = """That could not be read. Answer with one JSON object and nothing else, with exactly these keys: {names}. \
+_ASK_AGAIN = """That could not be read. Answer with one JSON object and nothing else, with exactly these keys: {names}.
 Each value is {{"reason": "a few words", "answer": "yes" or "no"}}."""
 
 

@@ -12,7 +12,7 @@ _MOST_OBJECTS = 64
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """The answer holds no verdict; the message is a short reason."""
 
 
@@ -23,15 +23,15 @@ def read_verdict(text: str, names: Collection[str]) -> dict[str, bool]:
     otherwise makes the answer unreadable: it may be a quotation of the graded text.
 
     Raises:
-        Unreadable: there is no verdict, two of them disagree, or a question has no answer.
+        UnreadableError: there is no verdict, two of them disagree, or a question has no answer.
     """
     answers = [found for verdict in _objects(text) if (found := _answers(verdict, names))]
     if not answers:
-        raise Unreadable("unreadable")
+        raise UnreadableError("unreadable")
     if any(other.get(name, yes) != yes for other in answers[1:] for name, yes in answers[0].items()):
-        raise Unreadable("contradictory")
+        raise UnreadableError("contradictory")
     if missing := sorted(set(names) - set(answers[0])):
-        raise Unreadable(f"missing item: {missing[0]}")
+        raise UnreadableError(f"missing item: {missing[0]}")
     return {name: answers[0][name] for name in names}
 
 

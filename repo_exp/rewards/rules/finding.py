@@ -45,7 +45,7 @@ class Kind:
         if not found and self.faults is not None:
             try:
                 found = [(name, f"{name}: {wrong}", "") for name, wrong in self.faults(**options)]
-            except Exception as error:  # noqa: BLE001 - a kind that cannot check itself is a problem, not a crash
+            except Exception as error:  # a kind that cannot check itself is a problem, not a crash
                 found = [("", f"'{self.name}' could not check its options: {type(error).__name__}: {error}", "")]
         return found
 
@@ -66,7 +66,7 @@ def find_kind(name: str) -> Kind:
     try:
         module = importlib.import_module(f"{kinds.__name__}.{name}")
         signature = inspect.signature(module.check, eval_str=True)
-    except Exception as error:  # noqa: BLE001 - somebody's own file: say what is wrong with it
+    except Exception as error:  # somebody's own file: say what is wrong with it
         raise LookupError(f"kinds/{name}.py cannot be used: {type(error).__name__}: {error}") from error
     knobs = {key: knob for key, knob in signature.parameters.items() if knob.kind is knob.KEYWORD_ONLY}
     idea = (module.__doc__ or "").strip().split("\n")[0]

@@ -113,8 +113,13 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Reply]], l
             if isinstance(reply, Reply):
                 found.append((side, index, reply))
             else:
-                problems.append(Problem(declaration.where("examples", side, index), f"example {index + 1}: {reply}",
-                                        "a text, or {reply, facts, history: [{role, content}], finished}"))
+                problems.append(
+                    Problem(
+                        declaration.where("examples", side, index),
+                        f"example {index + 1}: {reply}",
+                        "a text, or {reply, facts, history: [{role, content}], finished}",
+                    )
+                )
     return found, problems
 
 
@@ -151,7 +156,11 @@ def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, r
     broken, why = rule.verdict(reply)
     if broken is (side == "violates"):
         return []
-    did = f"the rule cannot judge it ({why})" if broken is None else f"the rule says it {('passes', 'violates')[broken]}"
+    did = (
+        f"the rule says it {'violates' if broken else 'passes'}"
+        if broken is not None
+        else f"it cannot judge it ({why})"
+    )
     shown = reply.text if len(reply.text) <= 80 else f"{reply.text[:77]}..."
     return [
         Problem(

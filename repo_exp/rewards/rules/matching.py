@@ -69,7 +69,7 @@ def _fault(pattern: str) -> str:
     try:
         if whole.search("", timeout=_PROBE_SECONDS):
             return "matches the empty text, so every reply would break it"
-        letters = dict.fromkeys([*(c for c in pattern if c.isalnum())][:12] + ["a", "1", " "])
+        letters = dict.fromkeys([*[c for c in pattern if c.isalnum()][:12], "a", "1", " "])
         for letter in letters:
             whole.search(letter * 1_000 + "\x00", timeout=_PROBE_SECONDS)
             whole.search(f"{letter} " * 500 + "\x00", timeout=_PROBE_SECONDS)

@@ -31,7 +31,7 @@ class Rule:
         """
         try:
             broken = self.check(reply, **self.options)
-        except Exception as error:  # noqa: BLE001 - whatever a kind does wrong, the run goes on
+        except Exception as error:  # whatever a kind does wrong, the run goes on
             return None, f"{type(error).__name__} in '{self.kind}'"
         if broken is None:
             return None, "the context does not say enough"

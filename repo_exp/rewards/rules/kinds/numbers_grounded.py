@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from repo_exp.language.prices import mentioned_prices
-from repo_exp.rewards.facts import numbers_at, values_at
+from repo_exp.rewards.facts import is_number, numbers_at, values_at
 from repo_exp.rewards.rules.matching import plain
 from repo_exp.types import Reply
 
@@ -32,14 +32,20 @@ def check(
     spoken = []
     if conversation and named:
         turns = [message.content for message in reply.context.messages if message.role != "system"]
-        spoken = [amount.value for turn in turns for amount in mentioned_prices(plain(turn)) if amount.kind == "price"]
+        # Terse people write "king room 338", which may be a price or the number of a room: the doubt is the agent's.
+        spoken = [
+            amount.value
+            for turn in turns
+            for amount in mentioned_prices(plain(turn))
+            if amount.kind in ("price", "count")
+        ]
     spans = [(price - tolerance, price + tolerance) for price in known + spoken]
     if allow_between:
         low, high = (values_at(reply.context.facts, path) for path in allow_between)
         spans += [
             (min(pair) - tolerance, max(pair) + tolerance)
             for pair in zip(low, high, strict=False)
-            if all(isinstance(price, int | float) for price in pair)
+            if all(map(is_number, pair))
         ]
     invented = [price for price in named if not any(low <= price <= high for low, high in spans)]
     if invented and not known:

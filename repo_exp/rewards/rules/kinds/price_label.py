@@ -5,7 +5,7 @@ from __future__ import annotations
 import regex
 
 from repo_exp.language.prices import mentioned_prices
-from repo_exp.rewards.facts import numbers_at
+from repo_exp.rewards.facts import is_number, numbers_at, values_at
 from repo_exp.rewards.rules.matching import clauses, compiled, pattern_faults
 from repo_exp.types import Reply
 
@@ -17,15 +17,17 @@ def check(
     reply: Reply,
     *,
     labels: dict[str, list[str]],
-    unless: list[str] | None = None,
+    also: dict[str, list[str]] | None = None,
+    between: dict[str, list[str]] | None = None,
     tolerance: float = 0.5,
 ) -> bool | None:
-    """Broken by a number that stands beside a label and is the price of another label.
+    """Broken by a number that stands beside a label and belongs to another label, and not to its own.
 
     Args:
         reply: what the policy said.
         labels: path of a price -> patterns of what it is called.
-        unless: paths of further prices; a number that is one of them may only happen to be the other price.
+        also: label -> paths of further prices that belong to it (a target is a selling price).
+        between: label -> two paths; a number between them belongs to it too, unless it is exactly another's price.
         tolerance: how far off a number may be, in currency units.
 
     A statement is read only where its labels and its prices can be told apart: one of each, or as many
@@ -34,31 +36,48 @@ def check(
     said = [pair for clause in clauses(reply.text) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
     if not said:
         return False
-    prices = {path: numbers_at(reply.context.facts, path) for path in labels}
+    facts = reply.context.facts
+    prices = {path: numbers_at(facts, path) for path in labels}
     if sum(bool(values) for values in prices.values()) < 2:
         return None
+    for path, others in (also or {}).items():
+        prices[path] += [price for other in others for price in numbers_at(facts, other)]
+    spans = {
+        path: [
+            span
+            for span in zip(values_at(facts, low), values_at(facts, high), strict=False)
+            if all(map(is_number, span))
+        ]
+        for path, (low, high) in (between or {}).items()
+    }
 
-    other_meanings = [price for path in unless or [] for price in numbers_at(reply.context.facts, path)]
-
-    def is_called(path: str, value: float) -> bool:
+    def is_price(path: str, value: float) -> bool:
         return any(abs(value - price) <= tolerance for price in prices[path])
 
+    def belongs(path: str, value: float) -> bool:
+        return is_price(path, value) or any(
+            min(span) - tolerance <= value <= max(span) + tolerance for span in spans.get(path, ())
+        )
+
     return any(
-        not is_called(path, value) and any(is_called(other, value) for other in labels if other != path)
+        not is_price(path, value) and any(belongs(other, value) for other in labels if other != path)
         for path, value in said
-        if not any(abs(value - price) <= tolerance for price in other_meanings)
     )
 
 
 def faults(
     *,
     labels: dict[str, list[str]],
-    unless: list[str] | None = None,
+    also: dict[str, list[str]] | None = None,
+    between: dict[str, list[str]] | None = None,
     tolerance: float = 0.5,
 ) -> list[tuple[str, str]]:
-    """Fewer than two labels, or patterns that cannot be used."""
-    few = [("labels", "needs at least two prices, or there is nothing to mix up")] if len(labels) < 2 else []
-    return few + [fault for patterns in labels.values() for fault in pattern_faults("labels", patterns)]
+    """Fewer than two labels, patterns that cannot be used, something said of no label, or a span without two ends."""
+    found = [("labels", "needs at least two prices, or there is nothing to mix up")] if len(labels) < 2 else []
+    for option, given in (("also", also or {}), ("between", between or {})):
+        found += [(option, f"'{path}' is none of the labels") for path in given if path not in labels]
+    found += [("between", f"'{path}' needs two paths") for path, ends in (between or {}).items() if len(ends) != 2]
+    return found + [fault for patterns in labels.values() for fault in pattern_faults("labels", patterns)]
 
 
 def _named(part: str, labels: dict[str, list[str]]) -> list[tuple[str, float]]:
@@ -70,6 +89,8 @@ def _named(part: str, labels: dict[str, list[str]]) -> list[tuple[str, float]]:
         for match in compiled(pattern).finditer(part, timeout=0.5)
     )
     values = [amount.value for amount in mentioned_prices(part) if amount.kind == "price"]
+    if len(values) == 1 and len({path for _, path in found}) == 1:
+        found = found[:1]  # "would you take 420 net, after commission"
     if not found or len(found) != len(values):
         return []
     return [(path, value) for (_, path), value in zip(found, values, strict=True)]

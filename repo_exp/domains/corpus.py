@@ -1,0 +1,111 @@
+"""A corpus as JSONL files, one a kind of item, and what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from repo_exp.errors import DataError, Problem
+from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Message, Preference
+
+
+def _from_context(context: Context) -> dict[str, Any]:
+    return {
+        "id": context.id,
+        "messages": [{"role": m.role, "content": m.content} for m in context.messages],
+        "facts": dict(context.facts),
+    }
+
+
+def _to_context(row: Mapping[str, Any]) -> Context:
+    return Context(row["id"], tuple(Message(m["role"], m["content"]) for m in row["messages"]), row["facts"])
+
+
+# kind of item -> how an item becomes a row, and a row an item
+_KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Mapping[str, Any]], Any]]] = {
+    "demonstrations": (
+        lambda d: {"context": _from_context(d.context), "reply": d.reply},
+        lambda row: Demonstration(_to_context(row["context"]), row["reply"]),
+    ),
+    "preferences": (
+        lambda p: {
+            "context": _from_context(p.context),
+            "chosen": p.chosen,
+            "rejected": p.rejected,
+            "kind": p.kind,
+            "fault": p.fault,
+        },
+        lambda row: Preference(_to_context(row["context"]), row["chosen"], row["rejected"], row["kind"], row["fault"]),
+    ),
+    "judgements": (
+        lambda j: {"context": _from_context(j.context), "reply": j.reply, "labels": dict(j.labels)},
+        lambda row: Judgement(_to_context(row["context"]), row["reply"], row["labels"]),
+    ),
+    "contexts": (lambda c: {"context": _from_context(c)}, lambda row: _to_context(row["context"])),
+}
+
+
+def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:
+    """Write a corpus as demonstrations, preferences, judgements and contexts.jsonl, each whole or not at all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, (to_row, _) in _KINDS.items():
+        unfinished = folder / f".{kind}.jsonl.{os.getpid()}"
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+                for split, items in getattr(corpus, kind).items():
+                    for item in items:
+                        file.write(json.dumps({"split": split, **to_row(item)}, ensure_ascii=False) + "\n")
+            os.replace(unfinished, folder / f"{kind}.jsonl")
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def read_corpus(folder: str | os.PathLike[str]) -> Corpus:
+    """Read what ``write_corpus`` wrote; every split is there, empty or not.
+
+    Raises:
+        DataError: a file is missing, or lines are not what was written.
+    """
+    folder = Path(folder)
+    read: dict[str, dict[Any, tuple]] = {}
+    problems: list[Problem] = []
+    for kind, (_, from_row) in _KINDS.items():
+        path = folder / f"{kind}.jsonl"
+        items: dict[Any, list] = {split: [] for split in SPLITS}
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            problems.append(Problem(str(path), error.strerror or str(error), "make the corpus again"))
+            continue
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                items[row["split"]].append(from_row(row))
+            except (ValueError, KeyError, TypeError) as error:
+                problems.append(
+                    Problem(f"{path}:{number}", f"not a line of a corpus ({error})", "make the corpus again")
+                )
+        read[kind] = {split: tuple(found) for split, found in items.items()}
+    if problems:
+        raise DataError("the corpus cannot be read", problems)
+    return Corpus(**read)
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """Return how many items there are: kind of item -> split -> count, and for pairs also by kind and by fault."""
+    counts: dict[str, Any] = {
+        kind: {split: len(items) for split, items in getattr(corpus, kind).items()} for kind in _KINDS
+    }
+    for name in ("kind", "fault"):
+        counts[f"preferences_by_{name}"] = {
+            split: dict(sorted(Counter(getattr(p, name) or "unnamed" for p in pairs).items()))
+            for split, pairs in corpus.preferences.items()
+        }
+    return counts

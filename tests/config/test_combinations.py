@@ -1,0 +1,116 @@
+"""Values that are sound by themselves and cannot go together: where, why, and a way out."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from repo_exp.config import check
+from repo_exp.errors import Problem
+
+
+@pytest.mark.parametrize(
+    ("overrides", "where", "words"),
+    [
+        (["reward=rj", "judge=none"], "judge.kind", ["[judge]", "judge=local"]),
+        (["algorithm=ppo", "reward=rj+rf"], "reward.join", ["model_only", "reward=rm"]),
+        (["reward.sources=[rules,rules]"], "reward.sources", ["twice"]),
+        (["domain=own"], "domain.name", ["generates no data", "data=jsonl"]),
+        (["domain.name=hotle"], "domain.name", ["'hotel'"]),
+        (["data=jsonl", "data.path=/nowhere/a.jsonl", "domain=hotel"], "data.path", ["no such file", "/nowhere/a.jsonl"]),
+        (["data.contexts.test=1"], "data.contexts.test", ["2 or more"]),
+        (["evaluation.capability_contexts=9999"], "evaluation.capability_contexts", ["development", "at most"]),
+        (["budget.rollouts=33", "algorithm.minibatches=4"], "algorithm.minibatches", ["33", "1, 3, 11, 33"]),
+        (["domain.rules=hotl"], "domain.rules", ["'hotel'"]),
+        (["domain.rubric=/nowhere"], "domain.rubric", ["/nowhere"]),
+        (["reward.drop_rules=[too_lng]"], "reward.drop_rules", ["'too_long'"]),
+        (["++reward.rule_points.too_lng=-1"], "reward.rule_points", ["'too_long'"]),
+        (["reward.drop_items=[rud]"], "reward.drop_items", ["'rude'"]),
+        (["reward.drop_rules=[too_long]", "++reward.rule_points.too_long=-1"], "reward.rule_points", ["drop_rules"]),
+        (["model.source=folder"], "model.folder", ["model.folder=PATH"]),
+        (["model=any", "model.folder=/nowhere"], "model.folder", ["no such folder", "/nowhere"]),
+        (["model.source=hub", "model.hub=null"], "model.hub", ["model.hub=NAME"]),
+        (["model.source=package", "model.gguf=null"], "model.package", ["smollm2_135m"]),
+        (["model.source=random"], "model.random", ["model=tiny"]),
+        (["model=tiny", "model.random.heads=3", "model.random.key_value_heads=1"], "model.random.heads", ["divides"]),
+        (["model=tiny", "model.random.key_value_heads=3"], "model.random.key_value_heads", ["divides"]),
+        (["model=tiny", "model.random.hidden_size=36", "model.random.heads=12", "model.random.key_value_heads=2"],
+         "model.random.heads", ["even"]),
+        (["model=tiny", "model.lora.last_layers.policy=3"], "model.lora.last_layers.policy", ["at most 2"]),
+    ],
+)  # fmt: skip
+def test_an_impossible_combination_is_refused_with_a_way_out(problems_in, overrides, where, words):
+    found = problems_in(*overrides)
+    assert list(found) == [where]
+    for word in words:
+        assert word in found[where]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data=jsonl", "data.path={file}"],  # its judge learns from no labels; that is for its stage to say
+        ["data=jsonl", "data.path={file}", "domain=hotel"],
+        ["data=jsonl", "data.path={file}", "reward=rf"],
+        ["reward=rm", "judge=none"],
+        ["reward=rf", "domain.rubric=nowhere"],  # nobody asks the rubric
+        ["optimizer.learning_rate.policy=0"],
+        ["algorithm=sft", "reward=rf"],
+        ["evaluation.capability_every=0", "evaluation.capability_contexts=9999"],
+        ["model.source=hub"],
+        ["model.lora.last_layers.policy=99"],  # how many layers it has is seen when it is loaded
+    ],
+)
+def test_a_rare_but_possible_combination_is_let_through(problems_in, overrides, tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.touch()
+    assert problems_in(*(each.format(file=file) for each in overrides)) == {}
+
+
+def test_combinations_are_seen_beside_wrong_values_elsewhere(problems_in):
+    found = problems_in("reward=rj", "judge=none", "reward.n=abc", "seed=x", "+reward.nn=3")
+    assert set(found) == {"judge.kind", "reward.n", "seed", "reward.nn"}
+
+
+def test_a_combination_with_a_wrong_value_is_not_guessed_at(problems_in):
+    assert list(problems_in("reward.sources=[juge]", "judge=none")) == ["reward.sources.0"]
+
+
+def test_rules_may_lie_anywhere(problems_in, tmp_path):
+    assert list(problems_in(f"domain.rules={tmp_path}")) == ["domain.rules"]  # an empty folder
+    (tmp_path / "one.yaml").write_text("points: -1\n")
+    assert problems_in(f"domain.rules={tmp_path}") == {}
+    assert "no rule is left" in problems_in(f"domain.rules={tmp_path}", "reward.drop_rules=[one]")["reward.drop_rules"]
+
+
+def test_an_algorithms_own_check_is_asked(problems_in, monkeypatch):
+    from repo_exp.algorithms import ppo
+
+    def problems(options, config):
+        return [Problem("algorithm.kind", f"{options.kind} of {config.budget.rollouts}")]
+
+    monkeypatch.setattr(ppo, "problems", problems, raising=False)
+    assert problems_in("budget.rollouts=12") == {"algorithm.kind": "ppo of 12; "}
+
+
+def test_checks_of_other_layers_join_the_same_report(problems_in):
+    def further(config):
+        return [Problem("rules/x.yaml:3", f"wrong with {config.domain.rules}")]
+
+    found = problems_in("reward.n=abc", further=[further])
+    assert found == {"reward.n": "'abc' does not work here; give a number", "rules/x.yaml:3": "wrong with hotel; "}
+
+
+def test_a_check_that_asks_for_a_wrong_value_is_left_out(problems_in):
+    assert list(problems_in("reward.n=abc", further=[lambda config: [Problem("x", str(config.reward.n))]])) == [
+        "reward.n"
+    ]
+
+
+def test_a_view_shows_what_is_sound_and_hides_the_rest():
+    view = check.View({"a": {"b": 1, "c": 2}, "l": [1, 2], "m": {"x": 1}}, frozenset({("a", "b"), ("l", 0), ("m",)}))
+    assert view.a.c == 2
+    for path in ("a.b", "a.nothing", "l", "m"):
+        with pytest.raises(check.UnsoundError):
+            functools.reduce(getattr, path.split("."), view)

@@ -1,0 +1,236 @@
+"""A command that cannot run: what is said of each mistake, and that all are said at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from repo_exp.config import entrance
+from repo_exp.config.check import load
+from repo_exp.config.compose import Composer
+from repo_exp.config.entrance import inspect, look_at
+from repo_exp.errors import ConfigError, Problem
+from repo_exp.job import FURTHER
+
+
+def test_every_mistake_of_a_command_is_in_one_report():
+    with pytest.raises(ConfigError) as caught:
+        inspect(["modle=tiny", "optimizer=adm", "reward.nn=5", "reward.n=abc"])
+    text = str(caught.value)
+    assert "4 problems" in text
+    for word in ("'modle'", "'model'", "'adm'", "'adamw'", "reward.nn", "'reward.n'", "'abc'", "a number"):
+        assert word in text
+
+
+def test_a_sound_command_has_no_problems(problems_of):
+    assert problems_of("model=tiny", "reward.n=5", "seed=3") == {}
+
+
+MISTAKES = [
+    ("reward=rx", "reward=rx", ["no option 'rx'", "rm+rj+rf"]),
+    ("experiment=[smoke,papr]", "experiment=papr", ["paper"]),
+    ("experiment=null", "experiment=null", ["~experiment"]),
+    ("+model=tiny", "+model=tiny", ["there already", "+"]),
+    ("model=5", "model=5", ["no option '5'"]),
+    ("+x=1", "x", ["no such key"]),
+    ("++reward.zz=1", "reward.zz", ["no such key"]),
+    ("+reward.n=1", "+reward.n=1", ["there already"]),
+    ("~x", "~x", ["'x'"]),
+    ("~reward.n", "reward.n", ["no value"]),
+    ("~judge", "judge", ["no value"]),
+    ("learning_rate=1", "learning_rate=1", ["optimizer.learning_rate"]),
+    ("n=5", "n=5", ["reward.n"]),
+    ("judge.model=x", "judge.model", ["judge=openai"]),
+    ("data.path=x", "data.path", ["data=jsonl"]),
+    ("reward.n.x=1", "reward.n.x", ["'reward.n' is 100.0", "'x'"]),
+    ("model.random.layers=1", "model.random.layers", ["model=tiny"]),
+    ("algorithm.pases=1", "algorithm.pases", ["algorithm.passes"]),
+    ("a b=", "a b=", ["cannot be read"]),
+    ("seed=1,2", "seed=1,2", ["-m", "seed=[...]"]),
+    ("reward.join=${nowhere}", "reward.join", ["${nowhere}", "resolved"]),
+]
+
+
+@pytest.fixture(scope="module")
+def all_mistakes() -> list[Problem]:
+    """Return the problems of one command with all the mistakes; the deletions go with another."""
+    deletions = [override for override, _, _ in MISTAKES if override in ("~reward.n", "~judge")]
+    others = [override for override, _, _ in MISTAKES if override not in deletions]
+    composer = Composer.create()
+    return [*look_at(others, composer), *look_at(deletions, composer)]
+
+
+def test_a_command_of_mistakes_has_as_many_problems(all_mistakes):
+    assert sorted(problem.where for problem in all_mistakes) == sorted(where for _, where, _ in MISTAKES)
+
+
+@pytest.mark.parametrize(("override", "where", "words"), MISTAKES)
+def test_a_mistaken_override_is_named_with_what_would_work(all_mistakes, override, where, words):
+    (found,) = [f"{problem.found}; {problem.remedy}" for problem in all_mistakes if problem.where == where]
+    for word in words:
+        assert word in found
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("reward.n=abc", ["'abc'", "a number"]),
+        ("reward.n=0", ["above 0"]),
+        ("reward.n=-5", ["above 0"]),
+        ("reward.n=inf", ["finite"]),
+        ("reward.n=true", ["True", "a number"]),
+        ("seed=1.5", ["a whole number"]),
+        ("seed=-1", ["0 or more"]),
+        ("reward.n=null", ["null", "a number"]),
+        ("judge.hard=1", ["true or false"]),
+        ("store=''", ["not empty"]),
+        ("reward.sources=[]", ["at least 1 entry"]),
+        ("reward.sources.0=modle", ["'model'"]),
+        ("reward.sources=model", ["a list"]),
+        ("model.dtype=float16", ["bfloat16"]),
+        ("model.lora=5", ["keys with values"]),
+        ("model.lora.target_modules=5", ["text", "or a list"]),
+        ("trainer.devices=0", ["1 or more", "auto"]),
+        ("optimizer.betas.1=1.0", ["below 1"]),
+        ("algorithm.kind=pppo", ["'ppo'"]),
+        ("algorithm.clip=2", ["below 1"]),
+        ("algorithm.passes=1.5", ["a whole number"]),
+        ("task.kind=chek", ["'check'"]),
+        ("judge.kind=locl", ["'local'"]),
+    ],
+)
+def test_an_unsuitable_value_is_named_with_what_would_work(problems_in, override, words):
+    key = override.partition("=")[0]
+    found = problems_in(override)
+    assert list(found) == [key]
+    for word in words:
+        assert word in found[key]
+
+
+def test_a_launcher_that_is_not_installed_is_named(problems_of):
+    assert "basic" in problems_of("hydra/launcher=nowhere")["hydra/launcher=nowhere"]
+
+
+def test_a_join_that_does_not_exist_is_named(problems_of):
+    assert "enhancement" in problems_of("reward.join=maximum", further=FURTHER)["reward.join"]
+
+
+def test_a_value_of_several_types_is_one_problem(problems_in):
+    assert list(problems_in("model.lora.target_modules=[q_proj,5]")) == ["model.lora.target_modules.1"]
+
+
+def test_a_forgotten_value_is_asked_for(problems_of):
+    assert "judge.model=VALUE" in problems_of("judge=openai")["judge.model (conf/judge/openai.yaml)"]
+
+
+def test_what_may_be_the_api_key_itself_is_not_repeated(problems_of):
+    found = problems_of("judge=openai", "judge.model=m", "judge.api_key_env=sk-12345")
+    assert "sk-12345" not in str(found)
+    assert "environment variable" in found["judge.api_key_env"]
+
+
+def test_entries_where_any_key_may_stand_need_no_plus_signs():
+    assert inspect(["reward.rule_points.too_long=-7", "--cfg", "job"])[0] == "++reward.rule_points.too_long=-7"
+    assert "too_long" in str(look_at(["++reward.rule_points.too_lng=-7"], Composer.create()))
+
+
+def test_the_last_of_two_values_counts(problems_of):
+    assert problems_of("reward.n=abc", "reward.n=5") == {}
+
+
+def test_showing_the_configuration_needs_names_and_no_values():
+    inspect(["judge=openai", "reward.n=abc", "--cfg", "job"])
+    with pytest.raises(ConfigError, match=r"reward\.nn"):
+        inspect(["reward.nn=1", "--cfg", "job"])
+
+
+def test_hydra_may_be_told_what_hydra_knows(problems_of):
+    assert problems_of("hydra.run.dir=x", "+hydra.job.env_set.A=b", "hydra/job_logging=none") == {}
+
+
+def test_a_misspelt_key_in_a_file_is_reported_with_the_file(conf, problems_of):
+    file = conf / "reward" / "rm.yaml"
+    file.write_text(file.read_text() + "nn: 5\n")
+    assert "'reward.n'" in problems_of("reward=rm")["reward.nn (conf/reward/rm.yaml)"]
+
+
+def test_a_misspelt_option_in_a_file_is_reported_with_the_file(conf, problems_of):
+    file = conf / "experiment" / "smoke.yaml"
+    file.write_text(file.read_text().replace("override /model: tiny", "override /model: tinny"))
+    assert "'tiny'" in problems_of("experiment=smoke")["conf/experiment/smoke.yaml"]
+
+
+def test_a_file_that_is_no_yaml_is_a_problem_and_no_traceback(conf):
+    (conf / "reward" / "rm.yaml").write_text("sources: [model\n")
+    with pytest.raises(ConfigError, match=r"rm.yaml:2: this is no YAML"):
+        inspect(["reward=rm"])
+
+
+def test_a_wrong_type_in_a_file_is_reported_with_the_file(conf, problems_of):
+    (conf / "reward" / "rm.yaml").write_text("# Half.\ndefaults: [rm+rj+rf]\nsources: [model]\nn: much\n")
+    assert list(problems_of("reward=rm")) == ["reward.n (conf/reward/rm.yaml)"]
+
+
+def test_an_options_folder_of_ones_own_is_looked_at_too(tmp_path):
+    (tmp_path / "reward").mkdir()
+    (tmp_path / "reward" / "mine.yaml").write_text("# Mine.\ndefaults: [rm]\nn: 7.0\n")
+    inspect(["reward=mine", "--config-dir", str(tmp_path)])
+
+
+def test_a_mapping_that_lacks_everything_is_told_everything():
+    with pytest.raises(ConfigError) as caught:
+        load({})
+    assert {"seed", "reward", "model"} <= {problem.where for problem in caught.value.problems}
+
+
+def test_an_error_of_the_configuration_goes_between_processes():
+    import pickle
+
+    error = ConfigError("no", [Problem("a", "b", "c")])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+class TestSweeps:
+    """With -m, or an experiment that sweeps."""
+
+    def test_every_value_of_every_dimension_is_looked_at(self, problems_of):
+        found = problems_of("reward=rm,rmm", "seed=0,x", "reward.n=1,-2", multirun=True)
+        assert "'rm'" in found["reward=rmm"]
+        assert "(when seed=x)" in found["seed"]
+        assert "(when reward.n=-2)" in found["reward.n"]
+
+    def test_a_combination_that_cannot_run_is_named(self, problems_of):
+        found = problems_of("reward=rj,rm", "judge=none,local", multirun=True)
+        assert "(when reward=rj judge=none)" in found["judge.kind (conf/judge/none.yaml)"]
+
+    def test_what_holds_in_all_combinations_names_none(self, problems_of):
+        assert "when" not in problems_of("reward=rj", "judge=none", "seed=0,1", multirun=True).popitem()[1]
+
+    def test_an_experiment_that_sweeps_is_looked_at_as_a_sweep(self, conf, problems_of):
+        file = conf / "experiment" / "ablate_n.yaml"
+        file.write_text(file.read_text().replace("25,50,100,200", "25,0"))
+        assert "(when reward.n=0)" in problems_of("experiment=ablate_n")["reward.n"]
+        assert problems_of("experiment=ablate_n", "reward.n=1,2") == {}
+
+    def test_a_misspelt_key_of_a_declared_sweep_is_found(self, conf, problems_of):
+        file = conf / "experiment" / "ablate_n.yaml"
+        file.write_text(file.read_text().replace("reward.n: 25", "reward.nn: 25"))
+        assert "'reward.n'" in problems_of("experiment=ablate_n")["hydra.sweeper.params: reward.nn"]
+
+    def test_ranges_and_globs_are_spread_out(self, problems_of):
+        found = problems_of("reward.n=range(0,2)", "reward=glob(rm*,exclude=*rj*)", multirun=True)
+        assert list(found) == ["reward.n"]
+        assert "reward.n=0" in found["reward.n"]
+
+    def test_a_key_that_only_the_swept_options_have_is_a_key(self, problems_of):
+        assert problems_of("judge=openai,openai", "judge.model=a", multirun=True) == {}
+
+    def test_of_too_many_combinations_every_value_is_still_looked_at(self, monkeypatch, problems_of):
+        monkeypatch.setattr(entrance, "MOST_COMBINATIONS", 3)
+        found = problems_of("seed=0,1,x", "reward.n=1,2,y", multirun=True)
+        assert set(found) == {"seed", "reward.n"}
+
+    def test_a_bounded_number_of_combinations_is_looked_at(self):
+        dimensions = [[f"a={i}" for i in range(20)], [f"b={i}" for i in range(20)], ["c=1"]]
+        chosen = entrance._combinations(dimensions, 400)
+        assert len(chosen) == len(set(chosen)) == entrance.MOST_COMBINATIONS
+        assert {line for lines in chosen for line in lines} == {line for lines in dimensions for line in lines}

@@ -1,0 +1,96 @@
+"""Every option of every group and every experiment composes and is sound, whatever lies in conf/."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from omegaconf import OmegaConf
+
+from repo_exp.config.algorithms import algorithm_options, known_algorithms
+from repo_exp.config.check import load
+from repo_exp.config.compose import Composer, as_if_running
+from repo_exp.config.help import defaults, groups
+from repo_exp.config.places import conf_dir
+from repo_exp.config.schema import Config
+from repo_exp.job import FURTHER, summary
+
+OPTIONS = [(group, option) for group, options in groups(conf_dir()).items() for option in options]
+# What an option cannot do without: values that only the user knows, or another option.
+COMPANIONS = {
+    ("judge", "openai"): ["judge.model=m"],
+    ("judge", "none"): ["reward=rm+rf"],
+    ("data", "jsonl"): ["data.path={file}"],
+    ("domain", "own"): ["data=jsonl", "data.path={file}"],
+    ("model", "any"): ["model.folder={folder}"],
+}
+
+
+def composed(*overrides: str, further=()) -> Config:
+    cfg = Composer.create().compose(overrides)
+    with as_if_running(cfg):
+        return load(cfg, further=further)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
+def test_every_option_of_every_group_is_sound(group, option, tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.touch()
+    companions = [each.format(file=file, folder=tmp_path) for each in COMPANIONS.get((group, option), [])]
+    further = FURTHER if group in ("domain", "algorithm") else ()
+    assert isinstance(composed(f"{group}={option}", *companions, further=further), Config)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
+def test_every_option_has_its_line_in_the_help(group, option):
+    assert groups(conf_dir())[group][option], f"conf/{group}/{option}.yaml begins with no comment"
+
+
+def test_every_default_is_an_option():
+    for group, option in defaults(conf_dir()).items():
+        assert option is None or option in groups(conf_dir())[group]
+
+
+@pytest.mark.parametrize("sources", ["rm", "rj", "rf", "rm+rj", "rm+rf", "rj+rf", "rm+rj+rf"])
+def test_a_rewards_name_says_its_sources(sources):
+    names = {"rm": "model", "rj": "judge", "rf": "rules"}
+    assert composed(f"reward={sources}").reward.sources == [names[part] for part in sources.split("+")]
+
+
+def test_ppo_and_repo_differ_in_the_join_and_in_nothing_else():
+    ppo, repo = composed("algorithm=ppo"), composed("algorithm=repo")
+    assert (ppo.reward.join, repo.reward.join) == ("model_only", "enhancement")
+    assert ppo.model_copy(update={"reward": repo.reward}) == repo
+
+
+def test_the_command_line_outlasts_an_experiment():
+    config = composed("experiment=smoke", "budget.updates=2", "model=smollm2_135m")
+    assert (config.budget.updates, config.model.name) == (2, "smollm2_135m")
+
+
+def test_a_configuration_survives_pickling():
+    config = composed("model=tiny")
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        composed().reward.n = 5.0
+
+
+def test_every_algorithm_types_its_section():
+    assert {"ppo", "sft"} <= set(known_algorithms())
+    assert algorithm_options(composed("algorithm=repo").algorithm).gae_lambda == 0.95
+
+
+def test_the_summary_names_what_was_chosen():
+    text = summary(composed("model=tiny", "reward=rm+rf", "reward.n=7"))
+    assert all(word in text for word in ("sound", "tiny", "model + rules", "n = 7"))
+
+
+def test_a_plain_mapping_is_as_good_as_what_hydra_composed():
+    cfg = Composer.create().compose([])
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    plain.pop("hydra")
+    plain["evaluation"]["temperature"] = 0.5
+    assert load(plain).evaluation.temperature == 0.5

@@ -1,0 +1,183 @@
+"""The corpus of the hotel domain: sizes, splits, balance, and what must not give a fault away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from repo_exp.domains import build_corpus
+from repo_exp.domains.corpus import describe, read_corpus, write_corpus
+from repo_exp.domains.hotel.faults import FAULTS
+from repo_exp.domains.hotel.generate import KIND_FAULTS, KIND_SIZES, generate, kind_sizes
+from repo_exp.domains.hotel.situation import LABELS
+from repo_exp.errors import ConfigError, DataError
+from repo_exp.types import SPLITS
+
+SMALL = {
+    "scale": 0.06,
+    "demonstrations": 200,
+    "judgements": 400,
+    "contexts": {"train": 200, "development": 40, "test": 60},
+    "held_out": 30,
+}
+TINY = {"scale": 0.003, "demonstrations": 20, "judgements": 10, "contexts": {"train": 20, "test": 20}, "held_out": 5}
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return build_corpus("hotel", seed=0, **SMALL)
+
+
+def contexts_of(corpus, split):
+    return [
+        *corpus.contexts[split],
+        *(d.context for d in corpus.demonstrations[split]),
+        *(p.context for p in corpus.preferences[split]),
+        *(j.context for j in corpus.judgements[split]),
+    ]
+
+
+def test_the_four_kinds_have_the_papers_sizes():
+    assert sum(KIND_SIZES.values()) == 6632
+    assert kind_sizes(6632) == {"online": 252, "linguistic": 3178, "task": 1211, "sop": 1991}
+    assert min(kind_sizes(1).values()) == 1
+
+
+def test_the_corpus_has_the_sizes_that_were_asked_for(corpus):
+    counts = describe(corpus)
+    assert counts["contexts"] == {"train": 200, "development": 40, "test": 60}
+    assert counts["demonstrations"] == {"train": 200, "development": 30, "test": 30}
+    assert counts["judgements"] == {"train": 400, "development": 30, "test": 30}
+    # 0.06 times 252, 3178, 1211 and 1991, rounded: 15.12, 190.68, 72.66, 119.46
+    assert counts["preferences_by_kind"]["train"] == {"linguistic": 191, "online": 15, "sop": 119, "task": 73}
+
+
+def test_the_splits_share_no_hotel_whatever_the_seed(corpus):
+    other = generate(seed=1, **TINY)
+    hotels = {
+        split: {c.facts["tickets"][0]["hotel"] for one in (corpus, other) for c in contexts_of(one, split)}
+        for split in SPLITS
+    }
+    assert not hotels["train"] & hotels["development"]
+    assert not hotels["train"] & hotels["test"]
+    assert not hotels["development"] & hotels["test"]
+
+
+def test_ids_are_unique(corpus):
+    ids = [context.id for split in SPLITS for context in contexts_of(corpus, split)]
+    assert len(ids) == len(set(ids))
+
+
+def test_facts_are_json(corpus):
+    for context in contexts_of(corpus, "train"):
+        assert json.loads(json.dumps(context.facts, allow_nan=False)) == context.facts
+
+
+def test_every_fault_has_pairs_and_every_kind_its_own(corpus):
+    assert set().union(*KIND_FAULTS.values()) == set(FAULTS)
+    assert set(describe(corpus)["preferences_by_fault"]["train"]) == set(FAULTS)
+    for pair in corpus.preferences["train"]:
+        assert pair.fault in KIND_FAULTS[pair.kind]
+        assert pair.chosen != pair.rejected
+
+
+def test_length_does_not_give_a_fault_away(corpus):
+    pairs = [p for split in SPLITS for p in corpus.preferences[split] if p.fault != "too_long"]
+    chosen = sum(len(p.chosen) for p in pairs) / len(pairs)
+    rejected = sum(len(p.rejected) for p in pairs) / len(pairs)
+    assert abs(rejected - chosen) < 0.08 * chosen
+    shorter_is_better = sum(len(p.chosen) < len(p.rejected) for p in pairs) / len(pairs)
+    assert 0.35 < shorter_is_better < 0.65
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_each_label_has_both_answers(corpus, label):
+    answers = [judgement.labels[label] for judgement in corpus.judgements["train"]]
+    assert 0.05 < sum(answers) / len(answers) < 0.95
+
+
+def test_a_tenth_of_the_contexts_has_two_tickets_and_some_have_no_history(corpus):
+    found = contexts_of(corpus, "train")
+    two = sum(len(c.facts["tickets"]) == 2 for c in found) / len(found)
+    none = sum(len(c.messages) == 1 for c in found) / len(found)
+    assert 0.06 < two < 0.25
+    assert 0.05 < none < 0.35
+
+
+def test_the_log_can_be_flawless_or_careless():
+    few = {"scale": 0.001, "judgements": 0, "contexts": {}, "held_out": 0, "careless": 0.0}
+    clean = generate(seed=3, demonstrations=100, faulty_demonstrations=0.0, **few)
+    spoilt = generate(seed=3, demonstrations=100, faulty_demonstrations=1.0, **few)
+    words = ("<think>", "guarantee", "target", "stage", "stupid", "谢谢", "promise")
+    count = {
+        name: sum(any(w in d.reply.lower() for w in words) for d in made.demonstrations["train"])
+        for name, made in (("clean", clean), ("spoilt", spoilt))
+    }
+    assert count["clean"] == 0
+    assert count["spoilt"] >= 5
+
+
+def test_the_same_seed_gives_the_same_corpus_and_another_seed_another():
+    assert generate(seed=0, **TINY) == generate(seed=0, **TINY)
+    assert generate(seed=0, **TINY) != generate(seed=5, **TINY)
+
+
+def test_the_corpus_is_the_same_in_another_process(tmp_path):
+    code = (
+        "import sys; from repo_exp.domains import build_corpus; from repo_exp.domains.corpus import write_corpus;"
+        "write_corpus(build_corpus('hotel', seed=2, scale=0.005, demonstrations=20, judgements=20,"
+        "contexts={'test': 20}, held_out=5), sys.argv[1])"
+    )
+    for name, hashing in (("a", "1"), ("b", "2")):
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / name)],
+            check=True,
+            env={"PYTHONHASHSEED": hashing, "PYTHONPATH": ":".join(p for p in sys.path if p)},
+        )
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_the_size_of_one_part_leaves_the_others_as_they_are():
+    one, other = generate(seed=0, **TINY), generate(seed=0, **(TINY | {"demonstrations": 10}))
+    assert other.preferences == one.preferences
+    assert other.contexts == one.contexts
+    assert one.demonstrations["train"][:10] == other.demonstrations["train"]
+
+
+def test_a_corpus_comes_back_as_it_was_written(corpus, tmp_path):
+    write_corpus(corpus, tmp_path / "corpus")
+    assert read_corpus(tmp_path / "corpus") == corpus
+    assert sorted(p.name for p in (tmp_path / "corpus").iterdir()) == [
+        "contexts.jsonl",
+        "demonstrations.jsonl",
+        "judgements.jsonl",
+        "preferences.jsonl",
+    ]
+
+
+def test_a_damaged_corpus_is_reported_by_file_and_line(corpus, tmp_path):
+    write_corpus(corpus, tmp_path)
+    with (tmp_path / "contexts.jsonl").open("a") as file:
+        file.write("{broken\n")
+    (tmp_path / "judgements.jsonl").unlink()
+    with pytest.raises(DataError) as caught:
+        read_corpus(tmp_path)
+    assert "contexts.jsonl:301" in str(caught.value)  # 200 + 40 + 60 good lines
+    assert "judgements.jsonl" in str(caught.value)
+
+
+def test_an_unknown_domain_or_knob_is_named_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="did you mean 'hotel'"):
+        build_corpus("hotl", seed=0)
+    with pytest.raises(ConfigError, match="did you mean 'demonstrations'"):
+        build_corpus("hotel", seed=0, demonstratons=3)
+
+
+def test_impossible_sizes_are_refused_all_at_once():
+    with pytest.raises(ConfigError) as caught:
+        generate(seed=0, scale=-1, faulty_demonstrations=2, contexts={"tst": 3})
+    assert len(caught.value.problems) == 3

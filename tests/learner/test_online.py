@@ -1,0 +1,96 @@
+"""The learning loop on a toy task: it learns, it repeats, it resumes, and microbatches do not matter."""
+
+import json
+import math
+
+import pytest
+import torch
+from tests.learner.toy import Stop, oddness
+
+from repo_exp.types import RewardBreakdown
+
+
+def weights(learner, role="policy") -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in learner.backbone.parameters_of(role).items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def history(learner) -> str:
+    return json.dumps(learner.history)
+
+
+def test_a_toy_reward_rises(online) -> None:
+    learner = online(updates=30, rollouts=24)
+    totals = [row["reward/total"] for row in learner.history]
+    assert sum(totals[-6:]) / 6 > sum(totals[:6]) / 6 + 0.1
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(online, tmp_path) -> None:
+    first, again, other = online(), online(folder=tmp_path / "b"), online(folder=tmp_path / "c", seed=1)
+    assert history(first) == history(again) != history(other)
+    assert same(weights(first), weights(again)) and not same(weights(first), weights(other))
+
+
+@pytest.mark.parametrize("options", [{}, {"passes": 2, "minibatches": 2, "kl_coefficient": 0.05}])
+def test_stopping_and_resuming_equals_not_stopping_bit_for_bit(online, tmp_path, options) -> None:
+    whole = online(updates=7, **options)
+    with pytest.raises(Stop):
+        online(updates=7, stop_at=5, folder=tmp_path / "cut", **options)
+    assert (tmp_path / "cut" / "last.ckpt").is_file()
+    resumed = online(updates=7, folder=tmp_path / "cut", **options)
+    assert history(resumed) == history(whole)
+    assert same(weights(resumed), weights(whole)) and same(weights(resumed, "value"), weights(whole, "value"))
+
+
+def test_a_checkpoint_holds_adapters_and_no_backbone(online, tmp_path) -> None:
+    with pytest.raises(Stop):
+        online(stop_at=4, folder=tmp_path / "cut")
+    state = torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)["state_dict"]
+    assert state and all(name.startswith("master_") for name in state)
+
+
+def test_the_ratio_is_one_on_the_first_pass(online) -> None:
+    """Two passes: the first sees the policy that sampled. A mean of (1 + second) / 2 shows nothing, so one step is watched."""
+    learner = online(updates=1, passes=2)
+    seen = learner.history[-1]["policy/ratio"]
+    assert seen != 1.0  # the second pass has moved
+    again = online(updates=1, passes=1, minibatches=1, kl_coefficient=1e-9)  # surveyed, not shared, old log-probs
+    assert again.history[-1]["policy/ratio"] == pytest.approx(1.0, abs=1e-6)
+    assert again.history[-1]["policy/approx_kl"] == pytest.approx(0.0, abs=1e-9)
+    assert again.history[-1]["policy/clip_fraction"] == 0
+
+
+def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path) -> None:
+    whole, cut = online(updates=1, microbatch=32), online(updates=1, microbatch=3, folder=tmp_path / "b")
+    for name, p in weights(whole).items():
+        torch.testing.assert_close(weights(cut)[name], p, atol=1e-5, rtol=1e-4)
+    assert cut.history[-1]["loss/policy"] == pytest.approx(whole.history[-1]["loss/policy"], abs=1e-6)
+
+
+def test_replies_without_a_total_take_no_part(online, tmp_path) -> None:
+    """A learner that sees NaN for the second half equals one that never got the second half's credit."""
+
+    def half(replies):
+        worths = oddness(replies)
+        return [w if k % 2 else RewardBreakdown({}, 0.0, math.nan) for k, w in enumerate(worths)]
+
+    learner = online(updates=2, score=half)
+    assert all(torch.isfinite(p).all() for p in weights(learner).values())
+    unchanged = online(updates=1, score=lambda r: [RewardBreakdown({}, 0.0, math.nan)] * len(r), folder=tmp_path / "b")
+    fresh = online(updates=1, score=lambda r: [RewardBreakdown({}, 0.0, math.nan)] * len(r), folder=tmp_path / "c", seed=5)
+    assert same(weights(unchanged), weights(fresh))
+    assert "loss/policy" not in unchanged.history[-1]
+
+
+def test_the_reference_and_the_backbone_do_not_move(online, tiny) -> None:
+    learner, start = online(updates=2, kl_coefficient=0.1), tiny("policy")
+    for name, p in weights(learner, "reference").items():
+        assert torch.equal(p, start.parameters_of("policy")[name.replace("reference", "policy")])
+    for name, p in start.model.named_parameters():
+        if "lora_" not in name:
+            assert torch.equal(p, learner.backbone.model.get_parameter(name))
+    moved = weights(learner)
+    assert any(not torch.equal(p, start.parameters_of("policy")[name]) for name, p in moved.items())

@@ -1,0 +1,92 @@
+"""A toy task on the tiny model: say characters with odd codes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from repo_exp.algorithms.ppo import Algorithm, Options
+from repo_exp.config.schema import Optimizer, Trainer
+from repo_exp.learner.fit import fit
+from repo_exp.learner.online import OnlineLearner
+from repo_exp.types import Context, Message, RewardBreakdown
+
+RATES = {"sft": 1e-2, "reward_model": 1e-2, "judge": 1e-2, "policy": 1e-2, "value": 1e-2}
+OPTIMIZER = Optimizer(
+    kind="adamw",
+    learning_rate=RATES,
+    betas=(0.9, 0.95),
+    eps=1e-8,
+    weight_decay=0.0,
+    clip_norm=1.0,
+    warmup_steps=1,
+    schedule="constant",
+)
+TRAINER = Trainer(
+    accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch=8, checkpoint_every=3
+)
+PPO = {
+    "kind": "ppo",
+    "passes": 1,
+    "minibatches": 1,
+    "gamma": 1.0,
+    "gae_lambda": 0.95,
+    "clip": 0.2,
+    "value_clip": 0.2,
+    "whiten_advantages": True,
+    "kl_coefficient": 0.0,
+    "kl_estimator": "k1",
+}
+CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
+
+
+def oddness(replies) -> list[RewardBreakdown]:
+    """Score the share of characters with an odd code, centred."""
+    shares = [sum(ord(c) % 2 for c in reply.text) / max(len(reply.text), 1) for reply in replies]
+    return [RewardBreakdown({}, 0.0, share - 0.5) for share in shares]
+
+
+class Stop(Exception):
+    """The machine goes down."""
+
+
+@pytest.fixture
+def online(tiny, tmp_path) -> Callable:
+    """Return a function that runs the toy task and returns its learner."""
+
+    def run(*, updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, fresh=True, **options) -> OnlineLearner:
+        knobs = {key: options.pop(key) for key in ("microbatch", "seed", "temperature") if key in options}
+        backbone = tiny("policy", "value", "reference")
+        backbone.add("value", seed=9)
+        backbone.copy("policy", "reference")
+
+        def report(step, metrics) -> None:
+            if step == stop_at:
+                raise Stop
+
+        learner = OnlineLearner(
+            backbone,
+            Algorithm(Options(**PPO | options)),
+            CONTEXTS,
+            score=score,
+            describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)},
+            record=lambda *_: None,
+            capability=lambda: {},
+            capability_every=0,
+            rollouts=rollouts,
+            temperature=knobs.get("temperature", 1.0),
+            max_new_tokens=10,
+            batch_size=32,
+            microbatch=knobs.get("microbatch", 32),
+            stage="policy",
+            steps=updates,
+            rates={"policy": 2e-2, "value": 1e-2},
+            optimizer=OPTIMIZER,
+            seed=knobs.get("seed", 0),
+            report=report,
+        )
+        folder = folder or tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        fit(learner, TRAINER, folder=folder)
+        return learner
+
+    return run
