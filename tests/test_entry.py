@@ -72,7 +72,8 @@ def test_a_mistaken_command_ends_with_one_report_and_no_traceback(tmp_path):
 
 
 def test_the_installed_commands_completion_lists_groups_and_options(tmp_path):
-    for line, words in {"repo-exp re": ["reward=", "reward_model="], "repo-exp reward=rm+": ["reward=rm+rj+rf"]}.items():
+    expected = {"repo-exp re": ["reward=", "reward_model="], "repo-exp reward=rm+": ["reward=rm+rj+rf"]}
+    for line, words in expected.items():
         done = command("-sc", "query=bash", cwd=tmp_path, COMP_LINE=line, COMP_POINT=str(len(line)))
         assert done.returncode == 0, done.stderr
         assert set(words) <= set(done.stdout.split())
@@ -185,7 +186,6 @@ class TestJobs:
         from repo_exp.config.compose import Composer
 
         cfg = Composer.create().compose(["model=tiny"])
-        cfg.pop("hydra")
         assert job._run(cfg, folder=Path(), overrides=[]) == 2.0
 
     def test_listing_artifacts_asks_the_store(self, run, monkeypatch):

@@ -27,6 +27,7 @@ def unpacked(tmp_path_factory) -> Path:
             shutil.copytree(part, source / part.name, ignore=shutil.ignore_patterns("__pycache__"))
         elif part.is_file():
             shutil.copy(part, source)
+    (source / "README.md").touch()  # the build asks for one
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(build, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -55,7 +55,7 @@ def refusal(problems: Iterable[Problem]) -> ConfigError:
 def plain(cfg: DictConfig | Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the configuration as plain dicts and lists, interpolations resolved, and those that cannot be."""
     if not OmegaConf.is_config(cfg):
-        return dict(cfg), []
+        return {key: value for key, value in cfg.items() if key != "hydra"}, []
     problems: list[Problem] = []
     container = _resolve(cfg, (), problems, skip=("hydra",))
     return container, problems

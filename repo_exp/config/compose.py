@@ -33,8 +33,8 @@ VERSION_BASE = "1.3"
 
 
 def command_line(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the command line as Hydra reads it. Ends the program where a flag does not exist, as Hydra does."""
-    return get_args_parser().parse_args(list(arguments))
+    """Return the command line as Hydra reads it, with flags anywhere. An unknown flag ends the program, as in Hydra."""
+    return get_args_parser().parse_intermixed_args(list(arguments))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
         return list(arguments)
     overrides = [with_plus(text) for text in args.overrides]
-    spelt = [with_plus(text) if text in args.overrides else text for text in arguments]
+    # Hydra wants the overrides side by side; here flags may stand between them.
+    spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return spelt  # only Hydra knows what it is relative to; the job looks at its configuration by itself
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)

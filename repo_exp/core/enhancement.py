@@ -32,7 +32,7 @@ def enhance_one(model: float, judge: float, rules: float, *, n: float) -> tuple[
     so a judge that failed punishes nobody. A model score that is not there leaves no total (NaN).
     """
     e = enhancement_one(judge, rules, n=n)
-    return model + abs(model) * e / n, e
+    return model + abs(model) * (e / n), e
 
 
 def enhance(model_B: Tensor, judge_B: Tensor, rules_B: Tensor, *, n: float) -> Tensor:
@@ -54,7 +54,7 @@ def enhance(model_B: Tensor, judge_B: Tensor, rules_B: Tensor, *, n: float) -> T
             f"model {tuple(model_B.shape)}, judge {tuple(judge_B.shape)}, rules {tuple(rules_B.shape)}"
         )
     e_B = (judge_B.nan_to_num(0.0) + rules_B.nan_to_num(0.0)).clamp(-n, n)
-    return model_B + model_B.abs() * e_B / n
+    return model_B + model_B.abs() * (e_B / n)
 
 
 def _check_bound(n: float) -> None:

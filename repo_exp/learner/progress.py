@@ -25,19 +25,19 @@ class StageProgress:
     Args:
         stage: its name.
         total: its steps.
-        done: steps that a checkpoint brought along.
         every: seconds between two lines where there is no terminal.
     """
 
-    def __init__(self, stage: str, total: int, *, done: int = 0, every: float = 20.0) -> None:
-        self.stage, self.total, self.start_step, self.every = stage, total, done, every
+    def __init__(self, stage: str, total: int, *, every: float = 20.0) -> None:
+        self.stage, self.total, self.every = stage, total, every
+        self.before: int | None = None  # steps that a checkpoint brought along
         self.console = Console(file=sys.stderr, highlight=False)
         self.start = self.last = time.monotonic()
         self.bar: Progress | None = None
         if self.console.is_terminal:
             columns = (TextColumn("{task.description:>13}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
             self.bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=self.console)
-            self.task = self.bar.add_task(stage, total=total, completed=done, figures="")
+            self.task = self.bar.add_task(stage, total=total, figures="")
 
     def __enter__(self) -> StageProgress:
         if self.bar is not None:
@@ -50,6 +50,8 @@ class StageProgress:
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show that ``step`` steps are done, and the figures of the last one."""
+        if self.before is None:
+            self.before = max(step - 1, 0)
         figures = "  ".join(f"{name} {metrics[key]:.2f}" for key, name in SHOWN.items() if key in metrics)
         if self.bar is not None:
             self.bar.update(self.task, completed=step, figures=figures)
@@ -57,6 +59,6 @@ class StageProgress:
         now = time.monotonic()
         if step == self.total or now - self.last >= self.every:
             self.last = now
-            taken = max(step - self.start_step, 1)
+            taken = max(step - self.before, 1)
             left = (now - self.start) / taken * (self.total - step)
             self.console.print(f"{self.stage:>13} {step:>4}/{self.total}  {left:4.0f} s left  {figures}", soft_wrap=True)

@@ -18,7 +18,7 @@ from repo_exp.errors import Problem
         (["reward.sources=[rules,rules]"], "reward.sources", ["twice"]),
         (["domain=own"], "domain.name", ["generates no data", "data=jsonl"]),
         (["domain.name=hotle"], "domain.name", ["'hotel'"]),
-        (["data=jsonl", "data.path=/nowhere/a.jsonl", "domain=hotel"], "data.path", ["no such file", "/nowhere/a.jsonl"]),
+        (["data=jsonl", "data.path=/nowhere/a.jsonl", "domain=hotel"], "data.path", ["/nowhere/a.jsonl"]),
         (["data.contexts.test=1"], "data.contexts.test", ["2 or more"]),
         (["evaluation.capability_contexts=9999"], "evaluation.capability_contexts", ["development", "at most"]),
         (["budget.rollouts=33", "algorithm.minibatches=4"], "algorithm.minibatches", ["33", "1, 3, 11, 33"]),

@@ -133,6 +133,11 @@ def test_entries_where_any_key_may_stand_need_no_plus_signs():
     assert "too_long" in str(look_at(["++reward.rule_points.too_lng=-7"], Composer.create()))
 
 
+def test_flags_may_stand_between_the_overrides():
+    assert inspect(["model=tiny", "-m", "seed=0,1"]) == ["model=tiny", "seed=0,1", "-m"]
+    assert inspect(["--info", "config", "model=tiny"]) == ["model=tiny", "--info", "config"]
+
+
 def test_the_last_of_two_values_counts(problems_of):
     assert problems_of("reward.n=abc", "reward.n=5") == {}
 

@@ -91,6 +91,5 @@ def test_the_summary_names_what_was_chosen():
 def test_a_plain_mapping_is_as_good_as_what_hydra_composed():
     cfg = Composer.create().compose([])
     plain = OmegaConf.to_container(cfg, resolve=False)
-    plain.pop("hydra")
     plain["evaluation"]["temperature"] = 0.5
     assert load(plain).evaluation.temperature == 0.5

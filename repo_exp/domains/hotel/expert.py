@@ -144,10 +144,11 @@ def compose(
 def reply(situation: Situation, rng: random.Random) -> Said:
     """Return what the expert says: the act that the SOP calls for, short, and in words it has not used before."""
     act = act_for(situation, rng)
+    rules, facts = rules_for(situation), word_facts(situation, choose_asks(situation, act, rng), rng)
     longest = _LONGEST if len(situation.tickets) == 1 else _LONGEST_OF_TWO
     best: tuple[int, str, frozenset[str]] | None = None
     for _ in range(10):
-        text, used = compose(situation, rng, act=act)
+        text, used = expand(rng, rules, act, facts)
         length = token_estimate(text)
         faults = length * (length > longest) + 100 * _repeats(text, situation)
         if best is None or faults < best[0]:

@@ -127,11 +127,13 @@ ASSUMED: Rules = {
 }
 FOREIGN: Rules = dict.fromkeys(("ask_q", "ask_room", "ask_soft", "ask_soft2", "ask_q_open", "ask_gentle",
 "ask_gentle2"), [
-    "{ask} 可以吗?", "能不能降到 {ask}?", "请问 {ask} 行不行?", "вы можете {ask}?", "подойдёт ли {ask}?", "{ask} возможно?",
+    "{ask} 可以吗?", "能不能降到 {ask}?", "请问 {ask} 行不行?", "вы можете {ask}?",
+    "подойдёт ли {ask}?", "{ask} возможно?",
     "pourriez-vous faire {ask}?", "est-ce que {ask} vous convient?", "¿podrían bajar a {ask}?",
     "¿les parece bien {ask}?", "{ask} は可能ですか?", "können Sie {ask} machen?", "{ask} 가능할까요?",
 ]) | dict.fromkeys(("thanks", "agreed"), [
-    "谢谢", "非常感谢", "спасибо", "большое спасибо", "merci beaucoup", "muchas gracias", "vielen Dank", "ありがとう", "好的",
+    "谢谢", "非常感谢", "спасибо", "большое спасибо", "merci beaucoup", "muchas gracias",
+    "vielen Dank", "ありがとう", "好的",
     "d'accord", "muy bien", "хорошо"]) | dict.fromkeys(("see", "who"), [
         "我理解", "明白了", "понимаю вас", "je comprends bien", "entiendo", "ich verstehe", "わかりました",
         "je vous comprends"]) | {

@@ -14,6 +14,7 @@ LABELS = ("soothes", "gives_reason", "right_step", "over_promises", "rude", "ass
           "repeats")
 
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|'[a-z]+|[0-9]|[^\sA-Za-z0-9]")
+_LONG = re.compile(r"[A-Za-z][a-z]{8,}")
 
 
 def token_estimate(text: str) -> int:
@@ -21,9 +22,8 @@ def token_estimate(text: str) -> int:
 
     A character of another script counts as two.
     """
-    pieces = _PIECE.findall(text)
     foreign = 0 if text.isascii() else sum(c > "\x7f" for c in text)
-    return len(pieces) + sum(len(piece) > 8 for piece in pieces) + foreign
+    return len(_PIECE.findall(text)) + len(_LONG.findall(text)) + foreign
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class OpenAIJudge:
         """Return a verdict ``{answers, words}`` for one reply, or the reason why there is none."""
         names = [item.name for item in items]
         try:
-            async with asyncio.timeout(99):
+            async with asyncio.timeout(self._total_timeout):
                 text = await self._complete(client, messages, items)
                 try:
                     answers = read_verdict(text, names)
@@ -187,7 +187,7 @@ class OpenAIJudge:
             return str(error)
         except Exception as error:  # no failure of an endpoint may stop a run
             return _reason(error)
-        words = text[:_WORDS].replace(secret, "[key]") if secret else text[:_WORDS]
+        words = (text.replace(secret, "[key]") if secret else text)[:_WORDS]
         return {"answers": answers, "words": words.encode("utf-8", "replace").decode()}
 
     async def _complete(self, client: Any, messages: list[dict[str, str]], items: Sequence[Item]) -> str:
