@@ -29,27 +29,29 @@ def compose(
         items: names of the rubric's questions; without an answer in the batch a question has no metric.
 
     ========================== =====================================================================
-    total/mean, total/std       over replies with a total (std of the population)
-    total/unscored              share without one: they are left out of learning
-    <source>/mean, /std         over replies that the source scored; /unscored is the share of the others
-    enhancement/mean, /std      of E
+    reward/total, reward_std/…  mean and spread over replies with a total (of the population)
+    composition/unscored        share without a total: they are left out of learning
+    reward/<source>             mean over replies that the source scored; unscored/<source>: share of the others
+    reward/enhancement          of E, in points
     composition/saturated       |E_judge + E_func| >= n, so that a further point changes nothing
     composition/sign_conflict   the model likes what judge and rules do not, or the other way round
     composition/dead_zone       |R_model| < dead_zone
-    violations/any, /<rule>     share of the replies that the rules scored
+    composition/violations      share of the replies, of those the rules scored, that break any rule
+    violations/<rule>           share that break this one
     items/<item>                mean points over the replies where it was answered
     ========================== =====================================================================
     """
     if not breakdowns:
         return {}
     metrics = _described("total", [each.total for each in breakdowns])
+    metrics["composition/unscored"] = metrics.pop("unscored/total")
     for source in SOURCES:
         scores = [each.sources[source].value for each in breakdowns if source in each.sources]
         if scores:
             metrics |= _described(source, scores)
     if any("judge" in each.sources or "rules" in each.sources for each in breakdowns):
         metrics |= _described("enhancement", [each.enhancement for each in breakdowns])
-        del metrics["enhancement/unscored"]
+        del metrics["unscored/enhancement"]
         metrics["composition/saturated"] = _share(abs(each.enhancement) + each.clipped >= n for each in breakdowns)
     model = [(each.sources["model"].value, each.enhancement) for each in breakdowns if "model" in each.sources]
     model = [(value, e) for value, e in model if math.isfinite(value)]
@@ -65,7 +67,7 @@ def _violations(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> 
         return {}
     parts = [each.sources["rules"].parts for each in scored]
     every = sorted({*names, *(name for part in parts for name in part)})
-    return {"violations/any": _share(bool(part) for part in parts)} | {
+    return {"composition/violations": _share(bool(part) for part in parts)} | {
         f"violations/{name}": _share(name in part for part in parts) for name in every
     }
 
@@ -80,9 +82,9 @@ def _items(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> dict[
 def _described(name: str, values: Sequence[float]) -> dict[str, float]:
     """Return mean, spread and share unscored; no mean where there is no value at all."""
     known = [value for value in values if math.isfinite(value)]
-    described = {f"{name}/unscored": 1.0 - len(known) / len(values)}
+    described = {f"unscored/{name}": 1.0 - len(known) / len(values)}
     if known:
-        described |= {f"{name}/mean": statistics.fmean(known), f"{name}/std": statistics.pstdev(known)}
+        described |= {f"reward/{name}": statistics.fmean(known), f"reward_std/{name}": statistics.pstdev(known)}
     return described
 
 

@@ -23,17 +23,6 @@ from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import RewardBreakdown
 
-RENAMED = {
-    "total/mean": "reward/total",
-    "model/mean": "reward/model",
-    "judge/mean": "reward/judge",
-    "rules/mean": "reward/rules",
-    "enhancement/mean": "reward/enhancement",
-    "total/unscored": "composition/unscored",
-    "violations/any": "composition/violations",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """Rules and rubric as they are declared; None where there are none to ask."""
@@ -90,13 +79,12 @@ class Instruments:
 
     def describe(self, breakdowns: Sequence[RewardBreakdown], *, n: float) -> dict[str, float]:
         """Return the metrics of a batch of scored replies."""
-        told = compose(
+        return compose(
             breakdowns,
             n=n,
             rules=self.found.rules.names if self.found.rules else (),
             items=self.found.rubric.names if self.found.rubric else (),
         )
-        return {RENAMED.get(name, name): value for name, value in told.items()}
 
     def inputs(self, *, evaluating: bool) -> Mapping[str, Any]:
         """Return what of the instruments can change a score, for the address of what they score."""

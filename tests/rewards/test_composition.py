@@ -38,16 +38,16 @@ def test_the_shares_say_where_judge_and_rules_have_no_voice(worth):
     assert metrics["composition/saturated"] == pytest.approx(2 / 5)
     assert metrics["composition/sign_conflict"] == pytest.approx(3 / 4)
     assert metrics["composition/dead_zone"] == pytest.approx(1 / 4)
-    assert metrics["total/unscored"] == pytest.approx(1 / 5)
-    assert metrics["judge/unscored"] == pytest.approx(1 / 5)
-    assert metrics["rules/unscored"] == 0.0
+    assert metrics["composition/unscored"] == pytest.approx(1 / 5)
+    assert metrics["unscored/judge"] == pytest.approx(1 / 5)
+    assert metrics["unscored/rules"] == 0.0
     # model: 2, 1, -1, 0.05 -> mean 2.05 / 4
-    assert metrics["model/mean"] == pytest.approx(0.5125)
+    assert metrics["reward/model"] == pytest.approx(0.5125)
     # totals 2.4, 0, 0, 0.04
-    assert metrics["total/mean"] == pytest.approx(0.61)
+    assert metrics["reward/total"] == pytest.approx(0.61)
     # judge: 30, -80, 100, 10 -> mean 15; squares (15^2 + 95^2 + 85^2 + 5^2) / 4 = 4125
-    assert metrics["judge/mean"] == pytest.approx(15.0)
-    assert metrics["judge/std"] == pytest.approx(math.sqrt(4125))
+    assert metrics["reward/judge"] == pytest.approx(15.0)
+    assert metrics["reward_std/judge"] == pytest.approx(math.sqrt(4125))
 
 
 def test_violations_are_shares_of_the_replies_that_the_rules_scored():
@@ -65,17 +65,17 @@ def test_violations_are_shares_of_the_replies_that_the_rules_scored():
         n=N,
         rules=["too_long", "leak", "empty"],
     )
-    assert {name: metrics[f"violations/{name}"] for name in ("any", "too_long", "leak", "empty")} == {
-        "any": 0.5,
+    assert {name: metrics[f"violations/{name}"] for name in ("too_long", "leak", "empty")} == {
         "too_long": 0.5,
         "leak": 0.25,
         "empty": 0.0,
     }
+    assert metrics["composition/violations"] == 0.5
 
 
 def test_a_rule_of_no_points_still_counts_as_broken():
     (each,) = batch({"rules": Score(0.0, {"watched": 0.0})})
-    assert compose([each], n=N)["violations/any"] == 1.0
+    assert compose([each], n=N)["composition/violations"] == 1.0
 
 
 def test_items_are_averaged_where_they_were_answered():
@@ -91,7 +91,7 @@ def test_items_are_averaged_where_they_were_answered():
 
 def test_sources_that_were_not_asked_have_no_metrics(worth):
     metrics = compose(batch(worth(1.0)), n=N)
-    assert {name.split("/")[0] for name in metrics} == {"total", "model", "composition"}
+    assert not any("judge" in name or "rules" in name or "enhancement" in name for name in metrics)
     assert "composition/saturated" not in metrics
     assert compose([], n=N) == {}
     assert "composition/dead_zone" not in compose(batch(worth(None, 10, 0)), n=N)
@@ -99,8 +99,8 @@ def test_sources_that_were_not_asked_have_no_metrics(worth):
 
 def test_a_source_that_never_answered_has_no_mean(worth):
     metrics = compose(batch(worth(1.0, math.nan, None)), n=N)
-    assert metrics["judge/unscored"] == 1.0
-    assert "judge/mean" not in metrics
+    assert metrics["unscored/judge"] == 1.0
+    assert "reward/judge" not in metrics
 
 
 value = st.one_of(st.none(), st.just(math.nan), st.floats(-300, 300))

@@ -130,7 +130,7 @@ def kind_sizes(total: float) -> dict[str, int]:
 def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judgements: int = 1500,
              contexts: Mapping[str, int] = MappingProxyType({"train": 1000, "development": 100, "test": 200}),
              held_out: int = 200, faulty_demonstrations: float = 0.15, careless: float = 0.1,
-             two_tickets: float = 0.12) -> Corpus:
+             two_tickets: float = 0.15) -> Corpus:
     """Make the whole corpus. The splits share no hotel, whatever the seed.
 
     Args:
@@ -144,7 +144,7 @@ def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judge
             desk with hurried people would. It is what the reward has to unlearn; 0 gives a flawless log. Held-out
             demonstrations are flawless.
         careless: chance of a fault in each earlier turn of the talks that the contexts are taken from.
-        two_tickets: chance that a talk is about two rooms.
+        two_tickets: chance that a talk is about two rooms, where their prices have no more than three digits.
 
     Raises:
         ConfigError: a size or a share that cannot be.

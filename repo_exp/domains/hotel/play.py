@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from repo_exp.domains.hotel.expert import reply
 from repo_exp.domains.hotel.faults import CARELESS, commit
 from repo_exp.domains.hotel.manager import PERSONAS, Manager, ManagerTurn
-from repo_exp.domains.hotel.places import draw_hotel
+from repo_exp.domains.hotel.places import ROOMS, draw_hotel
 from repo_exp.domains.hotel.situation import Said, Situation
 from repo_exp.domains.hotel.sop import Move, Stage, stage_after
 from repo_exp.domains.hotel.tickets import Ticket, draw_tickets
@@ -44,17 +44,20 @@ def after(situation: Situation, said: Said, turn: ManagerTurn) -> Situation:
         last_offer=turn.offer, mood=turn.mood, trouble=turn.trouble)
 
 
-def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float = 0.12) -> Talk:
+def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float = 0.15) -> Talk:
     """Play one talk of the expert with a random manager.
 
     Args:
         seed: fixes everything.
         split: whose hotels.
         careless: chance, for each agent turn, that it carries a fault.
-        two_tickets: chance that two rooms are to be settled.
+        two_tickets: chance that two rooms are to be settled, where their prices have no more than three digits.
     """
     rng = random.Random(f"talk {seed}")
-    tickets = draw_tickets(rng, draw_hotel(rng, split), 2 if rng.random() < two_tickets else 1)
+    hotel = draw_hotel(rng, split)
+    # Two rooms with prices of four digits would make replies and contexts too long for a small model.
+    two = rng.random() < two_tickets and max(map(hotel.price_of, ROOMS)) < 1000
+    tickets = draw_tickets(rng, hotel, 2 if two else 1)
     manager = Manager(tickets, rng.choice(PERSONAS), seed)
     situation = opening(tickets)
     situations, spoken = [], []
