@@ -64,20 +64,25 @@ class Backbone(nn.Module):
         return tuple(self.peft.peft_config) if self.peft is not None else ()
 
     def add(self, role: str, *, seed: int) -> None:
-        """Add a fresh adapter (and a head that says 0, for a scalar role). A role that is there starts anew."""
+        """Add a fresh adapter, and a head for a scalar role. A role that is there starts anew.
+
+        The value head says 0 at first. The reward head is normal with spread 1 / sqrt(H + 1): a head of zeros
+        would keep the adapter behind it from learning anything in its first steps.
+        """
         self.remove(role)
         config = self._lora_config(role)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            if role in SCALAR_ROLES:
+                # float32: a scalar decides a whole reply, and its rounding would be seen
+                width = self.model.config.hidden_size
+                self.heads[role] = nn.Linear(width, 1, dtype=torch.float32)
+                nn.init.zeros_(self.heads[role].bias)
+                nn.init.normal_(self.heads[role].weight, std=0.0 if role == "value" else (width + 1) ** -0.5)
             if self.peft is None:
                 self.peft = get_peft_model(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
             else:
                 self.peft.add_adapter(role, config, autocast_adapter_dtype=False)
-        if role in SCALAR_ROLES:
-            # float32: a scalar decides a whole reply, and its rounding would be seen
-            self.heads[role] = nn.Linear(self.model.config.hidden_size, 1, dtype=torch.float32)
-            nn.init.zeros_(self.heads[role].weight)
-            nn.init.zeros_(self.heads[role].bias)
         self._freeze_all()
 
     def remove(self, role: str) -> None:

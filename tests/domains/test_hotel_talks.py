@@ -147,6 +147,13 @@ def test_every_number_of_the_expert_is_known(turns):
             assert not amount.is_price or amount.value in known, said.text
 
 
+def test_every_number_of_the_expert_stands_in_what_it_is_told_or_comes_from_the_hotel(turns):
+    for situation, said in turns:
+        told = {amount.value for amount in mentioned_prices(system_message(situation.tickets))}
+        told |= {offer for offer in situation.offers if offer is not None}
+        assert all(a.value in told for a in mentioned_prices(said.text) if a.is_price or a.kind == "percent"), said.text
+
+
 def test_the_expert_soothes_whoever_complains_and_nobody_else(turns):
     for situation, said in turns:
         assert said.labels["soothes"] == situation.complains

@@ -184,6 +184,7 @@ _ONE: dict[str, list[str]] = _SHARED | {
 }
 
 # Two tickets: {ask}, {offer} and {now} name both rooms ("96 EUR for the twin room and 120 for the suite").
+# The agent is not told the commission then, so it names no figure.
 _TWO: dict[str, list[str]] = _ONE | {
     "hello": ["Hello, this is your booking partner.", "Good morning from your booking platform.", "Hi, {hotel} team.",
               "Good afternoon, {hotel}.", "Hi there, a word about two rooms.", "Hello, it's about two of your rooms.",
@@ -204,8 +205,8 @@ _TWO: dict[str, list[str]] = _ONE | {
     "clarify": ["{ask}, that is {what_guests_pay}; {net_follows}.", "I mean {what_guests_pay}, {ask}; {net_follows}.",
                 "Guests would pay {ask}; {net_follows}. {ask_ok}", "{ask}, as {what_guests_pay}. {net_follows}."],
     "what_guests_pay": ["what guests pay", "what guests see", "the prices on the page", "what the page shows"],
-    "net_follows": ["you receive that less {commission}", "your net is that less {commission}",
-                    "the {commission} commission comes off that", "commission stays at {commission}"],
+    "net_follows": ["you receive that less commission", "your net is that less commission",
+                    "commission comes off that as now", "commission stays as it is"],
     "soothe": ["{soothe_general} {ask_q}", "{soothe_general} {reason_demand}, so {ask_soft}"],
     "counter": ["{thanks}, that is a step. {reason_any}. {ask_q}", "{thanks}, we're closer. {reason_any}; {ask_soft2}"],
     "split": ["{thanks}, {good_offer} is agreed. {reason_any}; {ask_soft2}",
@@ -214,9 +215,9 @@ _TWO: dict[str, list[str]] = _ONE | {
     "ask_q_open": ["Could you do {ask}?", "Would {ask} work too?", "Is {ask} possible?", "How about {ask}?"],
     "accept": ["{agreed}: {offer}. {note}", "{thanks}, {offer} it is. {note}", "{offer}, agreed, {thank_end}. {note}"],
     "confirm": ["{agreed}, so guests pay {offer}. {right_q}",
-                "{thanks}, I note {offer}, commission {commission}. {right_q}",
+                "{thanks}, I note {offer}, commission as before. {right_q}",
                 "{agreed}. Selling prices are {offer}. {right_q}"],
-    "note": ["Commission stays at {commission}.", "", "Your net is that less {commission}."],
+    "note": ["Commission stays as it is.", "", "Your net is that less commission."],
     "follow_up": ["{still_there} {ask_gentle}", "{nudge}, {ask_gentle2}", "{nudge}: {ask_gentle2}"],
     "nudge": ["About the two rooms", "Coming back to both rooms", "A small reminder about both rooms",
               "Once more on the two rooms"],

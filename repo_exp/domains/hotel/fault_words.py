@@ -98,7 +98,7 @@ SWAP: Rules = dict.fromkeys(("ask_q", "ask_room", "ask_q_open", "ask_soft", "ask
 ]) | {
     "what_guests_pay": ["your net", "what you receive", "the net price", "the amount we pay you",
                         "what ends up with you", "your payout"],
-    "net_follows": ["guests pay more on top", "commission is already off", "guests pay {commission} on top",
+    "net_follows": ["guests pay more on top", "commission is already off", "guests pay commission on top",
                     "the selling price is higher than that"],
     "ask_gentle": ["Any thoughts on {ask} net?", "Could {ask} be your net?"],
     "ask_gentle2": ["could you take {ask} net?", "would {ask} net be possible?"],

@@ -1,0 +1,50 @@
+"""A whole configuration that runs in seconds: the smoke experiment, smaller still."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    "experiment=smoke",
+    "logger=jsonl",
+    "data.scale=0.002",
+    "data.demonstrations=8",
+    "data.judgements=6",
+    "data.held_out=4",
+    "data.contexts={train: 8, development: 4, test: 4}",
+    "reward_model.calibration_replies=4",
+    "sft.batch_size=8",
+    "reward_model.batch_size=8",
+    "judge.batch_size=8",
+    "budget={updates: 2, rollouts: 4}",
+    "rollout.max_new_tokens=12",
+    "evaluation.resamples=200",
+    "evaluation.capability_every=1",
+    "evaluation.capability_contexts=2",
+    "trainer.checkpoint_every=1",
+]
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Callable:
+    """Return a function that composes, checks and runs a configuration below ``tmp_path``."""
+    import torch
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from repo_exp.config.check import load
+    from repo_exp.config.places import conf_dir
+    from repo_exp.stages import pipeline
+
+    torch.set_num_threads(1)
+
+    def run(name: str, *overrides: str) -> Path:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("config", overrides=[*SMALL, f"store={tmp_path / 'store'}", *overrides])
+        raw = OmegaConf.to_container(cfg, resolve=True)
+        folder = tmp_path / name
+        pipeline.run(load(cfg), raw=raw, folder=folder, command="python -m repo_exp")
+        return folder
+
+    return run

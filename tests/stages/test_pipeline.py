@@ -1,0 +1,113 @@
+"""The whole story on the tiny model: every stage, what is reused, what is made anew, and what is left to read."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+
+def made(folder: Path) -> dict[str, str]:
+    """Return stage -> artifact folder."""
+    return dict(line.split("\t") for line in (folder / "artifacts.tsv").read_text().splitlines())
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_one_command_goes_from_data_to_report(experiment) -> None:
+    folder = experiment("a")
+    stages = made(folder)
+    assert list(stages) == ["data", "sft", "reward_model", "judge", "policy", "evaluate"]
+
+    html = (folder / "report.html").read_text()
+    assert "R_model" in html and "evaluate" in html
+    assert not re.search(r"""(src|href)\s*=\s*["']https?:""", html)  # self-contained
+
+    rollouts = rows(folder / "rollouts.jsonl")
+    assert len(rollouts) == 2 * 4
+    assert {"model", "judge", "rules"} <= set(rollouts[0]["sources"])
+    replies = rows(folder / "replies.jsonl")
+    assert [sum(row["arm"] == arm for row in replies) for arm in ("base", "sft", "repo")] == [4, 4, 4]
+
+    metrics = rows(folder / "metrics.jsonl")
+    assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy"}
+    policy = [row for row in metrics if row["stage"] == "policy"]
+    assert [row["step"] for row in policy] == [0, 1, 2]
+    assert "capability/total" in policy[0]["metrics"] and "reward/total" in policy[1]["metrics"]
+
+
+def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
+    first, second = experiment("a"), experiment("b")
+    assert made(first) == made(second)
+    for name in ("replies.jsonl", "rollouts.jsonl"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert "from the store" in (second / "report.html").read_text() or "reused" in (second / "report.html").read_text()
+
+
+def test_two_stores_hold_the_same_bits(experiment, tmp_path) -> None:
+    """Same seed, same command, nothing shared: every artifact has the same address and the same content."""
+    first, second = made(experiment("a")), made(experiment("b", f"store={tmp_path / 'other'}"))
+    for stage, folder in first.items():
+        one, other = (json.loads((Path(f) / "artifact.json").read_text()) for f in (folder, second[stage]))
+        assert one["address"] == other["address"]
+        assert one["files"] == other["files"], stage
+
+
+def test_another_n_retrains_the_policy_alone(experiment) -> None:
+    before, after = made(experiment("a")), made(experiment("b", "reward.n=25"))
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed == {"policy", "evaluate"}
+
+
+def test_dropping_sources_trains_sft_and_reward_model_once(experiment) -> None:
+    runs = [made(experiment(name, f"reward={name}")) for name in ("rm+rj+rf", "rm+rf", "rm")]
+    for stage in ("data", "sft", "reward_model", "judge"):
+        assert len({run[stage] for run in runs}) == 1
+    assert len({run["policy"] for run in runs}) == 3
+
+
+def test_another_seed_shares_nothing(experiment) -> None:
+    first, other = made(experiment("a")), made(experiment("b", "seed=1"))
+    assert not set(first.values()) & set(other.values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arms"),
+    [
+        (["algorithm=sft"], ["base", "sft"]),
+        (["algorithm=ppo", "reward=rm", "judge=none", "algorithm.kl_coefficient=0.05"], ["base", "sft", "ppo"]),
+        (["reward=rf", "judge=none", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
+        (["reward=rj+rf", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
+    ],
+    ids=["sft", "ppo with a KL", "rules alone", "no reward model"],
+)
+def test_other_experiments_run_to_their_report(experiment, overrides, arms) -> None:
+    folder = experiment("a", *overrides)
+    results = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())
+    assert results["order"] == arms
+    assert (folder / "report.html").is_file()
+
+
+def test_own_data_runs_with_general_rules(experiment, tmp_path) -> None:
+    lines = [
+        {
+            "prompt": [{"role": "user", "content": f"Is there a lift on floor {i}?"}],
+            "chosen": [{"role": "assistant", "content": f"Yes, floor {i} has one."}],
+            "rejected": [{"role": "assistant", "content": "I do not care."}],
+        }
+        for i in range(60)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    changes = [f"~data.{key}" for key in ("scale", "demonstrations", "judgements", "held_out", "contexts")]
+    folder = experiment("a", "data=jsonl", f"data.path={path}", *changes)
+    assert (folder / "report.html").is_file()
+
+
+def test_adapters_are_safetensors_and_nothing_is_pickled(experiment) -> None:
+    stages = made(experiment("a"))
+    files = {path.name for folder in stages.values() for path in Path(folder).rglob("*") if path.is_file()}
+    assert {"adapter_model.safetensors", "head.safetensors"} <= files
+    assert not [name for name in files if name.endswith((".ckpt", ".pt", ".bin", ".pkl", ".tmp"))]
