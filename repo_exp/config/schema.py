@@ -232,7 +232,9 @@ class Trainer(Section):
     devices: Count | Literal["auto"]
     strategy: Name = Field(description="auto, or a strategy of Lightning, such as ddp")
     threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
-    microbatch: Count = Field(description="sequences that pass through the backbone at once while learning")
+    microbatch_tokens: Count = Field(
+        description="tokens, padding counted, that pass through the backbone at once; memory hangs on it"
+    )
     checkpoint_every: Count = Field(description="optimiser steps or updates between two checkpoints")
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from repo_exp.core.diagnostics import negative_log_likelihood
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import pack
+from repo_exp.models.packing import pack, packed_length
 from repo_exp.models.passes import final_scores, lay_out, reply_logp, yes_logits
 
 Tokens = Sequence[int]
@@ -83,7 +83,7 @@ class Preferring:
         return 1.0
 
     def length(self, item: PairItem) -> int:
-        return len(item.context) + len(item.chosen) + len(item.rejected)
+        return packed_length([[*item.context, *item.chosen], [*item.context, *item.rejected]])
 
     def scores(self, backbone: Backbone, items: Sequence[PairItem]) -> tuple[Tensor, Tensor]:
         """Return the raw scores of the chosen and of the rejected replies."""
@@ -105,7 +105,7 @@ class Judging:
         return len(item.prompts)
 
     def length(self, item: QuestionsItem) -> int:
-        return sum(map(len, item.prompts))
+        return packed_length(item.prompts)
 
     def loss(self, backbone: Backbone, items: Sequence[QuestionsItem], *, count: float) -> Tensor:
         logit_N = yes_logits(backbone, pack([item.prompts for item in items], pad=backbone.tokens.pad))

@@ -15,7 +15,7 @@ from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import masked_mean
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import ReplyBatch, by_length, lay_out, reply_logp, reply_values
+from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
 from repo_exp.rollout.sampler import Sampled, sample
 from repo_exp.types import Context, Reply, RewardBreakdown
 
@@ -67,14 +67,14 @@ class OnlineLearner(Learner):
         temperature: float,
         max_new_tokens: int,
         batch_size: int,
-        microbatch: int,
+        microbatch_tokens: int,
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
         self.algorithm, self.contexts, self.score = algorithm, contexts, score
         self.describe, self.record = describe, record
         self.capability, self.capability_every = capability, capability_every
-        self.rollouts, self.temperature, self.microbatch = rollouts, temperature, microbatch
+        self.rollouts, self.temperature, self.microbatch_tokens = rollouts, temperature, microbatch_tokens
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
 
     # -- one round -------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class OnlineLearner(Learner):
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
         """Yield the replies of a part in microbatches of like length."""
         part = list(part)
-        for chosen in by_length(seen.lengths(part), self.microbatch):
+        for chosen in by_tokens(seen.lengths(part), self.microbatch_tokens):
             yield [part[k] for k in chosen]
 
 

@@ -12,7 +12,7 @@ import torch
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.objectives import Objective
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import by_length
+from repo_exp.models.passes import by_tokens
 
 
 def step_count(items: int, *, epochs: int, batch_size: int) -> int:
@@ -31,12 +31,12 @@ class SupervisedLearner(Learner):
         *,
         epochs: int,
         batch_size: int,
-        microbatch: int,
+        microbatch_tokens: int,
         **common: Any,
     ) -> None:
         super().__init__(backbone, steps=step_count(len(items), epochs=epochs, batch_size=batch_size), **common)
         self.objective, self.items = objective, items
-        self.batch_size, self.microbatch = batch_size, microbatch
+        self.batch_size, self.microbatch_tokens = batch_size, microbatch_tokens
 
     def batch(self, step: int) -> list[Any]:
         """Return the items of a step: a pure function of the seed and the step."""
@@ -49,7 +49,7 @@ class SupervisedLearner(Learner):
         """Take one optimiser step over one batch, cut into microbatches."""
         items, role, total = self.batch(step), self.objective.role, 0.0
         count = sum(map(self.objective.weight, items))
-        for chosen in by_length([self.objective.length(item) for item in items], self.microbatch):
+        for chosen in by_tokens([self.objective.length(item) for item in items], self.microbatch_tokens):
             with self.backbone.speaking(role, training=True):
                 loss = self.objective.loss(self.backbone, [items[i] for i in chosen], count=count)
                 self.manual_backward(loss)
@@ -60,10 +60,10 @@ class SupervisedLearner(Learner):
 
 
 @torch.no_grad()
-def heldout_loss(backbone: Backbone, objective: Objective, items: Sequence[Any], *, microbatch: int) -> float:
+def heldout_loss(backbone: Backbone, objective: Objective, items: Sequence[Any], *, microbatch_tokens: int) -> float:
     """Return the objective's mean loss over items that were not learnt from; NaN where there are none."""
     count, total = sum(map(objective.weight, items)), 0.0
     with backbone.speaking(objective.role):
-        for chosen in by_length([objective.length(item) for item in items], microbatch):
+        for chosen in by_tokens([objective.length(item) for item in items], microbatch_tokens):
             total += objective.loss(backbone, [items[i] for i in chosen], count=count).item()
     return total if items else math.nan

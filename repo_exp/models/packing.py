@@ -55,6 +55,12 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     return limit
 
 
+def packed_length(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many columns a group takes: the common prefix once, and every rest."""
+    prefix = common_prefix(sequences)
+    return prefix + sum(len(sequence) - prefix for sequence in sequences)
+
+
 def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
     """Lay each group of token sequences out as one row.
 

@@ -41,7 +41,7 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
     def build(folder: Path) -> None:
         judgements = read(data).judgements
         backbone = bench.fresh("judge", seed=derived_seed(config.seed, "judge adapter"))
-        objective, microbatch = Judging(), config.trainer.microbatch
+        objective, microbatch_tokens = Judging(), config.trainer.microbatch_tokens
         train = _items(backbone, rubric, judgements.get("train", ()))
         heldout = _items(backbone, rubric, judgements.get("development", ()))
         if train:  # without labels the backbone judges as it is, which the agreement below shows
@@ -52,7 +52,7 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
                     train,
                     epochs=settings.epochs,
                     batch_size=settings.batch_size,
-                    microbatch=microbatch,
+                    microbatch_tokens=microbatch_tokens,
                     stage="judge",
                     rates={"judge": config.optimizer.learning_rate.judge},
                     optimizer=config.optimizer,
@@ -61,8 +61,8 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
                 ),
                 folder=folder,
             )
-        loss = heldout_loss(backbone, objective, heldout, microbatch=microbatch)
-        agreement = _agreement(backbone, rubric, judgements.get("development", ()), microbatch=microbatch)
+        loss = heldout_loss(backbone, objective, heldout, microbatch_tokens=microbatch_tokens)
+        agreement = _agreement(backbone, rubric, judgements.get("development", ()), microbatch_tokens=microbatch_tokens)
         write_json(folder / "quality.json", {"loss/heldout": loss, "trained_on": len(train), "items": agreement})
         backbone.save("judge", folder / "judge")
 
@@ -78,7 +78,7 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
         def ask(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
             backbone = bench.role("judge", artifact)
             prompts = [[_prompt(backbone, reply.context.messages, reply.text, q) for q in qs] for reply, qs in asked]
-            return answer_yes(backbone, prompts, microbatch=bench.config.trainer.microbatch)
+            return answer_yes(backbone, prompts, microbatch_tokens=bench.config.trainer.microbatch_tokens)
 
         return LocalJudge(rubric, ask, hard=settings.hard)
     from repo_exp.rewards.judge.openai_judge import OpenAIJudge
@@ -88,7 +88,7 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
 
 
 def _prompt(backbone: Backbone, messages: Sequence[Message], reply: str, question: str) -> list[int]:
-    return backbone.tokens.question(messages, reply or "(no reply)", f"{question} Answer yes or no.")
+    return backbone.tokens.question(messages, reply or "(no reply)", question)
 
 
 def _items(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement]) -> list[QuestionsItem]:
@@ -102,7 +102,7 @@ def _items(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement]) 
 
 
 def _agreement(
-    backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], *, microbatch: int
+    backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], *, microbatch_tokens: int
 ) -> list[dict[str, Any]]:
     """Return for each question how often the judge's yes or no is the known one."""
     told = {item.name: {"item": item.name, "n": 0, "agreed": 0, "positives": 0} for item in rubric.items}
@@ -111,7 +111,7 @@ def _agreement(
         [_prompt(backbone, known.context.messages, known.reply, item.question) for item in items]
         for known, items in zip(judgements, asked, strict=True)
     ]
-    for known, items, answers in zip(judgements, asked, answer_yes(backbone, prompts, microbatch=microbatch), strict=True):
+    for known, items, answers in zip(judgements, asked, answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens), strict=True):
         for item, yes in zip(items, answers, strict=True):
             counted = told[item.name]
             counted["n"] += 1

@@ -24,3 +24,5 @@ def prepare(threads: int | None) -> None:
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # it would also write NaN over every new tensor, to show reads of what was never written
+    torch.utils.deterministic.fill_uninitialized_memory = False

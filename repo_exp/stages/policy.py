@@ -85,7 +85,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
                 temperature=config.rollout.temperature,
                 max_new_tokens=config.rollout.max_new_tokens,
                 batch_size=config.rollout.batch_size,
-                microbatch=config.trainer.microbatch,
+                microbatch_tokens=config.trainer.microbatch_tokens,
                 stage="policy",
                 steps=config.budget.updates,
                 rates={

@@ -17,7 +17,7 @@ from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_bett
 from repo_exp.learner.objectives import PairItem, Preferring
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import by_length, score_replies
+from repo_exp.models.passes import by_tokens, score_replies
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -52,7 +52,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
                 train,
                 epochs=config.reward_model.epochs,
                 batch_size=config.reward_model.batch_size,
-                microbatch=config.trainer.microbatch,
+                microbatch_tokens=config.trainer.microbatch_tokens,
                 stage="reward_model",
                 rates={"reward": config.optimizer.learning_rate.reward_model},
                 optimizer=config.optimizer,
@@ -67,7 +67,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         bench.role("policy", sft)
         seed = derived_seed(config.seed, "calibration")
         replies = answer(backbone, "policy", contexts, config.rollout, seed=seed)
-        raw = _raw_scores(backbone, replies, microbatch=config.trainer.microbatch)
+        raw = _raw_scores(backbone, replies, microbatch_tokens=config.trainer.microbatch_tokens)
         mean, spread = calibration(torch.tensor(raw))
         write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(raw)})
         backbone.save("reward", folder / "reward")
@@ -81,19 +81,19 @@ def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], 
 
     def score(replies: Sequence[Reply]) -> list[float]:
         backbone = bench.role("reward", artifact)
-        raw = _raw_scores(backbone, replies, microbatch=2 * bench.config.trainer.microbatch)
+        raw = _raw_scores(backbone, replies, microbatch_tokens=bench.config.trainer.microbatch_tokens)
         return calibrate(torch.tensor(raw, dtype=torch.float64), mean=told["mean"], spread=told["spread"]).tolist()
 
     return score
 
 
-def _raw_scores(backbone: Backbone, replies: Sequence[Reply], *, microbatch: int) -> list[float]:
+def _raw_scores(backbone: Backbone, replies: Sequence[Reply], *, microbatch_tokens: int) -> list[float]:
     tokens = backbone.tokens
     return score_replies(
         backbone,
         [tokens.context(reply.context.messages) for reply in replies],
         [tokens.reply(reply.text) for reply in replies],
-        microbatch=microbatch,
+        microbatch_tokens=microbatch_tokens,
     )
 
 
@@ -110,7 +110,7 @@ def _quality(
     items = [_item(backbone.tokens, pair, limit=limit) for pair in pairs]
     right = torch.zeros(len(pairs), dtype=torch.float64)
     with backbone.speaking("reward"):
-        for chosen in by_length([objective.length(item) for item in items], bench.config.trainer.microbatch):
+        for chosen in by_tokens([objective.length(item) for item in items], bench.config.trainer.microbatch_tokens):
             better_N, worse_N = objective.scores(backbone, [items[i] for i in chosen])
             right[chosen] = torch.tensor(
                 [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64

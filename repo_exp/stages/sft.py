@@ -43,7 +43,7 @@ def make(bench: Workbench, data: Artifact) -> Artifact:
                 items("train"),
                 epochs=config.sft.epochs,
                 batch_size=config.sft.batch_size,
-                microbatch=config.trainer.microbatch,
+                microbatch_tokens=config.trainer.microbatch_tokens,
                 stage="sft",
                 rates={"policy": config.optimizer.learning_rate.sft},
                 optimizer=config.optimizer,
@@ -52,7 +52,7 @@ def make(bench: Workbench, data: Artifact) -> Artifact:
             ),
             folder=folder,
         )
-        heldout = heldout_loss(backbone, objective, items("development"), microbatch=config.trainer.microbatch)
+        heldout = heldout_loss(backbone, objective, items("development"), microbatch_tokens=config.trainer.microbatch_tokens)
         write_json(folder / "quality.json", {"loss/heldout": heldout})
         backbone.save("policy", folder / "policy")
 

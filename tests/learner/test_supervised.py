@@ -16,14 +16,14 @@ QUESTIONS = [
 ]
 
 
-def run(backbone, objective, items, folder, *, epochs=6, batch_size=8, microbatch=4, seed=0):
+def run(backbone, objective, items, folder, *, epochs=6, batch_size=8, microbatch_tokens=28, seed=0):
     learner = SupervisedLearner(
         backbone,
         objective,
         items,
         epochs=epochs,
         batch_size=batch_size,
-        microbatch=microbatch,
+        microbatch_tokens=microbatch_tokens,
         stage="sft",
         rates={objective.role: 1e-2},
         optimizer=OPTIMIZER,
@@ -42,9 +42,9 @@ def run(backbone, objective, items, folder, *, epochs=6, batch_size=8, microbatc
 )
 def test_the_loss_falls(tiny, tmp_path, objective, items) -> None:
     backbone = tiny(objective.role)
-    before = heldout_loss(backbone, objective, items, microbatch=8)
+    before = heldout_loss(backbone, objective, items, microbatch_tokens=99)
     run(backbone, objective, items, tmp_path / "w")
-    assert heldout_loss(backbone, objective, items, microbatch=3) < 0.6 * before
+    assert heldout_loss(backbone, objective, items, microbatch_tokens=20) < 0.6 * before
 
 
 def test_every_item_is_seen_once_an_epoch_in_an_order_that_hangs_on_the_seed(tiny, tmp_path) -> None:
@@ -57,12 +57,12 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_that_hangs_on_the_seed(tin
 
 
 def test_cutting_into_microbatches_cannot_change_the_step(tiny, tmp_path) -> None:
-    def learnt(microbatch):
+    def learnt(budget):
         backbone = tiny("reward")
-        run(backbone, Preferring(centring=0.1), PAIRS, tmp_path / str(microbatch), epochs=1, microbatch=microbatch)
+        run(backbone, Preferring(centring=0.1), PAIRS, tmp_path / str(budget), epochs=1, microbatch_tokens=budget)
         return backbone.parameters_of("reward")
 
-    whole, cut = learnt(8), learnt(3)
+    whole, cut = learnt(99), learnt(10)
     for name, p in whole.items():
         torch.testing.assert_close(cut[name], p, atol=2e-4, rtol=1e-3)
 

@@ -22,7 +22,7 @@ OPTIMIZER = Optimizer(
     schedule="constant",
 )
 TRAINER = Trainer(
-    accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch=8, checkpoint_every=3
+    accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
 )
 PPO = {
     "kind": "ppo",
@@ -54,7 +54,7 @@ def online(tiny, tmp_path) -> Callable:
     """Return a function that runs the toy task and returns its learner."""
 
     def run(*, updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, fresh=True, **options) -> OnlineLearner:
-        knobs = {key: options.pop(key) for key in ("microbatch", "seed", "temperature") if key in options}
+        knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")
@@ -76,7 +76,7 @@ def online(tiny, tmp_path) -> Callable:
             temperature=knobs.get("temperature", 1.0),
             max_new_tokens=10,
             batch_size=32,
-            microbatch=knobs.get("microbatch", 32),
+            microbatch_tokens=knobs.get("microbatch_tokens", 4096),
             stage="policy",
             steps=updates,
             rates={"policy": 2e-2, "value": 1e-2},

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from repo_exp.models.packing import common_prefix, pack
-from repo_exp.models.passes import answer_yes, final_scores, lay_out, reply_logp, reply_values
+from repo_exp.models.packing import common_prefix, pack, packed_length
+from repo_exp.models.passes import answer_yes, by_tokens, final_scores, lay_out, reply_logp, reply_values
 
 PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
 GROUPS = [PAIR, [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3, 3, 3]]]
@@ -40,8 +40,8 @@ def test_packed_sequences_score_as_they_do_alone(tiny, architecture, attention) 
 
 def test_a_question_more_does_not_change_the_other_answers(tiny) -> None:
     backbone = tiny("judge")
-    few = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9]]], microbatch=2)
-    more = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9], [5, 6, 11, 12, 13]], [], [[4, 4]]], microbatch=1)
+    few = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9]]], microbatch_tokens=9)
+    more = answer_yes(backbone, [[[5, 6, 7, 8], [5, 6, 9], [5, 6, 11, 12, 13]], [], [[4, 4]]], microbatch_tokens=3)
     assert more[0][:2] == pytest.approx(few[0], abs=1e-6)
     assert [len(answers) for answers in more] == [3, 0, 1]
     assert all(0 <= p <= 1 for answers in more for p in answers)
@@ -76,3 +76,14 @@ def test_padding_cannot_change_what_is_said(tiny) -> None:
 def test_an_empty_group_is_refused() -> None:
     with pytest.raises(ValueError, match="group 1"):
         pack([[[1]], []], pad=0)
+
+
+def test_chunks_hold_to_their_budget_and_lose_nothing() -> None:
+    """Sorted lengths 1 2 2 5 9 at a budget of 6: 3 * 2 = 6 fits; 5 alone; 9 is longer than the budget, and alone."""
+    assert list(by_tokens([5, 2, 9, 1, 2], 6)) == [[3, 1, 4], [0], [2]]
+    assert list(by_tokens([], 6)) == []
+
+
+def test_a_group_is_as_long_as_its_row() -> None:
+    for group in GROUPS:
+        assert packed_length(group) == pack([group], pad=0).token_BT.shape[1]
