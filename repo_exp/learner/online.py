@@ -152,16 +152,18 @@ class OnlineLearner(Learner):
             "value/explained_variance": explained_variance(old_value_BT, credit.return_BT, seen.mask_BT).item(),
             "value/mean": masked_mean(old_value_BT, seen.mask_BT).item(),
         }
-        taken, planned = step * algorithm.passes * algorithm.minibatches, self.steps * algorithm.passes * algorithm.minibatches
+        per_update = algorithm.passes * algorithm.minibatches
+        taken, planned = step * per_update, self.steps * per_update
         sums: Metrics = {}
         for number in range(algorithm.passes):
             order = list(everyone)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
             for part in _split(order, algorithm.minibatches):
-                for name, value in self.optimise(seen, part, credit, old_logp_BT, old_value_BT, (taken, planned)).items():
+                told = self.optimise(seen, part, credit, old_logp_BT, old_value_BT, (taken, planned))
+                for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
-        return metrics | {name: value / (algorithm.passes * algorithm.minibatches) for name, value in sums.items()}
+        return metrics | {name: value / per_update for name, value in sums.items()}
 
     def optimise(
         self,
@@ -177,28 +179,30 @@ class OnlineLearner(Learner):
         count = float(seen.mask_BT[list(part)].sum())
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
-            width = batch.mask_NR.shape[1]
-            advantage, returns = credit.advantage_BT[chosen, :width], credit.return_BT[chosen, :width]
+            width, device = batch.mask_NR.shape[1], self.backbone.model.device
+            mask = batch.mask_NR.to(device)
+            advantage, returns, old_value = (
+                whole_BT[chosen, :width].to(device) for whole_BT in (credit.advantage_BT, credit.return_BT, old_value_BT)
+            )
             with self.backbone.speaking("policy", training=True):
                 logp, spread = reply_logp(self.backbone, batch, temperature=self.temperature, with_entropy=True)
-                old = logp.detach() if old_logp_BT is None else old_logp_BT[chosen, :width]
-                loss, metrics = self.algorithm.policy_loss(logp, old, advantage, batch.mask_NR, count=count)
+                old = logp.detach() if old_logp_BT is None else old_logp_BT[chosen, :width].to(device)
+                loss, metrics = self.algorithm.policy_loss(logp, old, advantage, mask, count=count)
                 self.manual_backward(loss)
             self.masters["policy"].collect()
             with self.backbone.speaking("value", training=True):
                 value = reply_values(self.backbone, batch)
-                value_loss = self.algorithm.value_loss(
-                    value, old_value_BT[chosen, :width], returns, batch.mask_NR, count=count
-                )
+                value_loss = self.algorithm.value_loss(value, old_value, returns, mask, count=count)
                 self.manual_backward(value_loss)
             self.masters["value"].collect()
-            sampler_logp = torch.tensor([[*seen.replies[i].logp, *[0.0] * (width - len(seen.replies[i].logp))] for i in chosen])
-            share = batch.mask_NR.sum().item() / count
+            sampled = [seen.replies[i].logp for i in chosen]
+            sampler_logp = torch.tensor([[*logps, *[0.0] * (width - len(logps))] for logps in sampled], device=device)
+            share = mask.sum().item() / count
             metrics |= {
                 "loss/policy": loss.item(),
                 "loss/value": value_loss.item(),
-                "policy/entropy": masked_mean(spread, batch.mask_NR).item() * share,
-                "policy/sampler_gap": masked_mean((old - sampler_logp).abs(), batch.mask_NR).item() * share,
+                "policy/entropy": masked_mean(spread, mask).item() * share,
+                "policy/sampler_gap": masked_mean((old - sampler_logp).abs(), mask).item() * share,
             }
             for name, value_ in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value_
@@ -217,7 +221,7 @@ class OnlineLearner(Learner):
                     said = reply_values(self.backbone, batch)
                 else:
                     said, _ = reply_logp(self.backbone, batch, temperature=self.temperature)
-                said_BT[chosen, : said.shape[1]] = said
+                said_BT[chosen, : said.shape[1]] = said.cpu()
         return said_BT
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:

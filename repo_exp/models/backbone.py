@@ -7,6 +7,7 @@ whoever trains one keeps float32 master weights, see ``learner/optimiser.py``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,9 +81,12 @@ class Backbone(nn.Module):
                 nn.init.zeros_(self.heads[role].bias)
                 nn.init.normal_(self.heads[role].weight, std=0.0 if role == "value" else (width + 1) ** -0.5)
             if self.peft is None:
-                self.peft = get_peft_model(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft's own business
+                    self.peft = get_peft_model(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
             else:
                 self.peft.add_adapter(role, config, autocast_adapter_dtype=False)
+        self.to(self.model.device)
         self._freeze_all()
 
     def remove(self, role: str) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
 
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models.tokens import byte_tokenizer
+
+
+hf_logging.disable_progress_bar()  # a stage has a bar of its own
 
 
 def package_folder(package: str | None) -> Path | None:

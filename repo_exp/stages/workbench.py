@@ -96,9 +96,17 @@ class Workbench:
                 weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
             self._backbone = Backbone(
                 weights, tokenizer, lora=model.lora.model_dump(), max_context_tokens=model.max_context_tokens
-            )
+            ).to(self.device)
             log.info("backbone: %s from %s in %.0f s", model.name, kind, time.monotonic() - start)
         return self._backbone
+
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone lives: the first accelerator that the configuration asks for, else the CPU."""
+        wanted = self.config.trainer.accelerator
+        if wanted in ("gpu", "cuda", "auto") and torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if wanted == "mps" else "cpu")
 
     def role(self, role: str, artifact: Artifact, *, saved_as: str | None = None) -> Backbone:
         """Return the backbone with ``role`` as the artifact has it; read only if it is not so already."""
@@ -154,6 +162,7 @@ class Workbench:
         with StageProgress(learner.stage, learner.steps) as progress:
             shown.append(progress)
             fit(learner, self.config.trainer, folder=folder)
+        self.backbone.to(self.device)  # Lightning leaves it on the CPU
         for role in learner.rates:
             self.learnt(role)
         write_json(folder / METRICS, learner.history)

@@ -16,7 +16,6 @@ SMALL = [
     "reward_model.calibration_replies=4",
     "sft.batch_size=8",
     "reward_model.batch_size=8",
-    "judge.batch_size=8",
     "budget={updates: 2, rollouts: 4}",
     "rollout.max_new_tokens=12",
     "evaluation.resamples=200",
@@ -26,9 +25,15 @@ SMALL = [
 ]
 
 
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory) -> Path:
+    """A store that the tests of the pipeline share, as runs do: what one made the next one finds."""
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def experiment(tmp_path) -> Callable:
-    """Return a function that composes, checks and runs a configuration below ``tmp_path``."""
+def experiment(tmp_path, shared_store) -> Callable:
+    """Return a function that composes, checks and runs a configuration, and returns its run folder."""
     import torch
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
@@ -41,7 +46,7 @@ def experiment(tmp_path) -> Callable:
 
     def run(name: str, *overrides: str) -> Path:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg = compose("config", overrides=[*SMALL, f"store={tmp_path / 'store'}", *overrides])
+            cfg = compose("config", overrides=[*SMALL, f"store={shared_store}", *overrides])
         raw = OmegaConf.to_container(cfg, resolve=True)
         folder = tmp_path / name
         pipeline.run(load(cfg), raw=raw, folder=folder, command="python -m repo_exp")

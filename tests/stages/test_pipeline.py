@@ -55,6 +55,29 @@ def test_two_stores_hold_the_same_bits(experiment, tmp_path) -> None:
         assert one["files"] == other["files"], stage
 
 
+def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, monkeypatch) -> None:
+    """The power goes in the policy's second update; the same command then gives the bits of an unbroken run."""
+    from repo_exp.learner.progress import StageProgress
+
+    class PowerCut(Exception):
+        pass
+
+    def cut(self, step, metrics) -> None:
+        if self.stage == "policy" and step == 2:
+            raise PowerCut
+
+    whole, store = made(experiment("a")), f"store={tmp_path / 'other'}"
+    with monkeypatch.context() as patched:
+        patched.setattr(StageProgress, "update", cut)
+        with pytest.raises(PowerCut):
+            experiment("b", store)
+    assert not list((tmp_path / "other").glob("policy/*")) and list((tmp_path / "other").glob(".work/policy-*/last.ckpt"))
+    resumed = made(experiment("c", store))
+    for stage in ("policy", "evaluate"):
+        one, other = (json.loads((Path(run[stage]) / "artifact.json").read_text()) for run in (whole, resumed))
+        assert one["files"] == other["files"]
+
+
 def test_another_n_retrains_the_policy_alone(experiment) -> None:
     before, after = made(experiment("a")), made(experiment("b", "reward.n=25"))
     changed = {stage for stage in before if before[stage] != after[stage]}
@@ -77,8 +100,8 @@ def test_another_seed_shares_nothing(experiment) -> None:
     ("overrides", "arms"),
     [
         (["algorithm=sft"], ["base", "sft"]),
-        (["algorithm=ppo", "reward=rm", "judge=none", "algorithm.kl_coefficient=0.05"], ["base", "sft", "ppo"]),
-        (["reward=rf", "judge=none", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
+        (["algorithm=ppo", "reward=rm", "algorithm.kl_coefficient=0.05"], ["base", "sft", "ppo"]),
+        (["reward=rf", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
         (["reward=rj+rf", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
     ],
     ids=["sft", "ppo with a KL", "rules alone", "no reward model"],
@@ -88,6 +111,21 @@ def test_other_experiments_run_to_their_report(experiment, overrides, arms) -> N
     results = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())
     assert results["order"] == arms
     assert (folder / "report.html").is_file()
+
+
+def test_a_judge_that_cannot_be_reached_stops_nobody(experiment) -> None:
+    """Every verdict is missing, with a reason; the replies are learnt from by what the other sources say."""
+    folder = experiment("a", *judge_at("http://127.0.0.1:9"))
+    scored = rows(folder / "rollouts.jsonl")
+    assert all(row["sources"]["judge"]["value"] is None and row["sources"]["judge"]["reason"] for row in scored)
+    assert all(row["total"] is not None for row in scored)
+
+
+def judge_at(url: str) -> list[str]:
+    gone = ("epochs", "batch_size")
+    settings = {"model": "m", "base_url": url, "api_key_env": "NO_KEY", "concurrency": 8, "timeout": 1.0, "retries": 0}
+    settings |= {"max_calls": "null", "temperature": 0.0, "max_tokens": 64, "replay_only": "false"}
+    return ["judge.kind=openai", *(f"~judge.{k}" for k in gone), *(f"+judge.{k}={v}" for k, v in settings.items())]
 
 
 def test_own_data_runs_with_general_rules(experiment, tmp_path) -> None:

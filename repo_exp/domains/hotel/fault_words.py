@@ -167,3 +167,14 @@ REASONING = (
 AGAIN = ("", "", "Again: ", "Once more: ", "As I said: ", "I repeat: ", "Like before: ", "To say it again: ",
 "Same question: ",
          "As mentioned: ", "I said: ", "Let me repeat: ")
+
+COURTESIES = (
+    "Thank you for your help.", "Thank you for your time.", "Thanks a lot for the quick answer.", "I appreciate it.",
+    "That is very kind of you.", "Thank you very much.", "It's always a pleasure.", "I hope business is good.",
+    "Have a lovely day.", "Have a good week.", "Thanks for letting me know.", "Good to hear from you.",
+    "I understand.", "I see what you mean.", "That makes sense.", "Of course.", "No problem at all.",
+    "We value our work with you.", "We're glad to have you with us.", "Many thanks from all of us.",
+    "Thank you for your patience.", "It was nice to talk to you.", "I'm happy to help.", "All the best to your team.",
+    "Let me know if you need anything.", "I wish you a good season.", "Thank you for being so open.",
+    "We're here for you.", "I hope you're well.", "Take your time.",
+)

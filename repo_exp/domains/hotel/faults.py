@@ -176,6 +176,12 @@ def no_reason(situation: Situation, said: Said, rng: random.Random) -> Said | No
     return Said(text, act, labels_for(situation, used))
 
 
+def empty_courtesy(situation: Situation, said: Said, rng: random.Random) -> Said:
+    """Kind words and nothing else, where the talk needs a step: what a reward for kindness alone would end in."""
+    text = " ".join(rng.sample(words.COURTESIES, rng.choice((1, 2, 2, 3))))
+    return Said(text, "empty", labels_for(situation, frozenset()) | {"right_step": False})
+
+
 def wrong_step(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """Another step than the one that is called for: gives up early, takes a price above the target, starts again."""
     if situation.stage is Stage.COUNTER and all(o is not None for o in situation.offers):
@@ -196,7 +202,7 @@ def wrong_step(situation: Situation, said: Said, rng: random.Random) -> Said | N
 FAULTS: dict[str, Fault] = {fault.__name__: fault for fault in (
     wrong_number, invented_fact, over_promise, leaked_target, ignored_ticket, repeated_script, rude, too_long,
     wrong_language, leaked_reasoning, missed_acceptance, net_selling_swap, silence_as_consent, cold_reply, no_reason,
-    wrong_step)}
+    empty_courtesy, wrong_step)}
 
 NEEDS: dict[str, Callable[[Situation], bool]] = {
     "ignored_ticket": lambda s: len(s.tickets) > 1 and s.stage not in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL},
@@ -206,6 +212,7 @@ NEEDS: dict[str, Callable[[Situation], bool]] = {
     "cold_reply": lambda s: s.complains,
     "no_reason": lambda s: s.stage in _BARGAINING and s.move is not Move.ASK_KIND,
     "over_promise": lambda s: s.stage is not Stage.FOLLOW_UP,
+    "empty_courtesy": lambda s: s.stage not in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL},
     "wrong_step": lambda s: s.stage is not Stage.OPEN,
 }
 """What a situation must be like for a fault to be possible, where that can be told beforehand."""

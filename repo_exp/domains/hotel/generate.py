@@ -22,13 +22,14 @@ KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType({
     # what went wrong in production
     "online": {"ignored_ticket": 2, "silence_as_consent": 2, "leaked_target": 2, "over_promise": 2,
                "repeated_script": 2, "wrong_number": 2, "cold_reply": 1, "invented_fact": 2,
-               "leaked_reasoning": 1, "net_selling_swap": 1},
+               "leaked_reasoning": 1, "net_selling_swap": 1, "empty_courtesy": 3},
     # what people who care for language object to
     "linguistic": {"rude": 4, "too_long": 3, "wrong_language": 3, "repeated_script": 3, "cold_reply": 3,
-                   "over_promise": 3, "leaked_reasoning": 2, "invented_fact": 1, "no_reason": 1},
+                   "over_promise": 3, "leaked_reasoning": 2, "invented_fact": 1, "no_reason": 1,
+                   "empty_courtesy": 3},
     # what people who know the trade object to
     "task": {"wrong_number": 5, "net_selling_swap": 4, "no_reason": 3, "invented_fact": 3, "over_promise": 2,
-             "wrong_step": 1},
+             "wrong_step": 1, "empty_courtesy": 3},
     # steps that the procedure forbids
     "sop": {"missed_acceptance": 4, "silence_as_consent": 4, "ignored_ticket": 3, "leaked_target": 4, "wrong_step": 3,
             "repeated_script": 2, "leaked_reasoning": 1},
@@ -39,7 +40,7 @@ _ANY: Callable[[Situation], bool] = lambda s: True  # noqa: E731 - a table of co
 _JUDGED: tuple[tuple[int, str, Callable[[Situation], bool]], ...] = (
     (3, "over_promise", _ANY), (3, "rude", _ANY), (3, "silence_as_consent", _ANY), (3, "missed_acceptance", _ANY),
     (3, "repeated_script", _ANY), (2, "cold_reply", _ANY), (3, "no_reason", _ANY), (1, "wrong_step", _ANY),
-    (1, "ignored_ticket", _ANY), (1, "invented_fact", _ANY),
+    (1, "ignored_ticket", _ANY), (4, "empty_courtesy", _ANY), (1, "invented_fact", _ANY),
     (3, "", lambda s: s.complains), (1, "", lambda s: s.acceptable),
     (1, "", lambda s: s.move in {Move.SILENT, Move.VAGUE}), (1, "", lambda s: bool(s.own)), (3, "", _ANY),
 )
