@@ -6,9 +6,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from collections.abc import Callable  # noqa: E402 - the environment comes first
+from collections.abc import Callable
 
-import pytest  # noqa: E402
+import pytest
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "heads": 4, "key_value_heads": 2}
 LORA = {"rank": 4, "alpha": 8, "target_modules": "all-linear", "last_layers": {}}
@@ -24,7 +24,9 @@ def tiny() -> Callable:
 
     torch.set_num_threads(1)
 
-    def make(*roles: str, architecture: str = "llama", attention: str = "eager", dtype=torch.float32, **lora) -> Backbone:
+    def make(
+        *roles: str, architecture: str = "llama", attention: str = "eager", dtype=torch.float32, **lora
+    ) -> Backbone:
         shape = SHAPE | {"architecture": architecture}
         model, tokenizer = random_model(shape, dtype=dtype, attention=attention, seed=0)
         backbone = Backbone(model, tokenizer, lora=LORA | lora, max_context_tokens=400)

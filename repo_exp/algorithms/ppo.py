@@ -43,7 +43,9 @@ class Options(BaseModel):
     clip: Annotated[float, Field(gt=0, lt=1)]
     value_clip: Annotated[float, Field(gt=0)]
     whiten_advantages: bool
-    kl_coefficient: Annotated[float, Field(ge=0)] = Field(description="weight of the KL to the SFT policy; 0 needs none")
+    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
+        description="weight of the KL to the SFT policy; 0 needs none"
+    )
     kl_estimator: Estimator
 
 
@@ -57,8 +59,6 @@ class Credit:
 
 class Algorithm:
     """The credit and the losses of PPO, without a word of how they are computed in batches."""
-
-    needs_value = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -18,7 +18,5 @@ def names() -> list[str]:
 def find(kind: str) -> ModuleType:
     """Return the algorithm's module: ``Options``, ``online`` and, for online methods, ``Algorithm``."""
     if kind not in names():
-        raise ConfigError(
-            "no such algorithm", [Problem("algorithm.kind", f"'{kind}'", did_you_mean(kind, names()))]
-        )
+        raise ConfigError("no such algorithm", [Problem("algorithm.kind", f"'{kind}'", did_you_mean(kind, names()))])
     return importlib.import_module(f"repo_exp.algorithms.{kind}")

@@ -11,8 +11,8 @@ from repo_exp.core.masks import same_shape
 def clipped_value_error(value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, *, clip: float) -> Tensor:
     """Return PPO's value loss of each token, in squared reward units.
 
-        V_clip = clip(V, V_old - clip, V_old + clip)
-        L      = 0.5 * max((V - R)^2, (V_clip - R)^2)
+    V_clip = clip(V, V_old - clip, V_old + clip)
+    L      = 0.5 * max((V - R)^2, (V_clip - R)^2)
     """
     same_shape("clipped_value_error", value_BT, old_value_BT, return_BT)
     clipped_BT = torch.clamp(value_BT, old_value_BT - clip, old_value_BT + clip)

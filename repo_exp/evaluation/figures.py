@@ -84,12 +84,11 @@ def health_curves(metrics: Metrics) -> str:
 
 
 def loss_curves(metrics: Metrics) -> str:
-    """Loss and held-out accuracy of everything that was trained before the policy."""
+    """Loss of everything that was trained before the policy."""
     panels = []
     for stage, title in STAGE_TITLES.items():
-        panels.append((stage, (f"{title}: loss", [("loss/train", "train", SKY), ("loss/heldout", "held out", BLUE)])))
-        panels.append((stage, (f"{title}: accuracy", [("accuracy/heldout", "accuracy", GREEN)])))
-    return _draw("losses", "Loss and held-out accuracy by stage", [
+        panels.append((stage, (f"{title}: loss", [("loss/train", "train", SKY)])))
+    return _draw("losses", "Loss by stage", [
         (title, [(series(metrics, stage, name), label, colour) for name, label, colour in lines])
         for stage, (title, lines) in panels
     ])

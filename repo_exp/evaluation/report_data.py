@@ -110,6 +110,7 @@ class ItemAgreement(TypedDict, total=False):
     item: str
     n: int
     agreed: int
+    ranked: float | None  # share of (yes, no) pairs of replies in the right order: 0.5 is guessing
     positives: int  # labelled yes: shows how far one would come by always giving the commoner answer
 
 

@@ -163,6 +163,7 @@ def agreement_rows(instruments: Mapping[str, Any], questions: Mapping[str, str])
             commoner = None if positives is None else max(positives, cell["n"] - positives) / cell["n"]
             rows.append({"label": cell["item"], "question": questions.get(cell["item"], ""), "n": cell["n"],
                          "commoner": percent(commoner) if commoner is not None else "–",
+                         "ranked": percent(cell["ranked"]) if cell.get("ranked") is not None else "–",
                          **_wilson(cell["agreed"], cell["n"])})
     return rows
 

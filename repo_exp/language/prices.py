@@ -42,29 +42,23 @@ _TOKEN = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z]+(?:'[a-z]+)?|[^\sA-Za-z
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
 _LONGEST = 12  # digits and separators; whatever is longer is no price of a room
 
-_ONES = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())} | {"oh": 0}
+_ONES = {w: i for i, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])} | {"oh": 0}
 _TEENS = {w: i + 10 for i, w in enumerate(
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())}
-_TENS = {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)} | {
+    ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}
+_TENS = {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)} | {
     "fourty": 40, "fivty": 50, "ninty": 90}
 _SMALL = _ONES | _TEENS | _TENS
 _SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000}
 
 _CURRENCIES = frozenset(
-    "cny rmb yuan usd dollar dollars bucks eur euro euros gbp pound pounds quid thb baht sgd myr "
-    "ringgit aed dirham dirhams "
-    "hkd jpy yen aud cad chf inr rupees krw won $ € £ ¥ ฿".split())
+    ["cny", "rmb", "yuan", "usd", "dollar", "dollars", "bucks", "eur", "euro", "euros", "gbp", "pound", "pounds", "quid", "thb", "baht", "sgd", "myr", "ringgit", "aed", "dirham", "dirhams", "hkd", "jpy", "yen", "aud", "cad", "chf", "inr", "rupees", "krw", "won", "$", "€", "£", "¥", "฿"])
 _COUNTED = frozenset(
-    "night nights room rooms guest guests star stars people person persons bed beds booking bookings reservation "
-    "reservations day days week weeks month months year years hour hours minute minutes min mins km metre metres m "
-    "sqm times review reviews point points place places hotel hotels floor floors unit units call calls message "
-    "messages view views click clicks step steps".split())
+    ["night", "nights", "room", "rooms", "guest", "guests", "star", "stars", "people", "person", "persons", "bed", "beds", "booking", "bookings", "reservation", "reservations", "day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "hours", "minute", "minutes", "min", "mins", "km", "metre", "metres", "m", "sqm", "times", "review", "reviews", "point", "points", "place", "places", "hotel", "hotels", "floor", "floors", "unit", "units", "call", "calls", "message", "messages", "view", "views", "click", "clicks", "step", "steps"])
 _MONTHS = frozenset(
-    "jan january feb february mar march apr april may jun june jul july aug august sep sept september oct october nov "
-    "november dec december".split())
-_OFF_AFTER = frozenset("off less cheaper lower discount reduction down".split())
-_OFF_BEFORE = frozenset("by minus knock shave trim".split())
-_NUMBERED = frozenset("room floor gate line number no page step top".split())
+    ["jan", "january", "feb", "february", "mar", "march", "apr", "april", "may", "jun", "june", "jul", "july", "aug", "august", "sep", "sept", "september", "oct", "october", "nov", "november", "dec", "december"])
+_OFF_AFTER = frozenset(["off", "less", "cheaper", "lower", "discount", "reduction", "down"])
+_OFF_BEFORE = frozenset(["by", "minus", "knock", "shave", "trim"])
+_NUMBERED = frozenset(["room", "floor", "gate", "line", "number", "no", "page", "step", "top"])
 
 
 def _value(digits: str) -> float | None:
@@ -118,7 +112,7 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
             small = float(_SMALL[word])
             if word == "oh":  # "four oh five"
                 part = part * 100 if part < 100 else part
-            elif seen_scale and last >= 100 or last == 0 and part >= 100:
+            elif (seen_scale and last >= 100) or (last == 0 and part >= 100):
                 part += small
             elif small < 10 and 20 <= last < 100 and last % 10 == 0:
                 part += small  # "eighty five"
@@ -143,10 +137,10 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
     before, behind, next_one = word(first - 1), word(after), word(after + 1)
     literal = "" if spoken else tokens[first].text
     money = before in _CURRENCIES or behind in _CURRENCIES
-    if behind in {"%", "percent", "pct"} or behind == "per" and next_one == "cent":
+    if behind in {"%", "percent", "pct"} or (behind == "per" and next_one == "cent"):
         return "percent"
-    if behind in {"am", "pm", "o'clock"} or behind == ":" and next_one.isdigit() or before == ":" and word(
-            first - 2).isdigit() and first >= 2 and tokens[first].start == tokens[first - 1].end:
+    if behind in {"am", "pm", "o'clock"} or (behind == ":" and next_one.isdigit()) or (before == ":" and word(
+            first - 2).isdigit() and first >= 2 and tokens[first].start == tokens[first - 1].end):
         return "time"
     if not money:
         if before in _MONTHS or behind in _MONTHS or behind in {"st", "nd", "rd", "th"}:
@@ -157,16 +151,16 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
         if before in {"/", "-"} and word(first - 2).isdigit() and len(word(first - 2)) in (1, 2, 4) and (
                 tokens[first].start == tokens[first - 1].end and len(literal) <= 2):
             return "date"
-        if behind in {"*", "★"} or behind == "out" and next_one == "of" or before in {"rated", "rating", "score"}:
+        if behind in {"*", "★"} or (behind == "out" and next_one == "of") or before in {"rated", "rating", "score"}:
             return "rating"
         if "." in literal and value <= 10:
             return "rating"
-        if behind in _COUNTED or behind in {"-", "more", "other", "extra"} and next_one in _COUNTED or before in {
-                "#", "x"} or before in _NUMBERED and value < 1000 and not spoken:
+        if behind in _COUNTED or (behind in {"-", "more", "other", "extra"} and next_one in _COUNTED) or before in {
+                "#", "x"} or (before in _NUMBERED and value < 1000 and not spoken):
             return "count"
     skip = after + 1 if behind in _CURRENCIES else after
     lead = word(first - 2) if before in _CURRENCIES else before
-    if word(skip) in _OFF_AFTER or lead in _OFF_BEFORE or lead == "off" and word(first - 2) in {"knock", "take"}:
+    if word(skip) in _OFF_AFTER or lead in _OFF_BEFORE or (lead == "off" and word(first - 2) in {"knock", "take"}):
         return "change"
     if money:
         return "price"

@@ -182,7 +182,8 @@ class OnlineLearner(Learner):
             width, device = batch.mask_NR.shape[1], self.backbone.model.device
             mask = batch.mask_NR.to(device)
             advantage, returns, old_value = (
-                whole_BT[chosen, :width].to(device) for whole_BT in (credit.advantage_BT, credit.return_BT, old_value_BT)
+                whole_BT[chosen, :width].to(device)
+                for whole_BT in (credit.advantage_BT, credit.return_BT, old_value_BT)
             )
             with self.backbone.speaking("policy", training=True):
                 logp, spread = reply_logp(self.backbone, batch, temperature=self.temperature, with_entropy=True)

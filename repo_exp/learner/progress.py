@@ -36,7 +36,9 @@ class StageProgress:
         self.bar: Progress | None = None
         if self.console.is_terminal:
             columns = (TextColumn("{task.description:>13}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-            self.bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=self.console)
+            self.bar = Progress(
+                *columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=self.console
+            )
             self.task = self.bar.add_task(stage, total=total, figures="")
 
     def __enter__(self) -> StageProgress:
@@ -61,4 +63,6 @@ class StageProgress:
             self.last = now
             taken = max(step - self.before, 1)
             left = (now - self.start) / taken * (self.total - step)
-            self.console.print(f"{self.stage:>13} {step:>4}/{self.total}  {left:4.0f} s left  {figures}", soft_wrap=True)
+            self.console.print(
+                f"{self.stage:>13} {step:>4}/{self.total}  {left:4.0f} s left  {figures}", soft_wrap=True
+            )

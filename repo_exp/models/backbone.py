@@ -215,6 +215,6 @@ class Backbone(nn.Module):
     def _require(self, role: str) -> None:
         if role not in self.roles:
             raise ModelError(
-                "a role is not there yet", [Problem("role", f"'{role}'", f"there are: {', '.join(self.roles) or 'none'}")]
+                "a role is not there yet",
+                [Problem("role", f"'{role}'", f"there are: {', '.join(self.roles) or 'none'}")],
             )
-

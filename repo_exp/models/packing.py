@@ -73,7 +73,9 @@ def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
     columns: list[list[int]] = []
     for row, sequences in enumerate(groups):
         if not sequences or not all(sequences):
-            raise ValueError(f"pack needs at least one sequence of at least one token in each group; group {row} lacks it")
+            raise ValueError(
+                f"pack needs at least one sequence of at least one token in each group; group {row} lacks it"
+            )
         prefix = common_prefix(sequences)
         tokens, positions, branch = list(sequences[0][:prefix]), list(range(prefix)), [0] * prefix
         for number, sequence in enumerate(sequences, start=1):

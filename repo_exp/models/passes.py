@@ -123,7 +123,9 @@ def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, micro
     with backbone.speaking("judge"):
         for chosen in by_tokens([packed_length(prompts[i]) for i in asked], microbatch_tokens):
             rows = [asked[k] for k in chosen]
-            flat = iter(yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist())
+            flat = iter(
+                yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist()
+            )
             for i in rows:
                 answers[i] = [next(flat) for _ in prompts[i]]
     return answers

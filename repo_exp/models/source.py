@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ from transformers.utils import logging as hf_logging
 
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models.tokens import byte_tokenizer
-
 
 hf_logging.disable_progress_bar()  # a stage has a bar of its own
 
@@ -42,7 +43,11 @@ def resolve(model: Mapping[str, Any]) -> tuple[str, str]:
         if not (place / "config.json").is_file():
             raise ModelError(
                 "the model cannot be read",
-                [Problem("model.folder", f"no config.json in '{model['folder']}'", "give a folder in the hub's format")],
+                [
+                    Problem(
+                        "model.folder", f"no config.json in '{model['folder']}'", "give a folder in the hub's format"
+                    )
+                ],
             )
         return "folder", str(place.resolve())
     if source in ("auto", "package") and folder is not None:
@@ -70,9 +75,10 @@ def dequantise(package: Path, gguf: str, *, dtype: torch.dtype, into: Path) -> N
     """Read a GGUF file once and write it as an ordinary folder of safetensors and tokenizer files."""
     from transformers import GgufConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        package, gguf_file=gguf, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-    )
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off
+        model = AutoModelForCausalLM.from_pretrained(
+            package, gguf_file=gguf, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+        )
     model.save_pretrained(into)
     AutoTokenizer.from_pretrained(package, gguf_file=gguf).save_pretrained(into)
 

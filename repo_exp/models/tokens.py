@@ -27,7 +27,11 @@ class ChatTokenizer:
         if tokenizer.eos_token_id is None:
             raise ModelError(
                 "the tokenizer cannot be used",
-                [Problem("model", "its tokenizer has no end-of-sequence token", "use a chat model, e.g. an -Instruct one")],
+                [
+                    Problem(
+                        "model", "its tokenizer has no end-of-sequence token", "use a chat model, e.g. an -Instruct one"
+                    )
+                ],
             )
         self.hf = tokenizer
         self.max_context_tokens = max_context_tokens

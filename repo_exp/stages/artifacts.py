@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +36,7 @@ def size(artifact: Artifact) -> str:
 
 def age(artifact: Artifact) -> str:
     """Return how long ago it was made, in the largest unit that fits."""
-    seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(artifact.record["made"])).total_seconds()
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(artifact.record["made"])).total_seconds()
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"

@@ -20,7 +20,9 @@ from repo_exp.stages.workbench import Workbench
 VERSION = 1
 
 
-def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, instruments: Instruments) -> Artifact:
+def make(
+    bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, instruments: Instruments
+) -> Artifact:
     """Return the evaluation artifact: ``results.json``, ``examples.json``, ``replies.jsonl``."""
     config = bench.config
     name = arm_name(bench)

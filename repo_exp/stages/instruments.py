@@ -23,6 +23,7 @@ from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import RewardBreakdown
 
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """Rules and rubric as they are declared; None where there are none to ask."""
@@ -91,10 +92,14 @@ class Instruments:
         config = self.bench.config
         asked = sources(config, evaluating=evaluating)
         told: dict[str, Any] = {"sources": sorted(asked)}
-        told |= {"join": "enhancement", "n": config.evaluation.n} if evaluating else {
-            "join": config.reward.join,
-            "n": config.reward.n,
-        }
+        told |= (
+            {"join": "enhancement", "n": config.evaluation.n}
+            if evaluating
+            else {
+                "join": config.reward.join,
+                "n": config.reward.n,
+            }
+        )
         if "rules" in asked and self.found.rules is not None:
             told["rules"] = self.found.rules.fingerprint
         if "judge" in asked and self.found.rubric is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
+from repo_exp.core.probability import log_odds, ranked_right, shifted
 from repo_exp.learner.objectives import Judging, QuestionsItem
-from repo_exp.learner.supervised import SupervisedLearner, heldout_loss
+from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import answer_yes
+from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Rubric
@@ -21,6 +24,7 @@ from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Judgement, Message, Reply
 
 VERSION = 1
+NOTHING = "(no reply)"
 
 
 def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
@@ -40,10 +44,11 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
 
     def build(folder: Path) -> None:
         judgements = read(data).judgements
+        known, held = judgements.get("train", ()), judgements.get("development", ())
         backbone = bench.fresh("judge", seed=derived_seed(config.seed, "judge adapter"))
         objective, microbatch_tokens = Judging(), config.trainer.microbatch_tokens
-        train = _items(backbone, rubric, judgements.get("train", ()))
-        heldout = _items(backbone, rubric, judgements.get("development", ()))
+        seed = derived_seed(config.seed, "judge lessons")
+        train, counts = _items(backbone.tokens, rubric, known, turns=settings.turns, seed=seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
             bench.fit(
                 lambda report: SupervisedLearner(
@@ -61,9 +66,13 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
                 ),
                 folder=folder,
             )
-        loss = heldout_loss(backbone, objective, heldout, microbatch_tokens=microbatch_tokens)
-        agreement = _agreement(backbone, rubric, judgements.get("development", ()), microbatch_tokens=microbatch_tokens)
-        write_json(folder / "quality.json", {"loss/heldout": loss, "trained_on": len(train), "items": agreement})
+        offsets = _offsets(rubric, known, counts) if train else {}
+        by_question = {item.question: offsets.get(item.name, 0.0) for item in rubric.items}
+        agreement = _agreement(
+            backbone, rubric, held, turns=settings.turns, offsets=by_question, microbatch_tokens=microbatch_tokens
+        )
+        write_json(folder / "offsets.json", by_question)
+        write_json(folder / "quality.json", {"trained_on": len(train), "items": agreement})
         backbone.save("judge", folder / "judge")
 
     return bench.make("judge", build, version=VERSION, inputs=inputs, parents={"data": data})
@@ -76,9 +85,13 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
         assert artifact is not None
 
         def ask(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
-            backbone = bench.role("judge", artifact)
-            prompts = [[_prompt(backbone, reply.context.messages, reply.text, q) for q in qs] for reply, qs in asked]
-            return answer_yes(backbone, prompts, microbatch_tokens=bench.config.trainer.microbatch_tokens)
+            return _ask(
+                bench.role("judge", artifact),
+                [(reply.context.messages, reply.text, questions) for reply, questions in asked],
+                turns=settings.turns,
+                offsets=artifact.read("offsets.json"),
+                microbatch_tokens=bench.config.trainer.microbatch_tokens,
+            )
 
         return LocalJudge(rubric, ask, hard=settings.hard)
     from repo_exp.rewards.judge.openai_judge import OpenAIJudge
@@ -87,34 +100,105 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
     return OpenAIJudge(rubric, cache=cache, **settings.model_dump(exclude={"kind"}))
 
 
-def _prompt(backbone: Backbone, messages: Sequence[Message], reply: str, question: str) -> list[int]:
-    return backbone.tokens.question(messages, reply or "(no reply)", question)
+def _prompt(
+    tokens: ChatTokenizer, messages: Sequence[Message], reply: str, question: str, *, turns: int | None
+) -> list[int]:
+    """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue."""
+    if turns is None:
+        return tokens.question(messages, reply or NOTHING, question)
+    last = [message for message in messages if message.role != "system"][-turns:]
+    lines = [f"{'Agent' if message.role == 'assistant' else 'Partner'}: {message.content}" for message in last]
+    text = "\n".join([*lines, f"Reply: {reply or NOTHING}", question])
+    return tokens.context([Message("system", "You judge the reply."), Message("user", text)])
 
 
-def _items(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement]) -> list[QuestionsItem]:
-    items = []
+def _items(
+    tokens: ChatTokenizer, rubric: Rubric, judgements: Sequence[Judgement], *, turns: int | None, seed: int
+) -> tuple[list[QuestionsItem], dict[str, tuple[int, int]]]:
+    """Return what is learnt from, and how often each question is answered (no, yes) in it.
+
+    Replies to one context form one item. It asks the questions whose answers differ among them, and one more:
+    the contrast teaches what a rare "yes" looks like, which a hundred times "no" does not.
+    """
+    groups: dict[str, list[Judgement]] = {}
     for known in judgements:
-        asked = [item for item in rubric.applicable(known.context) if item.name in known.labels]
-        if asked:
-            prompts = [_prompt(backbone, known.context.messages, known.reply, item.question) for item in asked]
-            items.append(QuestionsItem(prompts, [known.labels[item.name] for item in asked]))
-    return items
+        groups.setdefault(known.context.id, []).append(known)
+    items, counts = [], {item.name: (0, 0) for item in rubric.items}
+    rng = random.Random(seed)
+    for group in groups.values():
+        asked = [item for item in rubric.applicable(group[0].context) if all(item.name in k.labels for k in group)]
+        telling = [item for item in asked if len({known.labels[item.name] for known in group}) > 1]
+        others = [item for item in asked if item not in telling]
+        if len(group) > 1 and telling:
+            asked = telling + rng.sample(others, min(1, len(others)))
+        pairs = [(known, item) for known in group for item in asked]
+        if not pairs:
+            continue
+        prompts = [_prompt(tokens, k.context.messages, k.reply, item.question, turns=turns) for k, item in pairs]
+        items.append(QuestionsItem(prompts, [k.labels[item.name] for k, item in pairs]))
+        for known, item in pairs:
+            no, yes = counts[item.name]
+            counts[item.name] = (no + (not known.labels[item.name]), yes + known.labels[item.name])
+    return items, counts
 
 
-def _agreement(
-    backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], *, microbatch_tokens: int
-) -> list[dict[str, Any]]:
-    """Return for each question how often the judge's yes or no is the known one."""
-    told = {item.name: {"item": item.name, "n": 0, "agreed": 0, "positives": 0} for item in rubric.items}
-    asked = [[item for item in rubric.applicable(known.context) if item.name in known.labels] for known in judgements]
+def _offsets(
+    rubric: Rubric, judgements: Sequence[Judgement], counts: Mapping[str, tuple[int, int]]
+) -> dict[str, float]:
+    """Return for each question how the share of "yes" in the lessons differs from that in all labels, in log-odds.
+
+    The lessons ask what differs, so "yes" is commoner in them. Adding the offset to what the judge says
+    gives P(yes) for replies as they come. One is added to every count.
+    """
+    offsets = {}
+    for item in rubric.items:
+        known = [
+            k.labels[item.name] for k in judgements if item in rubric.applicable(k.context) and item.name in k.labels
+        ]
+        no, yes = counts[item.name]
+        usual = log_odds(sum(known) + 1, len(known) - sum(known) + 1)
+        offsets[item.name] = usual - log_odds(yes + 1, no + 1)
+    return offsets
+
+
+def _ask(
+    backbone: Backbone,
+    asked: Sequence[tuple[Sequence[Message], str, Sequence[str]]],
+    *,
+    turns: int | None,
+    offsets: Mapping[str, float],
+    microbatch_tokens: int,
+) -> list[list[float]]:
+    """Return P(yes) of each question about each (messages, reply, questions)."""
     prompts = [
-        [_prompt(backbone, known.context.messages, known.reply, item.question) for item in items]
-        for known, items in zip(judgements, asked, strict=True)
+        [_prompt(backbone.tokens, messages, reply, question, turns=turns) for question in questions]
+        for messages, reply, questions in asked
     ]
-    for known, items, answers in zip(judgements, asked, answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens), strict=True):
+    answers = answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens)
+    return [
+        [shifted(yes, offsets.get(question, 0.0)) for yes, question in zip(given, questions, strict=True)]
+        for given, (_, _, questions) in zip(answers, asked, strict=True)
+    ]
+
+
+def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], **how: Any) -> list[dict[str, Any]]:
+    """Return for each question how often the judge's yes or no is the known one, and how well it ranks replies."""
+    told = {
+        item.name: {"item": item.name, "n": 0, "agreed": 0, "positives": 0, "yes": [], "no": []}
+        for item in rubric.items
+    }
+    asked = [[item for item in rubric.applicable(k.context) if item.name in k.labels] for k in judgements]
+    questions = [
+        (k.context.messages, k.reply, [item.question for item in items])
+        for k, items in zip(judgements, asked, strict=True)
+    ]
+    for known, items, answers in zip(judgements, asked, _ask(backbone, questions, **how), strict=True):
         for item, yes in zip(items, answers, strict=True):
-            counted = told[item.name]
+            counted, label = told[item.name], known.labels[item.name]
             counted["n"] += 1
-            counted["agreed"] += (yes >= 0.5) == known.labels[item.name]
-            counted["positives"] += known.labels[item.name]
+            counted["agreed"] += (yes >= 0.5) == label
+            counted["positives"] += label
+            counted["yes" if label else "no"].append(yes)
+    for counted in told.values():
+        counted["ranked"] = ranked_right(counted.pop("yes"), counted.pop("no"))
     return [counted for counted in told.values() if counted["n"]]

@@ -130,5 +130,3 @@ def _gather(folder: Path) -> None:
     for part in (folder / PARTS).iterdir():
         part.unlink()
     (folder / PARTS).rmdir()
-
-

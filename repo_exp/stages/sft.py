@@ -52,7 +52,9 @@ def make(bench: Workbench, data: Artifact) -> Artifact:
             ),
             folder=folder,
         )
-        heldout = heldout_loss(backbone, objective, items("development"), microbatch_tokens=config.trainer.microbatch_tokens)
+        heldout = heldout_loss(
+            backbone, objective, items("development"), microbatch_tokens=config.trainer.microbatch_tokens
+        )
         write_json(folder / "quality.json", {"loss/heldout": heldout})
         backbone.save("policy", folder / "policy")
 

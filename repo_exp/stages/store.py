@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Store:
                 "version": version,
                 "inputs": inputs,
                 "parents": {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()},
-                "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - start, 1),
                 "files": {str(p.relative_to(work)): _describe(p) for p in sorted(work.rglob("*")) if p.is_file()},
             }
@@ -137,7 +137,8 @@ class Store:
             os.replace(folder, aside)
         except OSError as error:
             raise StoreError(
-                "an artifact is damaged and cannot be moved aside", [Problem(str(folder), str(error), "remove it by hand")]
+                "an artifact is damaged and cannot be moved aside",
+                [Problem(str(folder), str(error), "remove it by hand")],
             ) from error
         log.warning("%s is damaged (%s): moved to %s and made anew", folder, ", ".join(damaged), aside.name)
         return None

@@ -56,7 +56,9 @@ class Workbench:
             log.info("%s: from the store (%s)", stage, artifact.address)
             if (artifact.folder / METRICS).is_file():
                 for row in artifact.read(METRICS):
-                    self.trackers.log(stage, row["step"], {k: v for k, v in row.items() if k != "step" and v is not None})
+                    self.trackers.log(
+                        stage, row["step"], {k: v for k, v in row.items() if k != "step" and v is not None}
+                    )
         else:
             log.info("%s: done in %.0f s (%s)", stage, artifact.record["seconds"], artifact.address)
         return artifact
@@ -178,5 +180,3 @@ def installed(*packages: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-

@@ -19,9 +19,7 @@ VALUE = t([[0.5, 0.6, 0.7]])
 
 def test_the_reward_lies_at_the_last_token_of_each_reply() -> None:
     mask = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]]).bool()
-    torch.testing.assert_close(
-        reward_at_last_token(t([2.4, -1, 5]), mask), t([[0, 0, 2.4], [-1, 0, 0], [0, 0, 0]])
-    )
+    torch.testing.assert_close(reward_at_last_token(t([2.4, -1, 5]), mask), t([[0, 0, 2.4], [-1, 0, 0], [0, 0, 0]]))
 
 
 def test_advantages_by_hand() -> None:
@@ -57,8 +55,9 @@ def test_standardize_by_hand() -> None:
     x = t([[1.72925, 1.715, 1.7], [-1.145, -1.1, math.nan]])
     expected = t([[0.739572, 0.730403, 0.720752], [-1.109841, -1.080886, 0]])
     torch.testing.assert_close(standardize(x, mask), expected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(standardize(t([[1.72925, 1.715, 1.7]]), ALL), t([[0.991321, 0.017092, -1.008413]]),
-                               atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        standardize(t([[1.72925, 1.715, 1.7]]), ALL), t([[0.991321, 0.017092, -1.008413]]), atol=1e-5, rtol=0
+    )
 
 
 def test_a_single_token_has_no_spread() -> None:

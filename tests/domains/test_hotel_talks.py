@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter, defaultdict
 
@@ -57,10 +58,10 @@ def test_better_hotels_are_dearer_better_liked_and_better_equipped():
     for _ in range(3000):
         hotel = draw_hotel(rng, "train")
         by_stars[hotel.stars].append(
-            (hotel.level / dict((c, m) for c, _, m in CITIES)[hotel.city], hotel.rating, len(hotel.facilities))
+            (hotel.level / {c: m for c, _, m in CITIES}[hotel.city], hotel.rating, len(hotel.facilities))
         )
     means = [[sum(column) / len(rows) for column in zip(*rows, strict=True)] for _, rows in sorted(by_stars.items())]
-    for lower, higher in zip(means, means[1:], strict=False):
+    for lower, higher in itertools.pairwise(means):
         assert all(a < b for a, b in zip(lower, higher, strict=True))
 
 

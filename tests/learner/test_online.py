@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from tests.learner.toy import Stop, oddness
 
 from repo_exp.types import RewardBreakdown
+from tests.learner.toy import Stop, oddness
 
 
 def weights(learner, role="policy") -> dict[str, torch.Tensor]:
@@ -53,7 +53,7 @@ def test_a_checkpoint_holds_adapters_and_no_backbone(online, tmp_path) -> None:
 
 
 def test_the_ratio_is_one_on_the_first_pass(online) -> None:
-    """Two passes: the first sees the policy that sampled. A mean of (1 + second) / 2 shows nothing, so one step is watched."""
+    """Two passes move the mean ratio off 1; a single pass, against surveyed log-probabilities, does not."""
     learner = online(updates=1, passes=2)
     seen = learner.history[-1]["policy/ratio"]
     assert seen != 1.0  # the second pass has moved
@@ -64,7 +64,10 @@ def test_the_ratio_is_one_on_the_first_pass(online) -> None:
 
 
 def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path) -> None:
-    whole, cut = online(updates=1, microbatch_tokens=9999), online(updates=1, microbatch_tokens=150, folder=tmp_path / "b")
+    whole, cut = (
+        online(updates=1, microbatch_tokens=9999),
+        online(updates=1, microbatch_tokens=150, folder=tmp_path / "b"),
+    )
     for name, p in weights(whole).items():
         torch.testing.assert_close(weights(cut)[name], p, atol=1e-5, rtol=1e-4)
     assert cut.history[-1]["loss/policy"] == pytest.approx(whole.history[-1]["loss/policy"], abs=1e-6)
@@ -80,7 +83,9 @@ def test_replies_without_a_total_take_no_part(online, tmp_path) -> None:
     learner = online(updates=2, score=half)
     assert all(torch.isfinite(p).all() for p in weights(learner).values())
     unchanged = online(updates=1, score=lambda r: [RewardBreakdown({}, 0.0, math.nan)] * len(r), folder=tmp_path / "b")
-    fresh = online(updates=1, score=lambda r: [RewardBreakdown({}, 0.0, math.nan)] * len(r), folder=tmp_path / "c", seed=5)
+    fresh = online(
+        updates=1, score=lambda r: [RewardBreakdown({}, 0.0, math.nan)] * len(r), folder=tmp_path / "c", seed=5
+    )
     assert same(weights(unchanged), weights(fresh))
     assert "loss/policy" not in unchanged.history[-1]
 

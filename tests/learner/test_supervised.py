@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tests.learner.toy import OPTIMIZER, TRAINER
 
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Imitation, Judging, PairItem, Preferring, QuestionsItem, ReplyItem
 from repo_exp.learner.optimiser import MasterWeights, rate_factor
 from repo_exp.learner.supervised import SupervisedLearner, heldout_loss, step_count
+from tests.learner.toy import OPTIMIZER, TRAINER
 
 REPLIES = [ReplyItem([5, 6, 7, 8 + i % 3], [20 + i % 3, 30, 2]) for i in range(24)]
 PAIRS = [PairItem([5, 6, i % 9 + 3], [40, 41, 2], [50, 41, 2]) for i in range(24)]

@@ -53,7 +53,9 @@ class Stop(Exception):
 def online(tiny, tmp_path) -> Callable:
     """Return a function that runs the toy task and returns its learner."""
 
-    def run(*, updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, fresh=True, **options) -> OnlineLearner:
+    def run(
+        *, updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, fresh=True, **options
+    ) -> OnlineLearner:
         knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)

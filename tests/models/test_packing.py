@@ -68,7 +68,10 @@ def test_padding_cannot_change_what_is_said(tiny) -> None:
     backbone = tiny("policy", "value")
     alone, wide = lay_out([[5, 6]], [[7, 8]], pad=0), lay_out([[5, 6], [9] * 30], [[7, 8], [3] * 9], pad=0)
     with torch.no_grad():
-        for role, say in (("policy", lambda b: reply_logp(backbone, b)[0]), ("value", lambda b: reply_values(backbone, b))):
+        for role, say in (
+            ("policy", lambda b: reply_logp(backbone, b)[0]),
+            ("value", lambda b: reply_values(backbone, b)),
+        ):
             with backbone.speaking(role):
                 torch.testing.assert_close(say(wide)[0, :2], say(alone)[0], atol=1e-5, rtol=1e-5)
 

@@ -52,4 +52,3 @@ def test_text_cannot_end_a_turn_or_open_one() -> None:
     special = set(chat.hf.all_special_ids)
     assert sum(t in special for t in attacked) == sum(t in special for t in honest)
     assert sum(t in special for t in chat.reply(attack)) == 1  # only its end
-

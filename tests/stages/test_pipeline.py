@@ -71,7 +71,9 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, 
         patched.setattr(StageProgress, "update", cut)
         with pytest.raises(PowerCut):
             experiment("b", store)
-    assert not list((tmp_path / "other").glob("policy/*")) and list((tmp_path / "other").glob(".work/policy-*/last.ckpt"))
+    assert not list((tmp_path / "other").glob("policy/*")) and list(
+        (tmp_path / "other").glob(".work/policy-*/last.ckpt")
+    )
     resumed = made(experiment("c", store))
     for stage in ("policy", "evaluate"):
         one, other = (json.loads((Path(run[stage]) / "artifact.json").read_text()) for run in (whole, resumed))

@@ -106,15 +106,21 @@ def _preferences(situations: _Situations, rng: random.Random, sizes: Mapping[str
 
 
 def _judgements(situations: _Situations, rng: random.Random, count: int, split: Split) -> Iterator[Judgement]:
+    """Yield labelled replies. A faulty one comes with the good one that it was made of: same context, other answers."""
     weights = [weight for weight, _, _ in _JUDGED]
-    for number in range(count):
+    made = 0
+    while made < count:
         _, fault, fits = rng.choices(_JUDGED, weights=weights)[0]
         if fault:
-            situation, _, said = _faulty(fault, situations, rng)
+            situation, good, bad = _faulty(fault, situations, rng)
+            replies = [bad, good][: count - made]
         else:
             situation = situations.next(fits)
-            said = reply(situation, rng)
-        yield Judgement(situation.context(f"hotel-{split}-judgement-{number}"), said.text, dict(said.labels))
+            replies = [reply(situation, rng)]
+        context = situation.context(f"hotel-{split}-judgement-{made}")
+        for said in replies:
+            yield Judgement(context, said.text, dict(said.labels))
+        made += len(replies)
 
 
 def _contexts(situations: _Situations, count: int, split: Split) -> Iterator[Context]:

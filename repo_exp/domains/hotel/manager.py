@@ -148,7 +148,7 @@ class Manager:
         if heard.promise:
             self._promises += 1
             self._trust *= 0.5
-            if self._promises >= 2 or self._last is Move.COMPLAIN and rng.random() < 0.5:
+            if self._promises >= 2 or (self._last is Move.COMPLAIN and rng.random() < 0.5):
                 return "end_promise"
         said = " ".join(text.lower().split())
         if said in self._heard:
@@ -328,7 +328,5 @@ class Manager:
 
 
 _MAY_BE_MISTYPED = frozenset(
-    "please price about agree again guests commission receive exactly which renovated discounts expensive everywhere "
-    "correct think interesting would could maybe sorry never owner rooms whatever confused selling include reason "
-    "higher lowered season happy month business company writing should lower".split()
+    ["please", "price", "about", "agree", "again", "guests", "commission", "receive", "exactly", "which", "renovated", "discounts", "expensive", "everywhere", "correct", "think", "interesting", "would", "could", "maybe", "sorry", "never", "owner", "rooms", "whatever", "confused", "selling", "include", "reason", "higher", "lowered", "season", "happy", "month", "business", "company", "writing", "should", "lower"]
 )

@@ -26,16 +26,8 @@ CITIES: tuple[tuple[str, str, int], ...] = (
     ("Basel", "CHF", 175),
 )
 
-_FIRST = """
-    Amber Ash Blue Bright Cedar Copper Coral Crown Crystal East Elm Emerald Fern Golden Grand Green Harbour Hill Ivory
-    Jade Jasmine Lake Laurel Lotus Lime Maple Marble Moon Noble North Oak Ocean Olive Opal Orchid Palm Pearl Pine
-    Quiet Red River Rose Royal Saffron Sage Silver Sky South Star Stone Summer Sun Velvet West White Willow
-""".split()
-_SECOND = """
-    Arch Bay Bridge Brook Canal Castle Cloud Corner Court Cove Crane Dune Field Fountain Gate Garden Grove Hall Haven
-    Heights House Isle Lane Lantern Lodge Market Mill Mirror Park Plaza Point Quay Ridge Square Terrace Tower Valley
-    View Villa Wharf
-""".split()
+_FIRST = ["Amber", "Ash", "Blue", "Bright", "Cedar", "Copper", "Coral", "Crown", "Crystal", "East", "Elm", "Emerald", "Fern", "Golden", "Grand", "Green", "Harbour", "Hill", "Ivory", "Jade", "Jasmine", "Lake", "Laurel", "Lotus", "Lime", "Maple", "Marble", "Moon", "Noble", "North", "Oak", "Ocean", "Olive", "Opal", "Orchid", "Palm", "Pearl", "Pine", "Quiet", "Red", "River", "Rose", "Royal", "Saffron", "Sage", "Silver", "Sky", "South", "Star", "Stone", "Summer", "Sun", "Velvet", "West", "White", "Willow"]
+_SECOND = ["Arch", "Bay", "Bridge", "Brook", "Canal", "Castle", "Cloud", "Corner", "Court", "Cove", "Crane", "Dune", "Field", "Fountain", "Gate", "Garden", "Grove", "Hall", "Haven", "Heights", "House", "Isle", "Lane", "Lantern", "Lodge", "Market", "Mill", "Mirror", "Park", "Plaza", "Point", "Quay", "Ridge", "Square", "Terrace", "Tower", "Valley", "View", "Villa", "Wharf"]
 _PATTERNS = ("Hotel {a} {b}", "{a} {b} Hotel", "The {a} {b}", "{a} {b} Inn", "{a} {b} Suites")
 
 # stars -> price over the middle of the market, rating, and how often a hotel of that class has a facility

@@ -29,8 +29,7 @@ _AGREES = (" deal ", " agreed", " works for us", " fine with us", " suits us", "
            " i'll set ", " done ", " perfect ", " correct ", " right ", " what you meant", " commission stays")
 _LEAVES = (" leave it there", " leave it at", " won't press", " your call", " good bye", " goodbye", " price stays",
            " prices stay", " nothing changes on", " for your time")
-_LEAK = tuple(f" {whose} {what}" for whose in ("our", "my", "internal", "the") for what in (
-    "target", "limit", "maximum", "budget", "ceiling")) + (" ticket", " work order", " target price", " internal")
+_LEAK = (*tuple(f" {whose} {what}" for whose in ("our", "my", "internal", "the") for what in ("target", "limit", "maximum", "budget", "ceiling")), " ticket", " work order", " target price", " internal")
 
 
 @dataclass(frozen=True, slots=True)

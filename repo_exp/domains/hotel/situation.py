@@ -85,7 +85,7 @@ class Situation:
         kept = list(self.messages[-window:])
         cost = [token_estimate(m.content) + 5 for m in kept]
         total = token_estimate(system.content) + 10 + sum(cost)
-        while len(kept) > 2 and total > budget or len(kept) > 1 and total > most:
+        while (len(kept) > 2 and total > budget) or (len(kept) > 1 and total > most):
             total -= cost.pop(0)
             kept.pop(0)
         return Context(name, (system, *kept), {
