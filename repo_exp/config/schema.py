@@ -173,7 +173,7 @@ class LocalJudge(Section):
 
     kind: Literal["local"]
     epochs: Count = Field(description="passes over the labelled replies")
-    batch_size: Count = Field(description="labelled replies in an optimiser step")
+    batch_size: Count = Field(description="contexts with their labelled replies in an optimiser step")
     turns: Count | None = Field(description="last turns of the dialogue that it reads; null is all of it")
     hard: bool = Field(description="count a yes above one half as a whole yes")
 

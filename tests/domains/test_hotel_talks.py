@@ -341,6 +341,7 @@ CHANGED = {  # fault -> the label that it must set, and to what
     "cold_reply": ("soothes", False),
     "no_reason": ("gives_reason", False),
     "invented_fact": ("gives_reason", False),
+    "empty_courtesy": ("right_step", False),
     "wrong_step": ("right_step", False),
 }
 SEEN = {  # fault -> what shows it in the text

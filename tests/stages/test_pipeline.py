@@ -124,7 +124,7 @@ def test_a_judge_that_cannot_be_reached_stops_nobody(experiment) -> None:
 
 
 def judge_at(url: str) -> list[str]:
-    gone = ("epochs", "batch_size")
+    gone = ("epochs", "batch_size", "turns")
     settings = {"model": "m", "base_url": url, "api_key_env": "NO_KEY", "concurrency": 8, "timeout": 1.0, "retries": 0}
     settings |= {"max_calls": "null", "temperature": 0.0, "max_tokens": 64, "replay_only": "false"}
     return ["judge.kind=openai", *(f"~judge.{k}" for k in gone), *(f"+judge.{k}={v}" for k, v in settings.items())]
