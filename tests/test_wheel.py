@@ -69,7 +69,6 @@ def test_an_installed_wheel_helps_and_checks_from_an_empty_folder(unpacked, tmp_
     assert "The configuration is sound." in checked.stdout
 
 
-@pytest.mark.slow
 def test_an_installed_wheel_runs_the_whole_pipeline_from_an_empty_folder(unpacked, tmp_path):
     done = run(unpacked, tmp_path, "experiment=smoke")
     assert done.returncode == 0, done.stderr
