@@ -1,0 +1,46 @@
+"""What the local judge is taught: contrasts, and the base rates that they hide."""
+
+import math
+
+import pytest
+
+from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
+from repo_exp.rewards.rubric import Item, Rubric
+from repo_exp.stages.judge import _items, _offsets, _prompt
+from repo_exp.types import Context, Judgement, Message
+
+RUBRIC = Rubric(tuple(Item(name, "", f"Is it {name}?", 1.0) for name in ("kind", "long", "rude", "true")))
+CONTEXT = Context("c", (Message("system", "target 206"), Message("assistant", "Hello"), Message("user", "No")))
+LABELS = {"kind": True, "long": False, "rude": False, "true": True}
+GOOD, BAD = Judgement(CONTEXT, "Please?", LABELS), Judgement(CONTEXT, "Do it!", LABELS | {"rude": True, "kind": False})
+ALONE = Judgement(Context("d", CONTEXT.messages), "Fine.", LABELS)
+
+
+@pytest.fixture
+def tokens() -> ChatTokenizer:
+    return ChatTokenizer(byte_tokenizer(), max_context_tokens=400)
+
+
+def test_replies_to_one_context_are_asked_what_differs_and_one_more(tokens) -> None:
+    items, counts = _items(tokens, RUBRIC, [GOOD, BAD, ALONE], turns=2, seed=0)
+    pair, alone = items
+    assert len(pair.prompts) == 2 * 3 and len(alone.prompts) == 4
+    assert pair.answers[:2] != pair.answers[3:5]
+    assert counts["rude"] == (2, 1) and counts["kind"] == (1, 2)  # the pair's one of each, and the lone reply's
+
+
+def test_a_question_that_is_always_asked_has_no_offset_and_a_rare_yes_a_negative_one() -> None:
+    """Labels: 9 no and 1 yes; lessons: 1 no and 1 yes. log(2 / 10) - log(2 / 2) = -log 5."""
+    known = [BAD, *[GOOD] * 9]
+    offsets = _offsets(RUBRIC, known, {"rude": (1, 1), "kind": (1, 9), "long": (10, 0), "true": (0, 10)})
+    assert offsets["rude"] == pytest.approx(-math.log(5))
+    assert offsets["kind"] == offsets["long"] == offsets["true"] == 0
+
+
+def test_the_excerpt_leaves_out_the_system_message_and_the_whole_dialogue_keeps_it(tokens) -> None:
+    def text(turns):
+        return tokens.hf.decode(_prompt(tokens, CONTEXT.messages, "Please?", "Is it kind?", turns=turns))
+
+    assert "target 206" in text(None) and "target 206" not in text(2)
+    assert "Hello" in text(2) and "Hello" not in text(1)
+    assert all("Please?" in text(turns) and "Is it kind?" in text(turns) for turns in (None, 1, 2))
