@@ -100,7 +100,22 @@ def rubric_is_sound(config: Any) -> Iterator[Problem]:
         yield from _problems(load_rubric, folder)
 
 
-FURTHER = (join_is_known, rules_are_sound, rubric_is_sound)
+def data_can_be_read(config: Any) -> Iterator[Problem]:
+    """Your own data file has no bad line. (A missing file is told of by ``combinations.py``.)"""
+    data = config.data
+    if data.kind != "jsonl" or not Path(data.path).is_file():
+        return
+    from repo_exp.domains.own_data import load_preferences
+
+    def read(path: Path) -> None:
+        load_preferences(
+            path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines
+        )
+
+    yield from _problems(read, Path(data.path))
+
+
+FURTHER = (data_can_be_read, join_is_known, rules_are_sound, rubric_is_sound)
 
 
 def _problems(load_them: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:

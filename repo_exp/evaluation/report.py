@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import secrets
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from repo_exp.evaluation import figures
 from repo_exp.evaluation import report_view as view
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.verdict import arm_name, p_value, percent
+
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def render_report(report: Report, path: Path) -> None:
@@ -51,7 +54,8 @@ def report_html(report: Report) -> str:
         json_text=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         symbol=lambda name: view.SYMBOLS.get(name, name),
     )
-    return environment.get_template("report.html.j2").render(_context(report))
+    html = environment.get_template("report.html.j2").render(_context(report))
+    return CONTROL.sub("\ufffd", html)  # a model may write any byte, and HTML knows no control characters
 
 
 def _context(report: Report) -> dict[str, Any]:
