@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
