@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "tracking": {*CONTRACT, "core"},
     "stages": {*CONTRACT, "core", "config", "language", "domains", "rewards", "algorithms", "models", "rollout",
                "learner", "evaluation", "tracking"},
-    "job": {*CONTRACT, "config", "rewards", "stages"},
+    "job": {*CONTRACT, "config", "domains", "rewards", "stages"},
     "__main__": {"errors", "config", "job"},
     "__init__": set(),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -35,7 +36,8 @@ def composed(*overrides: str, further=()) -> Config:
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
 def test_every_option_of_every_group_is_sound(group, option, tmp_path):
     file = tmp_path / "pairs.jsonl"
-    file.touch()
+    lines = [{"prompt": f"Question {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(60)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     companions = [each.format(file=file, folder=tmp_path) for each in COMPANIONS.get((group, option), [])]
     further = FURTHER if group in ("domain", "algorithm") else ()
     assert isinstance(composed(f"{group}={option}", *companions, further=further), Config)
