@@ -114,11 +114,10 @@ class OnlineLearner(Learner):
 
     def upcoming(self, step: int) -> list[int]:
         """Return which contexts this update answers: the next ones, in an order drawn anew each time round."""
-        chosen: list[int] = []
-        for place in range(step * self.rollouts, (step + 1) * self.rollouts):
-            epoch, index = divmod(place, len(self.contexts))
-            chosen.append(self._order(epoch)[index])
-        return chosen
+        places = range(step * self.rollouts, (step + 1) * self.rollouts)
+        size = len(self.contexts)
+        orders = {epoch: self._order(epoch) for epoch in {place // size for place in places}}
+        return [orders[place // size][place % size] for place in places]
 
     def _order(self, epoch: int) -> list[int]:
         order = list(range(len(self.contexts)))

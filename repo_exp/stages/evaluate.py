@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
-from repo_exp.stages.store import Artifact, write_json
+from repo_exp.stages.store import Artifact, write_json, write_lines
 from repo_exp.stages.workbench import Workbench
 
 VERSION = 1
@@ -59,8 +58,7 @@ def make(
         write_json(folder / "results.json", results)
         write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": choose_examples(arms)})
         rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / "replies.jsonl").write_text(lines, encoding="utf-8")
+        write_lines(folder / "replies.jsonl", rows)
 
     return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents)
 

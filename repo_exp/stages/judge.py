@@ -10,7 +10,6 @@ from typing import Any
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.core.probability import log_odds, ranked_right, shifted
 from repo_exp.learner.objectives import Judging, QuestionsItem
-from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
@@ -50,20 +49,13 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
         seed = derived_seed(config.seed, "judge lessons")
         train, counts = _items(backbone.tokens, rubric, known, turns=settings.turns, seed=seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
-            bench.fit(
-                lambda report: SupervisedLearner(
-                    backbone,
-                    objective,
-                    train,
-                    epochs=settings.epochs,
-                    batch_size=settings.batch_size,
-                    microbatch_tokens=microbatch_tokens,
-                    stage="judge",
-                    rates={"judge": config.optimizer.learning_rate.judge},
-                    optimizer=config.optimizer,
-                    seed=config.seed,
-                    report=report,
-                ),
+            bench.teach(
+                "judge",
+                objective,
+                train,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                learning_rate=config.optimizer.learning_rate.judge,
                 folder=folder,
             )
         offsets = _offsets(rubric, known, counts) if train else {}

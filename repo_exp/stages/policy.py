@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
-from repo_exp.stages.store import Artifact
+from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Reply, RewardBreakdown
 
@@ -69,7 +67,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
 
         def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
             rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
-            _write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
+            write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
 
         bench.fit(
             lambda report: OnlineLearner(
@@ -112,13 +110,6 @@ CAPABILITY = {  # metric of the composition -> name on the capability curve
     "reward/rules": "rules",
     "composition/violations": "violations",
 }
-
-
-def _write_lines(path: Path, rows: Sequence[dict]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def _gather(folder: Path) -> None:

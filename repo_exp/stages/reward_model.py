@@ -15,7 +15,6 @@ import torch
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
 from repo_exp.learner.objectives import PairItem, Preferring
-from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_tokens, score_replies
 from repo_exp.models.tokens import ChatTokenizer
@@ -45,20 +44,13 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         backbone = bench.fresh("reward", seed=derived_seed(config.seed, "reward adapter"))
         objective = Preferring(centring=config.reward_model.centring)
         train = [_item(backbone.tokens, pair, limit=limit) for pair in corpus.preferences["train"]]
-        bench.fit(
-            lambda report: SupervisedLearner(
-                backbone,
-                objective,
-                train,
-                epochs=config.reward_model.epochs,
-                batch_size=config.reward_model.batch_size,
-                microbatch_tokens=config.trainer.microbatch_tokens,
-                stage="reward_model",
-                rates={"reward": config.optimizer.learning_rate.reward_model},
-                optimizer=config.optimizer,
-                seed=config.seed,
-                report=report,
-            ),
+        bench.teach(
+            "reward_model",
+            objective,
+            train,
+            epochs=config.reward_model.epochs,
+            batch_size=config.reward_model.batch_size,
+            learning_rate=config.optimizer.learning_rate.reward_model,
             folder=folder,
         )
         held = corpus.preferences["development"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from repo_exp.learner.objectives import Imitation, ReplyItem
-from repo_exp.learner.supervised import SupervisedLearner, heldout_loss
+from repo_exp.learner.supervised import heldout_loss
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
@@ -36,20 +36,13 @@ def make(bench: Workbench, data: Artifact) -> Artifact:
             return [_item(backbone.tokens, each, limit=limit) for each in demonstrations.get(split, ())]
 
         objective = Imitation()
-        bench.fit(
-            lambda report: SupervisedLearner(
-                backbone,
-                objective,
-                items("train"),
-                epochs=config.sft.epochs,
-                batch_size=config.sft.batch_size,
-                microbatch_tokens=config.trainer.microbatch_tokens,
-                stage="sft",
-                rates={"policy": config.optimizer.learning_rate.sft},
-                optimizer=config.optimizer,
-                seed=config.seed,
-                report=report,
-            ),
+        bench.teach(
+            "sft",
+            objective,
+            items("train"),
+            epochs=config.sft.epochs,
+            batch_size=config.sft.batch_size,
+            learning_rate=config.optimizer.learning_rate.sft,
             folder=folder,
         )
         heldout = heldout_loss(

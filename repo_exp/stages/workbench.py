@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import torch
 from repo_exp.config.schema import Config
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
+from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
+from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.source import dequantise, random_model, read, resolve
 from repo_exp.stages.store import Artifact, Store, digest, write_json
@@ -151,6 +153,36 @@ class Workbench:
         )
 
     # -- learning --------------------------------------------------------------------------------------
+
+    def teach(
+        self,
+        stage: str,
+        objective: Objective,
+        items: Sequence[Any],
+        *,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        folder: Path,
+    ) -> None:
+        """Teach the objective's role from examples: how SFT, the reward model and the judge learn."""
+        config = self.config
+        self.fit(
+            lambda report: SupervisedLearner(
+                self.backbone,
+                objective,
+                items,
+                epochs=epochs,
+                batch_size=batch_size,
+                microbatch_tokens=config.trainer.microbatch_tokens,
+                stage=stage,
+                rates={objective.role: learning_rate},
+                optimizer=config.optimizer,
+                seed=config.seed,
+                report=report,
+            ),
+            folder=folder,
+        )
 
     def fit(self, build: Callable[[Callable[[int, Metrics], None]], Learner], *, folder: Path) -> Learner:
         """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics."""
