@@ -25,11 +25,16 @@ def tiny() -> Callable:
     torch.set_num_threads(1)
 
     def make(
-        *roles: str, architecture: str = "llama", attention: str = "eager", dtype=torch.float32, **lora
+        *roles: str,
+        architecture: str = "llama",
+        attention: str = "eager",
+        dtype=torch.float32,
+        engine: str = "auto",
+        **lora,
     ) -> Backbone:
         shape = SHAPE | {"architecture": architecture}
         model, tokenizer = random_model(shape, dtype=dtype, attention=attention, seed=0)
-        backbone = Backbone(model, tokenizer, lora=LORA | lora, max_context_tokens=400)
+        backbone = Backbone(model, tokenizer, lora=LORA | lora, max_context_tokens=400, engine=engine)
         for number, role in enumerate(roles):
             backbone.add(role, seed=number)
             generator = torch.Generator().manual_seed(number)

@@ -115,7 +115,10 @@ class Model(Section):
     folder: Name | None = Field(description="a local folder in the hub's format")
     random: RandomModel | None = Field(description="the shape, where source is random")
     dtype: Literal["float32", "bfloat16"] = Field(description="of the frozen weights")
-    attention: Literal["eager", "sdpa"] = Field(description="which implementation of attention")
+    engine: Literal["auto", "own", "transformers"] = Field(
+        description="who runs the passes: own is faster (Llama, Qwen2, Qwen3), transformers takes any model"
+    )
+    attention: Literal["eager", "sdpa"] = Field(description="which implementation of attention transformers takes")
     max_context_tokens: Count = Field(description="longer contexts lose their oldest turns")
     lora: Lora
 

@@ -8,8 +8,9 @@ whoever trains one keeps float32 master weights, see ``learner/optimiser.py``.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,22 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from repo_exp.errors import ModelError, Problem
+from repo_exp.models import library
+from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
 from repo_exp.models.packing import Packed
+from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE, SCALAR_ROLES
+from repo_exp.models.session import DecoderSession, Session
 from repo_exp.models.tokens import ChatTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The frozen weights as the passes use them on one device."""
+
+    device: torch.device
+    decoder: Decoder | None
+    head: FrozenLinear
 
 
 class Backbone(nn.Module):
@@ -34,6 +48,8 @@ class Backbone(nn.Module):
         tokenizer: the tokenizer that belongs to it.
         lora: ``rank``, ``alpha``, ``target_modules`` and ``last_layers`` by role (the ``model.lora`` section).
         max_context_tokens: see :class:`ChatTokenizer`.
+        engine: ``own`` passes through :mod:`decoder`, ``transformers`` through the library's modules; ``auto`` takes
+            the former where it can.
     """
 
     def __init__(
@@ -43,6 +59,7 @@ class Backbone(nn.Module):
         *,
         lora: Mapping[str, Any],
         max_context_tokens: int,
+        engine: str = "auto",
     ) -> None:
         super().__init__()
         self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens)
@@ -56,6 +73,12 @@ class Backbone(nn.Module):
             {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
         )
         self.yes, self.no = (self.tokens.answer_tokens(answer) for answer in ("yes", "no"))
+        if engine == "own" and not supports(model):
+            problem = Problem("model.engine", f"'own' has no passes for {type(model).__name__}", "use model.engine=auto")
+            raise ModelError("the model cannot run so", [problem])
+        self._own = engine != "transformers" and supports(model)
+        self._passes: Passes | None = None
+        self._speaker = BASE
 
     # -- roles ---------------------------------------------------------------------------------------
 
@@ -117,20 +140,19 @@ class Backbone(nn.Module):
     @contextmanager
     def speaking(self, role: str, *, training: bool = False) -> Iterator[None]:
         """Let one role speak (``base``: none of them); with ``training`` its weights, and no others, take gradients."""
-        if role == BASE:
-            if self.peft is None:
-                yield
-            else:
-                with self.peft.disable_adapter():
-                    yield
-            return
-        self._require(role)
-        self.peft.set_adapter(role, inference_mode=not training)
-        if role in self.heads:
-            self.heads[role].requires_grad_(training)
+        before, self._speaker = self._speaker, role
         try:
+            if role == BASE:
+                with self.peft.disable_adapter() if self.peft is not None else nullcontext():
+                    yield
+                return
+            self._require(role)
+            self.peft.set_adapter(role, inference_mode=not training)
+            if role in self.heads:
+                self.heads[role].requires_grad_(training)
             yield
         finally:
+            self._speaker = before
             if training:
                 self._freeze_all()
 
@@ -138,17 +160,20 @@ class Backbone(nn.Module):
 
     def hidden(self, packed: Packed) -> Tensor:
         """Return the last hidden states of packed rows, (B, T, H), in the voice of the speaking role."""
-        device = self.model.device
-        return self.model.model(
-            input_ids=packed.token_BT.to(device),
-            position_ids=packed.position_BT.to(device),
-            attention_mask=packed.attention_bias(self.model.dtype).to(device),
-            use_cache=False,
-        ).last_hidden_state
+        if not self._own:
+            return library.hidden(self.model, packed)
+        return self._placed().decoder.hidden(packed, self._voice())
 
-    def logits(self, hidden_NRH: Tensor) -> Tensor:
-        """Return next-token logits in float32: (N, R, V)."""
-        return self.model.get_output_embeddings()(hidden_NRH).float()
+    def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
+        """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
+        if not self._own:
+            return library.LibrarySession(self.model, contexts, pad=self.tokens.pad)
+        return DecoderSession(self._placed().decoder, self._voice(), contexts, room=room, pad=self.tokens.pad)
+
+    @property
+    def head(self) -> FrozenLinear:
+        """The output layer: hidden states to logits."""
+        return self._placed().head
 
     def scalar(self, role: str, hidden_NRH: Tensor) -> Tensor:
         """Return what a scalar head says of hidden states: (N, R), float32."""
@@ -192,6 +217,33 @@ class Backbone(nn.Module):
         self._freeze_all()
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _placed(self) -> Passes:
+        """Return the passes over the weights where they are now: moving them to another device makes new tensors."""
+        device = self.model.device
+        if self._passes is None or self._passes.device != device:
+            decoder = Decoder(self.model) if self._own else None
+            self._passes = Passes(device, decoder, FrozenLinear([self.model.get_output_embeddings()]))
+        return self._passes
+
+    def _voice(self) -> Voice:
+        """Return the speaking role's low-rank factors, joined as the decoder's products are."""
+        role, layers = self._speaker, self.model.model.layers
+        if role == BASE or self.peft is None:
+            return [{} for _ in layers]
+
+        def factors(layer: nn.Module, name: str) -> tuple[int, Tensor | None, Tensor | None]:
+            module: Any = layer.get_submodule(name)
+            outputs = unwrapped(module).out_features
+            if role not in getattr(module, "lora_A", ()):
+                return outputs, None, None
+            return outputs, module.lora_A[role].weight, module.lora_B[role].weight * module.scaling[role]
+
+        voice = []
+        for layer in layers:
+            found = {product: joined([factors(layer, n) for n in names]) for product, names in PRODUCTS.items()}
+            voice.append({product: pair for product, pair in found.items() if pair is not None})
+        return voice
 
     def _lora_config(self, role: str) -> LoraConfig:
         targets, last = self.lora["target_modules"], self.lora["last_layers"].get(role)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from repo_exp.core.diagnostics import entropy, gathered_logp
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.kernels import TokenLogp
 from repo_exp.models.packing import Packed, pack, packed_length
 
 Tokens = Sequence[int]
@@ -56,9 +56,15 @@ def reply_logp(
     Logits are divided by the sampling temperature, so that these are the probabilities the sampler drew from.
     """
     hidden_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
-    logits_NRV = backbone.logits(hidden_NRH) / temperature
-    spread = entropy(logits_NRV.detach()) if with_entropy else None
-    return gathered_logp(logits_NRV, batch.token_NR.to(logits_NRV.device)), spread
+    mask_NR, token_NR = batch.mask_NR.to(hidden_NRH.device), batch.token_NR.to(hidden_NRH.device)
+    said = TokenLogp.apply(hidden_NRH[mask_NR], backbone.head, token_NR[mask_NR], temperature, with_entropy)
+    logp_NR, entropy_NR = (_scattered(each_M, mask_NR) for each_M in said)
+    return logp_NR, entropy_NR if with_entropy else None
+
+
+def _scattered(said_M: Tensor, mask_NR: Tensor) -> Tensor:
+    """Return what was said of the masked tokens in their places, 0 elsewhere."""
+    return torch.zeros(mask_NR.shape, device=said_M.device).masked_scatter(mask_NR, said_M)
 
 
 def reply_values(backbone: Backbone, batch: ReplyBatch) -> Tensor:
@@ -75,8 +81,11 @@ def final_scores(backbone: Backbone, packed: Packed) -> Tensor:
 def yes_logits(backbone: Backbone, packed: Packed) -> Tensor:
     """Return log P(yes) - log P(no) after the last token of each sequence: (N,); its sigmoid is P(yes)."""
     last_NR = (packed.length_N - 1)[:, None]
-    logits_NV = backbone.logits(packed.gather(backbone.hidden(packed), last_NR)).squeeze(1)
-    return logits_NV[:, backbone.yes].logsumexp(-1) - logits_NV[:, backbone.no].logsumexp(-1)
+    hidden_NH = packed.gather(backbone.hidden(packed), last_NR).squeeze(1).float()
+    # the sum over the vocabulary cancels in the difference, so the other logits are never needed
+    weight_VH = backbone.head.weights[0]
+    yes_NV, no_NV = (hidden_NH @ weight_VH[tokens].float().T for tokens in (backbone.yes, backbone.no))
+    return yes_NV.logsumexp(-1) - no_NV.logsumexp(-1)
 
 
 def by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from torch.nn.functional import pad
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_length
+
+KEEP = 0.75  # ended replies are computed on until no more than this share goes on: moving the cache costs about a token
+BLOCK = 256  # tokens of the vocabulary that are summed before one of them is sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,52 +81,58 @@ def sample(
 def _decode(
     backbone: Backbone, contexts: Sequence[Sequence[int]], uniform_BR: Tensor, *, temperature: float
 ) -> list[Sampled]:
-    width = max(map(len, contexts))
-    device = backbone.model.device
-    pad, eos = backbone.tokens.pad, backbone.tokens.eos
-    token_BT = torch.tensor([[pad] * (width - len(c)) + list(c) for c in contexts], device=device)
-    mask_BT = torch.tensor([[0] * (width - len(c)) + [1] * len(c) for c in contexts], device=device)
-    position_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
-    cache, alive_B = DynamicCache(), torch.ones(len(contexts), dtype=torch.bool, device=device)
-    tokens: list[Tensor] = []
-    logps: list[Tensor] = []
-    for uniform_B in uniform_BR.to(device).unbind(1):
-        logits_BV = backbone.model(
-            input_ids=token_BT,
-            attention_mask=mask_BT,
-            position_ids=position_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        token_B, logp_B = draw(logits_BV.float(), uniform_B, temperature=temperature)
-        tokens.append(torch.where(alive_B, token_B, -1))
-        logps.append(logp_B)
-        alive_B &= token_B != eos
-        if not alive_B.any():
+    rounds = uniform_BR.shape[1]
+    session = backbone.session(contexts, room=rounds)
+    device, eos = session.last_BH.device, backbone.tokens.eos
+    uniform_BR = uniform_BR.to(device)
+    token_BR = torch.full(uniform_BR.shape, -1, device=device)
+    logp_BR = torch.zeros(uniform_BR.shape, device=device)
+    row_B = torch.arange(len(contexts), device=device)  # the replies that are computed
+    alive_B = torch.ones_like(row_B, dtype=torch.bool)  # and of these, the ones that have not ended
+    for number in range(rounds):
+        logits_BV = backbone.head(session.last_BH).float()
+        token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
+        token_BR[row_B[alive_B], number] = token_B[alive_B]
+        logp_BR[row_B, number] = logp_B
+        alive_B = alive_B & (token_B != eos)
+        alive = int(alive_B.sum())
+        if alive == 0 or number == rounds - 1:
             break
-        token_BT = torch.where(alive_B, token_B, pad)[:, None]
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(contexts), 1)], 1)
-        position_BT = position_BT[:, -1:] + 1
-    token_BR, logp_BR = torch.stack(tokens, 1), torch.stack(logps, 1)
+        if alive <= KEEP * len(row_B):
+            row_B, token_B = row_B[alive_B], token_B[alive_B]
+            session.select(alive_B.nonzero().squeeze(1))
+            alive_B = torch.ones_like(row_B, dtype=torch.bool)
+        session.step(token_B)
     replies = []
-    for row, logp_row in zip(token_BR.tolist(), logp_BR.tolist(), strict=True):
+    for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True):
         kept = [token for token in row if token >= 0]
-        replies.append(Sampled(tuple(kept), tuple(logp_row[: len(kept)]), kept[-1] == eos))
+        replies.append(Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] == eos))
     return replies
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
     """Draw a token from softmax(logits / temperature) by inverse cumulative sums; return it and its log-probability.
 
-    ``uniform_B`` lies in [0, 1). At temperature 0 the likeliest token is taken and its log-probability is 0.
+    The sums are taken over blocks of the vocabulary first and then inside one block, so that all but a few
+    numbers are read only once. ``uniform_B`` lies in [0, 1). At temperature 0 the likeliest token is taken and
+    its log-probability is 0.
     """
     if temperature == 0:
         token_B = logits_BV.argmax(-1)
         return token_B, torch.zeros_like(token_B, dtype=logits_BV.dtype)
-    logp_BV = (logits_BV / temperature).log_softmax(-1)
-    cumulative_BV = logp_BV.double().exp().cumsum(-1)
+    scaled_BV = logits_BV / temperature
+    norm_B1 = scaled_BV.logsumexp(-1, keepdim=True)
+    vocabulary = scaled_BV.shape[-1]
+    short = -vocabulary % BLOCK
+    p_BGE = pad((scaled_BV - norm_B1).exp_(), (0, short)).unflatten(-1, (-1, BLOCK))
+    until_BG = p_BGE.sum(-1, dtype=torch.float64).cumsum(-1)
     # scaled by the last sum, which rounding leaves a little off 1, so that a token is always found
-    target_B1 = uniform_B[:, None].double() * cumulative_BV[:, -1:]
-    token_B = torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(-1).clamp(max=logits_BV.shape[-1] - 1)
-    return token_B, logp_BV.gather(-1, token_B[:, None]).squeeze(-1)
+    target_B1 = uniform_B[:, None].double() * until_BG[:, -1:]
+    block_B1 = torch.searchsorted(until_BG, target_B1, right=True)
+    inside_BE = p_BGE.gather(1, block_B1[..., None].expand(-1, -1, BLOCK)).squeeze(1).double()
+    before_B1 = until_BG.gather(1, block_B1) - inside_BE.sum(-1, keepdim=True)
+    inside_BE = inside_BE.cumsum(-1)
+    # rounding may put the target a hair outside its block: it is held inside, where a token with a chance is found
+    target_B1 = (target_B1 - before_B1).clamp(min=0).minimum(inside_BE[:, -1:] * (1 - 1e-12))
+    token_B1 = block_B1 * BLOCK + torch.searchsorted(inside_BE, target_B1, right=True)
+    return token_B1.squeeze(-1), (scaled_BV.gather(-1, token_B1) - norm_B1).squeeze(-1)

@@ -71,6 +71,7 @@ class Workbench:
         return {
             "weights": self._identity(),
             "dtype": model.dtype,
+            "engine": model.engine,
             "attention": model.attention,
             "max_context_tokens": model.max_context_tokens,
             "lora": model.lora.model_dump(),
@@ -99,7 +100,11 @@ class Workbench:
                 source = self._dequantised(place, dtype).folder if kind == "package" else place
                 weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
             self._backbone = Backbone(
-                weights, tokenizer, lora=model.lora.model_dump(), max_context_tokens=model.max_context_tokens
+                weights,
+                tokenizer,
+                lora=model.lora.model_dump(),
+                max_context_tokens=model.max_context_tokens,
+                engine=model.engine,
             ).to(self.device)
             log.info("backbone: %s from %s in %.0f s", model.name, kind, time.monotonic() - start)
         return self._backbone

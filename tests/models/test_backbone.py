@@ -17,7 +17,7 @@ ROLES = ("policy", "reference", "value", "reward", "judge")
 def logits(backbone: Backbone, role: str) -> torch.Tensor:
     packed = pack([[[5, 6, 7, 8]]], pad=0)
     with torch.no_grad(), backbone.speaking(role):
-        return backbone.logits(backbone.hidden(packed))
+        return backbone.head(backbone.hidden(packed))
 
 
 def test_there_is_one_backbone_however_many_roles(tiny) -> None:

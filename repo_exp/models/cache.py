@@ -1,0 +1,58 @@
+"""Keys and values of what has been read so far, in memory that is laid out once.   B rows, P heads, D channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Cache:
+    """Room for ``columns`` tokens a row in every layer; filled from the left, never copied to grow.
+
+    Args:
+        layers: how many layers write into it.
+        shape: (B, P, columns, D).
+    """
+
+    def __init__(
+        self, layers: int, shape: tuple[int, int, int, int], *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.filled = 0
+
+    def put(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (B, P, T, D) keys and values behind what is there; return all so far, as views.
+
+        A single token gets every column there is, filled or not: a product reads whole rows without copying them,
+        and the caller's bias hides what is not filled.
+        """
+        end = self.filled + k.shape[2]
+        for store, new in ((self._keys[layer], k), (self._values[layer], v)):
+            store[:, :, self.filled : end] = new
+        if k.shape[2] == 1:
+            return self._keys[layer], self._values[layer]
+        return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+
+    def part(self, rows: slice) -> Cache:
+        """Return a window on some rows: what is written there is written here."""
+        window = object.__new__(Cache)
+        window._keys = [store[rows] for store in self._keys]
+        window._values = [store[rows] for store in self._values]
+        window.filled = self.filled
+        return window
+
+    def advance(self, columns: int) -> None:
+        """Say that every layer has written its columns."""
+        self.filled += columns
+
+    def read(self, other: Cache) -> None:
+        """Take what another cache holds; its one row serves every row here."""
+        for mine, theirs in zip([*self._keys, *self._values], [*other._keys, *other._values], strict=True):
+            mine[:, :, : other.filled] = theirs[:, :, : other.filled]
+        self.filled = other.filled
+
+    def select(self, row_B: Tensor) -> None:
+        """Keep these rows, in this order; a row may be taken more than once."""
+        self._keys = [store.index_select(0, row_B) for store in self._keys]
+        self._values = [store.index_select(0, row_B) for store in self._values]

@@ -1,0 +1,178 @@
+"""The forward pass of the Llama family, written for speed over the backbone's own weights.
+
+Serves every role: an adapter is handed in as low-rank factors beside the frozen products. Layers that have
+no adapter and come before the first that has one keep nothing for a backward pass. Models of another
+make, or with a setting that is not here, run through ``library.py``.
+
+Legend: B rows, T columns, M = B T tokens, H hidden size, Q query heads, P key-value heads, D channels of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repo_exp.models.cache import Cache
+from repo_exp.models.kernels import AdaptedLinear, Attention, Factors, PlainLinear, RMSNorm, Rotary, SwiGLU
+from repo_exp.models.packing import Packed
+from repo_exp.models.products import FrozenLinear
+
+FAMILY = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+# the linear layers of a decoder layer, by the product that they are joined into
+PRODUCTS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "o": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+Voice = Sequence[Mapping[str, Factors]]  # per layer: product -> factors
+
+
+def supports(model: nn.Module) -> bool:
+    """Is this a model whose forward pass is written here?"""
+    config: Any = model.config
+    sliding = getattr(config, "use_sliding_window", False) or "sliding_attention" in (
+        getattr(config, "layer_types", None) or ()
+    )
+    return type(model).__name__ in FAMILY and config.hidden_act in ("silu", "swish") and not sliding
+
+
+def unwrapped(module: nn.Module) -> Any:
+    """Return the layer itself where an adapter is wrapped around it."""
+    return getattr(module, "base_layer", module)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The frozen parts of one decoder layer."""
+
+    products: Mapping[str, FrozenLinear]
+    attention_norm: nn.Module
+    mlp_norm: nn.Module
+    query_norm: nn.Module | None
+    key_norm: nn.Module | None
+
+
+class Decoder:
+    """A frozen model of the Llama family.
+
+    Args:
+        model: a causal language model that :func:`supports` accepts; adapters may be wrapped around its layers.
+    """
+
+    def __init__(self, model: Any) -> None:
+        core, config = model.model, model.config
+        self.embedding, self.norm, self.rotary = core.embed_tokens, core.norm, core.rotary_emb
+        self.eps = config.rms_norm_eps
+        self.layers = [
+            Layer(
+                {
+                    product: FrozenLinear([unwrapped(layer.get_submodule(name)) for name in names])
+                    for product, names in PRODUCTS.items()
+                },
+                layer.input_layernorm,
+                layer.post_attention_layernorm,
+                getattr(layer.self_attn, "q_norm", None),
+                getattr(layer.self_attn, "k_norm", None),
+            )
+            for layer in core.layers
+        ]
+        self.key_value_heads = config.num_key_value_heads
+        self.query_heads = config.num_attention_heads
+        self.channels = core.layers[0].self_attn.head_dim
+        self.scale = self.channels**-0.5
+
+    def hidden(self, packed: Packed, voice: Voice) -> Tensor:
+        """Return the last hidden states of packed rows: (B, T, H)."""
+        device = self.embedding.weight.device
+        bias = packed.attention_bias(self.embedding.weight.dtype).to(device)
+        return self.run(packed.token_BT.to(device), packed.position_BT.to(device), bias, voice)
+
+    def run(
+        self, token_BT: Tensor, position_BT: Tensor, bias: Tensor, voice: Voice, cache: Cache | None = None
+    ) -> Tensor:
+        """Return the last hidden states, (B, T, H); with a cache, its columns are looked at too and filled further.
+
+        Args:
+            bias: (B, 1, T, columns) with the columns of the cache first.
+        """
+        x_BTH = self.embedding(token_BT)
+        (rows, columns), width = token_BT.shape, x_BTH.shape[-1]
+        # both halves of a head turn by the same angles
+        cos, sin = (part[..., None, : self.channels // 2] for part in self.rotary(x_BTH, position_BT))
+        x_MH = x_BTH.view(-1, width)
+        for number, (layer, factors) in enumerate(zip(self.layers, voice, strict=True)):
+            normed = self._norm(x_MH, layer.attention_norm)
+            heads_MN = _product(normed, layer, factors, "qkv")
+            mixed = self._mix(heads_MN, (rows, columns), layer, (cos, sin), bias, cache, number)
+            x_MH = x_MH + _product(mixed, layer, factors, "o")
+            gated = SwiGLU.apply(_product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
+            x_MH = x_MH + _product(gated, layer, factors, "down")
+        if cache is not None:
+            cache.advance(columns)
+        return self._norm(x_MH, self.norm).view(rows, columns, width)
+
+    def _mix(
+        self,
+        heads_MN: Tensor,
+        shape: tuple[int, int],
+        layer: Layer,
+        angles: tuple[Tensor, Tensor],
+        bias: Tensor,
+        cache: Cache | None,
+        number: int,
+    ) -> Tensor:
+        """Return what attention makes of the joined queries, keys and values: (M, Q D)."""
+        rows, columns = shape
+        q_heads, kv_heads, channels = self.query_heads, self.key_value_heads, self.channels
+        group = q_heads // kv_heads
+        qk, v = heads_MN.split(((q_heads + kv_heads) * channels, kv_heads * channels), -1)
+        qk = qk.view(rows, columns, q_heads + kv_heads, channels)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            q, k = qk.split((q_heads, kv_heads), 2)
+            qk = torch.cat([self._norm(q, layer.query_norm), self._norm(k, layer.key_norm)], 2)
+        q, k = Rotary.apply(qk, *angles).split((q_heads, kv_heads), 2)
+        k = k.transpose(1, 2)
+        v = v.view(rows, columns, kv_heads, channels).transpose(1, 2)
+        if cache is not None:
+            k, v = cache.put(number, k, v)
+        # the query heads that share a key head are further rows of the same product
+        q = q.view(rows, columns, kv_heads, group, channels).permute(0, 2, 3, 1, 4)
+        y = Attention.apply(
+            q.reshape(rows * kv_heads, group * columns, channels), k.flatten(0, 1), v.flatten(0, 1), bias, self.scale
+        )
+        return y.view(rows, kv_heads, group, columns, channels).permute(0, 3, 1, 2, 4).reshape(rows * columns, -1)
+
+    def _norm(self, x: Tensor, norm: Any) -> Tensor:
+        return RMSNorm.apply(x, norm.weight, self.eps)
+
+
+def _product(x_MH: Tensor, layer: Layer, factors: Mapping[str, Factors], product: str) -> Tensor:
+    frozen, low = layer.products[product], factors.get(product)
+    if low is None:
+        return PlainLinear.apply(x_MH, frozen)
+    return AdaptedLinear.apply(x_MH, frozen, low.a_KH, low.b_NK, low.blocks)
+
+
+def joined(parts: Sequence[tuple[int, Tensor | None, Tensor | None]]) -> Factors | None:
+    """Return the factors of linear layers that read one input as those of one layer; None where none is adapted.
+
+    Args:
+        parts: of each layer the number of outputs, and its A and B (times alpha / rank) if it has any.
+    """
+    stacked, diagonal, blocks, output, rank = [], [], [], 0, 0
+    for outputs, a_KH, b_NK in parts:
+        if a_KH is not None and b_NK is not None:
+            stacked.append(a_KH)
+            blocks.append((slice(output, output + outputs), slice(rank, rank + len(a_KH))))
+            rank += len(a_KH)
+        diagonal.append((outputs, b_NK))
+        output += outputs
+    if not stacked:
+        return None
+    filled = [stacked[0].new_zeros(outputs, 0) if b_NK is None else b_NK for outputs, b_NK in diagonal]
+    return Factors(torch.cat(stacked), torch.block_diag(*filled), tuple(blocks))

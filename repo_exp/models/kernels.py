@@ -1,0 +1,238 @@
+"""The differentiable pieces of a decoder layer, each with its backward pass written out.
+
+Autograd would give the same gradients from plain operations. Written out, a piece keeps only what its
+backward pass reads, passes over memory fewer times, and multiplies with weights laid out for the
+processor. Frozen weights get no gradient; only inputs and low-rank factors do.
+
+Legend: M tokens, H inputs, N outputs, K ranks (of all adapters that read one input), B rows, T columns of a
+row, P key-value heads, G query heads that share one, D channels of a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear, silu
+
+from repo_exp.models.products import FrozenLinear
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Low-rank factors beside a frozen layer: its outputs get (x Aᵀ) Bᵀ added.
+
+    Attributes:
+        a_KH: the factors A of all adapters that read this input, one above the other.
+        b_NK: the factors B times alpha / rank, each a block on the diagonal; 0 elsewhere.
+        blocks: the outputs and the ranks of each block.
+    """
+
+    a_KH: Tensor
+    b_NK: Tensor
+    blocks: tuple[tuple[slice, slice], ...]
+
+
+class AdaptedLinear(Function):
+    """y = x Wᵀ + b + (x Aᵀ) Bᵀ with W and b frozen; see :class:`Factors`.
+
+    Backward, of dy: dx = dy W + (dy B) A;  dA = (dy B)ᵀ x;  dB = dyᵀ (x Aᵀ).
+    """
+
+    FEW = 256  # tokens, below which one product with the zeros is cheaper than one for each block
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_MH: Tensor, frozen: FrozenLinear, a_KH: Tensor, b_NK: Tensor, blocks: Sequence[tuple[slice, slice]]
+    ) -> Tensor:
+        y_MN, low_MK = frozen(x_MH), linear(x_MH, a_KH)
+        if len(x_MH) < AdaptedLinear.FEW:
+            y_MN.addmm_(low_MK, b_NK.T)
+        else:
+            for outputs, ranks in blocks:
+                y_MN[:, outputs].addmm_(low_MK[:, ranks], b_NK[outputs, ranks].T)
+        ctx.save_for_backward(x_MH, low_MK, a_KH, b_NK)
+        ctx.frozen, ctx.blocks = frozen, blocks
+        return y_MN
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_MN: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
+        x_MH, low_MK, a_KH, b_NK = ctx.saved_tensors
+        dlow_MK, db_KN = torch.empty_like(low_MK), torch.zeros_like(b_NK.T)
+        for outputs, ranks in ctx.blocks:
+            part = dy_MN[:, outputs]
+            dlow_MK[:, ranks] = part @ b_NK[outputs, ranks]
+            db_KN[ranks, outputs] = low_MK[:, ranks].T @ part
+        dx_MH = ctx.frozen.transposed(dy_MN).addmm_(dlow_MK, a_KH) if ctx.needs_input_grad[0] else None
+        return dx_MH, None, dlow_MK.T @ x_MH, db_KN.T, None
+
+
+class PlainLinear(Function):
+    """y = x Wᵀ + b with W and b frozen; dx = dy W."""
+
+    @staticmethod
+    def forward(ctx: Any, x_MH: Tensor, frozen: FrozenLinear) -> Tensor:
+        ctx.frozen = frozen
+        return frozen(x_MH)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_MN: Tensor) -> tuple[Tensor, None]:
+        return ctx.frozen.transposed(dy_MN), None
+
+
+class RMSNorm(Function):
+    """y = w x / r,  r = sqrt(mean(x²) + eps) over the last dimension, in float32 inside (Zhang and Sennrich, 2019).
+
+    Backward, with u = x / r and g = w dy: dx = (g - u mean(g u)) / r. The weight w is frozen.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        inverse = (norm.square_() / x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, inverse, weight)
+        return (x * inverse).to(x.dtype).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        x, inverse, weight = ctx.saved_tensors
+        unit, g = x * inverse, (dy * weight).float()
+        shared = (g * unit).mean(-1, keepdim=True)
+        return g.sub_(unit.mul_(shared)).mul_(inverse).to(x.dtype), None, None
+
+
+class SwiGLU(Function):
+    """y = silu(gate) up, where ``x`` holds gate and up side by side (Shazeer, 2020)."""
+
+    @staticmethod
+    def forward(ctx: Any, x_MN: Tensor) -> Tensor:
+        ctx.save_for_backward(x_MN)
+        gate, up = x_MN.chunk(2, -1)
+        return silu(gate).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (x_MN,) = ctx.saved_tensors
+        gate, up = x_MN.chunk(2, -1)
+        dx_MN = torch.empty_like(x_MN)
+        dgate, dup = dx_MN.chunk(2, -1)
+        torch.mul(silu(gate), dy, out=dup)
+        dgate.copy_(torch.ops.aten.silu_backward(dy * up, gate))
+        return dx_MN
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return rotary embedding of (..., D): the two halves of each head turned by the angle of their position.
+
+    ``cos`` and ``sin`` broadcast against (..., D / 2).
+    """
+    first, second = x.chunk(2, -1)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    y_first, y_second = y.chunk(2, -1)
+    torch.mul(first, cos, out=y_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=y_second).addcmul_(first, sin)
+    return y
+
+
+class Rotary(Function):
+    """:func:`rotated`; its backward pass turns the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return rotated(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return rotated(dy, cos, -sin), None, None
+
+
+def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tensor:
+    """Return softmax(scale q kᵀ + bias) in float32 inside: (B P, G Q, T) for Q queries and T keys a row.
+
+    Query heads that share a key head are rows of one product, so keys are never repeated.
+
+    Args:
+        q: (B P, G Q, D).
+        k: (B P, T, D).
+        bias: (B, 1, Q, T), 0 where a query may look and the lowest number elsewhere.
+    """
+    rows, queries, keys = bias.shape[0], bias.shape[2], bias.shape[3]
+    scores = torch.bmm(q * scale, k.transpose(1, 2))
+    scores.view(rows, -1, queries, keys).add_(bias)
+    return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
+
+
+class Attention(Function):
+    """softmax(q kᵀ / sqrt(D) + bias) v over grouped heads, the weights kept for the backward pass.
+
+    Backward, with p the weights: dv = pᵀ dy;  ds = p (dp - sum(dp p)), dp = dy vᵀ;  dq = ds k / sqrt(D);
+    dk = dsᵀ q / sqrt(D).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
+        """Return (B P, G T, D) from q of that shape, k and v of (B P, T, D) and a bias of (B, 1, T, T)."""
+        p = attention_weights(q, k, bias, scale)
+        ctx.save_for_backward(q, k, v, p)
+        ctx.scale = scale
+        return torch.bmm(p, v)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, p = ctx.saved_tensors
+        dv = torch.bmm(p.transpose(1, 2), dy)
+        ds = torch._softmax_backward_data(torch.bmm(dy, v.transpose(1, 2)), p, -1, p.dtype).mul_(ctx.scale)
+        return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), dv, None, None
+
+
+class TokenLogp(Function):
+    """log softmax(h Wᵀ / temperature)[token] and the entropy, without ever holding M x V logits.
+
+    With p the softmax: d logp / dh = (W[token] - p W) / temperature, computed along with the forward pass, a block
+    of tokens at a time; only (M, H) is kept. The entropy takes no gradient.
+    """
+
+    BLOCK = 64  # tokens whose logits are held at once
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_MH: Tensor, head: FrozenLinear, token_M: Tensor, temperature: float, with_entropy: bool
+    ) -> tuple[Tensor, Tensor]:
+        size = len(token_M)
+        logp_M, entropy_M = (torch.zeros(size, device=hidden_MH.device) for _ in range(2))
+        slope_MH = torch.empty_like(hidden_MH) if ctx.needs_input_grad[0] else None
+        for start in range(0, size, TokenLogp.BLOCK):
+            block = slice(start, start + TokenLogp.BLOCK)
+            said_BV = head(hidden_MH[block]).float().div_(temperature).log_softmax(-1)
+            chosen_B1 = token_M[block, None]
+            logp_M[block] = said_BV.gather(-1, chosen_B1).squeeze(-1)
+            if slope_MH is None and not with_entropy:
+                continue
+            p_BV = said_BV.exp()
+            if with_entropy:
+                entropy_M[block] = -torch.linalg.vecdot(p_BV, said_BV)
+            if slope_MH is not None:
+                p_BV.scatter_add_(-1, chosen_B1, p_BV.new_full((1, 1), -1.0).expand_as(chosen_B1))
+                slope_MH[block] = head.transposed(p_BV.to(hidden_MH.dtype)).div_(-temperature)
+        ctx.save_for_backward(slope_MH)
+        ctx.mark_non_differentiable(entropy_M)
+        return logp_M, entropy_M
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dlogp_M: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (slope_MH,) = ctx.saved_tensors
+        return (slope_MH * dlogp_M[:, None]).to(slope_MH.dtype), None, None, None, None

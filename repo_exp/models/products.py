@@ -1,0 +1,70 @@
+"""Frozen linear layers as the processor likes them.
+
+A bfloat16 product on a CPU runs 1.2 to 1.8 times faster on weights that oneDNN has laid out anew, so
+layers that read the same input (q, k and v; gate and up) are joined and laid out once. That copy serves
+every role: adapters are added beside it. Elsewhere (GPU, float32) the model's own weights are used as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+_TOKENS_HINT = 256  # what oneDNN is told to expect; the layout was the same for 32 and 2,048
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Can this weight be laid out anew on this processor?"""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
+class FrozenLinear:
+    """y = x Wᵀ + b for the rows of one or more linear layers stacked; knows the way back too.
+
+    Args:
+        layers: linear layers of the same input width. Their weights are never changed. Where they are laid out
+            anew they also become parts of one tensor, so that beside the packed form there is still one copy.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        weights = [layer.weight.detach() for layer in layers]
+        self.sizes = [weight.shape[0] for weight in weights]
+        biases = [layer.bias for layer in layers]
+        self.bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
+        self._packed: Tensor | None = None
+        if can_pack(weights[0]):
+            if len(layers) > 1:
+                stacked = torch.cat(weights)
+                for layer, part in zip(layers, stacked.split(self.sizes), strict=True):
+                    layer.weight.data = part
+                weights = [stacked]
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(weights[0], _TOKENS_HINT)
+        self.weights = weights
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b: (M, H) -> (M, N)."""
+        if self._packed is not None:
+            return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        if len(self.weights) == 1:
+            return linear(x, self.weights[0], self.bias)
+        y = torch.cat([linear(x, weight) for weight in self.weights], -1)
+        return y if self.bias is None else y.add_(self.bias)
+
+    def transposed(self, dy: Tensor) -> Tensor:
+        """Return dy W: (M, N) -> (M, H), what a gradient becomes on its way back."""
+        if len(self.weights) == 1:
+            return dy @ self.weights[0]
+        parts = dy.split(self.sizes, -1)
+        dx = parts[0] @ self.weights[0]
+        for part, weight in zip(parts[1:], self.weights[1:], strict=True):
+            dx.addmm_(part, weight)
+        return dx

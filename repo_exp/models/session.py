@@ -1,0 +1,118 @@
+"""A conversation under way: contexts are read once, then replies grow token by token.   B replies, H hidden size.
+
+What all contexts begin with is read once for all of them, and a context that several replies answer is read
+once for all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from repo_exp.models.cache import Cache
+from repo_exp.models.decoder import Decoder, Voice
+from repo_exp.models.packing import common_prefix
+
+READ_AT_ONCE = 4096  # tokens, padding counted; the memory of reading hangs on it
+WORTH_SHARING = 8  # tokens of a common beginning below which reading it apart saves nothing
+
+
+class Session(Protocol):
+    """Replies that grow side by side."""
+
+    last_BH: Tensor  # hidden states after the last token read
+
+    def step(self, token_B: Tensor) -> Tensor:
+        """Read one more token a reply; return the new hidden states, (B, H)."""
+        ...
+
+    def select(self, row_B: Tensor) -> None:
+        """Go on with these replies only."""
+        ...
+
+
+class DecoderSession:
+    """A session on :class:`Decoder`, over a cache that is laid out once.
+
+    Args:
+        contexts: what each reply answers; equal ones are read once.
+        room: tokens that a reply may have.
+    """
+
+    def __init__(
+        self, decoder: Decoder, voice: Voice, contexts: Sequence[Sequence[int]], *, room: int, pad: int
+    ) -> None:
+        self._decoder, self._voice, self._pad = decoder, voice, pad
+        weight = decoder.embedding.weight
+        self._device, self._dtype, self._low = weight.device, weight.dtype, torch.finfo(weight.dtype).min
+        place: dict[tuple[int, ...], int] = {}
+        row_B = torch.tensor([place.setdefault(tuple(c), len(place)) for c in contexts], device=self._device)
+        different = [list(context) for context in place]
+        shared = common_prefix(different) if len(different) > 1 else 0
+        shared = shared if shared >= WORTH_SHARING else 0
+        rests = [context[shared:] for context in different]
+        width = max(map(len, rests))
+        columns = shared + width + room
+        self._cache = self._room(len(rests), columns)
+        if shared:
+            self._read_shared(different[0][:shared])
+        # where a reply may look: its own context, not the padding before it, and what it has of itself
+        self._bias = torch.full((len(rests), 1, 1, columns), self._low, dtype=self._dtype, device=self._device)
+        for row, rest in enumerate(rests):
+            self._bias[row, ..., :shared] = 0
+            self._bias[row, ..., shared + width - len(rest) : shared + width] = 0
+        self.last_BH = torch.cat([self._read(rests, rows, width, shared) for rows in _chunks(len(rests), width)])
+        self._cache.advance(width)
+        self._position_B = torch.tensor([len(context) for context in different], device=self._device)
+        if len(different) < len(contexts):
+            self.select(row_B)
+
+    def step(self, token_B: Tensor) -> Tensor:
+        """Read one more token a reply; return the new hidden states, (B, H)."""
+        self._bias[..., self._cache.filled] = 0
+        hidden = self._decoder.run(token_B[:, None], self._position_B[:, None], self._bias, self._voice, self._cache)
+        self._position_B = self._position_B + 1
+        self.last_BH = hidden[:, -1]
+        return self.last_BH
+
+    def select(self, row_B: Tensor) -> None:
+        """Go on with these replies only."""
+        self._cache.select(row_B)
+        self._bias, self._position_B, self.last_BH = (
+            each.index_select(0, row_B) for each in (self._bias, self._position_B, self.last_BH)
+        )
+
+    def _room(self, rows: int, columns: int) -> Cache:
+        decoder = self._decoder
+        shape = (rows, decoder.key_value_heads, columns, decoder.channels)
+        return Cache(len(decoder.layers), shape, dtype=self._dtype, device=self._device)
+
+    def _read_shared(self, tokens: Sequence[int]) -> None:
+        once = self._room(1, len(tokens))
+        position_1T = torch.arange(len(tokens), device=self._device)[None]
+        bias = torch.full((1, 1, len(tokens), len(tokens)), self._low, dtype=self._dtype, device=self._device).triu(1)
+        self._decoder.run(torch.tensor([tokens], device=self._device), position_1T, bias, self._voice, once)
+        self._cache.read(once)
+
+    def _read(self, rests: Sequence[Sequence[int]], rows: slice, width: int, shared: int) -> Tensor:
+        """Read what differs of some contexts, padded on the left; return their last hidden states, (rows, H)."""
+        part = rests[rows]
+        token_BT = torch.tensor([[self._pad] * (width - len(r)) + list(r) for r in part], device=self._device)
+        before_B1 = torch.tensor([[width - len(rest)] for rest in part], device=self._device)
+        position_BT = shared + (torch.arange(width, device=self._device)[None] - before_B1).clamp(min=0)
+        later_TT = torch.ones(width, width, dtype=torch.bool, device=self._device).triu(1)
+        bias = self._bias[rows, ..., : shared + width].repeat(1, 1, width, 1)
+        own = bias[..., shared:]
+        own.masked_fill_(later_TT, self._low)
+        own.diagonal(dim1=2, dim2=3).zero_()  # padding sees itself: its softmax must sum to something
+        hidden = self._decoder.run(token_BT, position_BT, bias, self._voice, self._cache.part(rows))
+        return hidden[:, -1]
+
+
+def _chunks(rows: int, width: int) -> Iterator[slice]:
+    size = max(1, READ_AT_ONCE // width)
+    for start in range(0, rows, size):
+        yield slice(start, start + size)

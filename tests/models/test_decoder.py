@@ -1,0 +1,103 @@
+"""The package's own passes against the library's modules: the same numbers, the same gradients."""
+
+import pytest
+import torch
+
+from repo_exp.errors import ModelError
+from repo_exp.models.library import LibrarySession
+from repo_exp.models.packing import pack
+from repo_exp.models.passes import lay_out, reply_logp, reply_values
+from repo_exp.models.session import DecoderSession
+
+GROUPS = [[[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]], [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3]]]
+CONTEXTS = [[*range(30, 42), 5, 6, 7], [*range(30, 42), 9], [*range(30, 42), 5, 6, 7], [*range(30, 42), 11, 12]]
+SHAPES = pytest.mark.parametrize(
+    "how",
+    [
+        {"architecture": "llama"},
+        {"architecture": "qwen3"},
+        {"architecture": "qwen3", "last_layers": {"policy": 1}},
+        {"architecture": "llama", "target_modules": ["q_proj", "v_proj", "down_proj"]},
+    ],
+    ids=lambda how: "-".join(map(str, how.values())),
+)
+
+
+@SHAPES
+@pytest.mark.parametrize("role", ["policy", "base"])
+def test_hidden_states_are_the_librarys(tiny, how, role) -> None:
+    packed, found = pack(GROUPS, pad=0), []
+    for engine in ("own", "transformers"):
+        backbone = tiny("policy", engine=engine, **how)
+        with torch.no_grad(), backbone.speaking(role):
+            hidden = backbone.hidden(packed)
+        found.append(torch.cat([hidden[row, column[:n]] for row, column, n in zip(packed.row_N, packed.column_NL, packed.length_N, strict=True)]))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+
+
+@SHAPES
+def test_gradients_are_the_librarys(tiny, how) -> None:
+    batch, found = lay_out([[5, 6, 7, 8], [9, 8]], [[10, 11], [12, 13, 14, 2]], pad=0), []
+    for engine in ("own", "transformers"):
+        backbone = tiny("policy", "value", engine=engine, **how)
+        with backbone.speaking("policy", training=True):
+            (reply_logp(backbone, batch)[0].exp() * batch.mask_NR).sum().backward()
+        with backbone.speaking("value", training=True):
+            (reply_values(backbone, batch).square() * batch.mask_NR).sum().backward()
+        names = {role: backbone.parameters_of(role) for role in ("policy", "value")}
+        found.append({(role, name): p.grad for role in names for name, p in names[role].items()})
+    own, library = found
+    assert own.keys() == library.keys() and any(g.abs().max() > 1e-3 for g in own.values())
+    for name, gradient in own.items():
+        torch.testing.assert_close(gradient, library[name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_a_session_says_what_the_librarys_says(tiny, architecture) -> None:
+    """Contexts with a common beginning, one of them twice; then tokens, then fewer rows."""
+    backbone = tiny("policy", architecture=architecture)
+    with torch.no_grad(), backbone.speaking("policy"):
+        own = backbone.session(CONTEXTS, room=4)
+        library = LibrarySession(backbone.model, CONTEXTS, pad=backbone.tokens.pad)
+        assert isinstance(own, DecoderSession)
+        torch.testing.assert_close(own.last_BH, library.last_BH, atol=1e-5, rtol=1e-5)
+        for number in range(4):
+            token_B = torch.arange(len(own.last_BH)) + 10 * number
+            torch.testing.assert_close(own.step(token_B), library.step(token_B), atol=1e-5, rtol=1e-5)
+            if number == 1:
+                for session in (own, library):
+                    session.select(torch.tensor([2, 0]))
+
+
+def test_reading_in_parts_changes_nothing(tiny, monkeypatch) -> None:
+    backbone = tiny("policy")
+    with torch.no_grad(), backbone.speaking("policy"):
+        whole = backbone.session(CONTEXTS, room=1)
+        monkeypatch.setattr("repo_exp.models.session.READ_AT_ONCE", 4)
+        parts = backbone.session(CONTEXTS, room=1)
+        torch.testing.assert_close(parts.last_BH, whole.last_BH)
+        token_B = torch.tensor([1, 2, 3, 4])
+        torch.testing.assert_close(parts.step(token_B), whole.step(token_B))
+
+
+def test_bfloat16_stays_near_the_library(tiny) -> None:
+    """Two roundings of the same numbers: they differ by a few units of the last place of bfloat16."""
+    packed, found = pack(GROUPS, pad=0), []
+    for engine in ("own", "transformers"):
+        backbone = tiny("policy", engine=engine, dtype=torch.bfloat16)
+        with torch.no_grad(), backbone.speaking("policy"):
+            found.append(packed.gather(backbone.hidden(packed), (packed.length_N - 1)[:, None]).float())
+    torch.testing.assert_close(*found, atol=0.1, rtol=0.05)
+
+
+def test_what_the_own_passes_cannot_do_is_refused_or_left_to_the_library(tiny) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from repo_exp.models.backbone import Backbone
+    from repo_exp.models.decoder import supports
+    from repo_exp.models.source import byte_tokenizer
+
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=259))
+    assert not supports(model) and supports(tiny().model)
+    with pytest.raises(ModelError, match="GPT2LMHeadModel"):
+        Backbone(model, byte_tokenizer(), lora={}, max_context_tokens=9, engine="own")
