@@ -9,10 +9,12 @@ from types import ModuleType
 import repo_exp.algorithms as folder
 from repo_exp.errors import ConfigError, Problem, did_you_mean
 
+OTHERS = ("interface", "registry")  # files of the folder that are no algorithm
+
 
 def names() -> list[str]:
     """Return the algorithms there are: every file of this folder with a class ``Options`` in it."""
-    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if module.name != "registry")
+    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if module.name not in OTHERS)
 
 
 def find(kind: str) -> ModuleType:

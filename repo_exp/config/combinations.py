@@ -111,6 +111,18 @@ def minibatches_divide(c: Any) -> Iterator[Problem]:
         )
 
 
+def groups_divide(c: Any) -> Iterator[Problem]:
+    """A round of replies is made of whole groups."""
+    size, rollouts = c.algorithm.get("group_size"), c.budget.rollouts
+    if isinstance(size, int) and size > 1 and rollouts % size:
+        whole = max(rollouts // size, 1) * size
+        yield Problem(
+            "algorithm.group_size",
+            f"budget.rollouts = {rollouts} replies do not make whole groups of {size}",
+            f"budget.rollouts={whole} or {whole + size}; or another group_size",
+        )
+
+
 def named_rules_exist(c: Any) -> Iterator[Problem]:
     """Rules that are dropped or weighed have to be in the folder."""
     yield from _folder_and_names(
@@ -238,6 +250,7 @@ COMBINATIONS: tuple[Check, ...] = (
     contexts_suffice,
     capability_has_its_contexts,
     minibatches_divide,
+    groups_divide,
     named_rules_exist,
     named_items_exist,
     backbone_has_its_source,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from repo_exp.core.masks import same_shape
+
+Scale = Literal["group", "batch", "none"]
 
 
 def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
@@ -40,3 +44,43 @@ def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, g
         next_value_B = torch.where(mask_BT[:, t], value_BT[:, t], zero_B)
         advantage_BT[:, t] = next_advantage_B
     return advantage_BT
+
+
+def group_advantage(total_B: Tensor, group_B: Tensor, *, scale: Scale, eps: float = 1e-4) -> Tensor:
+    """Return how much better each reply is than the others to its context: (B,), in units of ``scale``.
+
+        group   (R - mean of the group) / (std of the group + eps)     GRPO, Shao et al., 2024
+        batch   (R - mean of the group) / (std of the batch + eps)
+        none     R - mean of the group                                 Dr. GRPO, Liu et al., 2025
+
+    Standard deviations are unbiased. NaN totals take no part and get 0; so does a reply that is the only one of
+    its group with a total, and every reply of a group whose totals are all alike.
+
+    Args:
+        group_B: equal numbers for replies to the same context.
+    """
+    same_shape("group_advantage", total_B, group_B)
+    there_B = ~total_B.isnan()
+    _, place_B = group_B.unique(return_inverse=True)
+    groups = int(place_B.max()) + 1 if len(place_B) else 0
+
+    def summed(x_B: Tensor) -> Tensor:
+        return x_B.new_zeros(groups).index_add_(0, place_B, torch.where(there_B, x_B, torch.zeros_like(x_B)))
+
+    count_G = summed(torch.ones_like(total_B))
+    centred_B = total_B - (summed(total_B) / count_G.clamp(min=1))[place_B]
+    if scale == "group":
+        spread_B = (summed(centred_B.square()) / (count_G - 1).clamp(min=1)).sqrt()[place_B] + eps
+    elif scale == "batch":
+        spread_B = (total_B[there_B].std() if there_B.sum() > 1 else total_B.new_zeros(())) + eps
+    elif scale == "none":
+        spread_B = torch.ones(())
+    else:
+        raise ValueError(f"the scale is group, batch or none, got {scale!r}")
+    highest_G, lowest_G = (
+        total_B.new_full((groups,), worst).scatter_reduce_(0, place_B[there_B], total_B[there_B], how)
+        for worst, how in ((-torch.inf, "amax"), (torch.inf, "amin"))
+    )
+    # totals that are alike have no spread, whatever rounding makes of their mean
+    credited_B = there_B & (count_G[place_B] > 1) & (highest_G > lowest_G)[place_B]
+    return torch.where(credited_B, centred_B / spread_B, torch.zeros_like(total_B))

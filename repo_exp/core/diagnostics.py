@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from repo_exp.core.masks import masked_mean, masked_sum
+from repo_exp.core.masks import masked_mean, masked_sum, weighted_sum
+from repo_exp.core.policy_loss import is_clipped, probability_ratio
 
 
-def approximate_kl(logp_BT: Tensor, old_logp_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return 0.5 * mean((log pi - log pi_old)^2), in nats: how far the policy moved since it sampled."""
-    return 0.5 * masked_mean((logp_BT - old_logp_BT).square(), mask_BT)
+def surrogate_metrics(
+    logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, share_BT: Tensor, *, clip: float
+) -> dict[str, float]:
+    """Return how far the policy moved since it sampled; figures of parts of a step add up to those of the step.
+
+    The approximate KL is 0.5 * mean((log pi - log pi_old)^2), in nats.
+
+    Args:
+        share_BT: one over the tokens of the step, 0 outside the mask.
+    """
+    logp_BT = logp_BT.detach()
+    ratio_BT = probability_ratio(logp_BT, old_logp_BT)
+    clipped_BT = is_clipped(ratio_BT, advantage_BT, low=clip, high=clip)
+    return {
+        "policy/approx_kl": 0.5 * weighted_sum((logp_BT - old_logp_BT).square(), share_BT).item(),
+        "policy/clip_fraction": weighted_sum(clipped_BT.float(), share_BT).item(),
+        "policy/ratio": weighted_sum(ratio_BT, share_BT).item(),
+    }
 
 
 def explained_variance(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> Tensor:
@@ -20,18 +36,6 @@ def explained_variance(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> 
 
     spread = variance(return_BT)
     return 1 - variance(return_BT - value_BT) / spread if spread > 0 else spread * float("nan")
-
-
-def entropy(logits_BTV: Tensor) -> Tensor:
-    """Return the entropy of each next-token distribution, in nats: (B, T)."""
-    logp_BTV = logits_BTV.log_softmax(-1)
-    return -(logp_BTV.exp() * logp_BTV).sum(-1)
-
-
-def gathered_logp(logits_BTV: Tensor, token_BT: Tensor) -> Tensor:
-    """Return log softmax(logits)[token]: (B, T), in nats."""
-    chosen_BT = logits_BTV.gather(-1, token_BT[..., None]).squeeze(-1)
-    return chosen_BT - logits_BTV.logsumexp(-1)
 
 
 def negative_log_likelihood(logp_BT: Tensor, mask_BT: Tensor, *, count: Tensor | float) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 
 
 def same_shape(what: str, *tensors: Tensor) -> None:
@@ -26,6 +30,33 @@ def masked_mean(x_BT: Tensor, mask_BT: Tensor, *, count: Tensor | float | None =
     batch be cut into microbatches whose losses add up to the loss of the whole.
     """
     return masked_sum(x_BT, mask_BT) / (mask_BT.sum().clamp(min=1) if count is None else count)
+
+
+def weighted_sum(x_BT: Tensor, weight_BT: Tensor) -> Tensor:
+    """Return sum(weight x). What has no weight is never read, NaN included."""
+    same_shape("weighted_sum", x_BT, weight_BT)
+    return torch.where(weight_BT != 0, x_BT * weight_BT, torch.zeros_like(x_BT)).sum()
+
+
+def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) -> Tensor:
+    """Return what each token counts in the loss of an optimiser step: (B, T), 0 outside the mask.
+
+        token_mean      1 / tokens of the step                 long replies count more (BNPO, DAPO)
+        sequence_mean   1 / (replies * tokens of the reply)    every reply counts alike (GRPO as published)
+        constant        1 / (replies * longest)                neither length nor its spread counts (Dr. GRPO)
+
+    Args:
+        mask_BT: of the whole step, not of a microbatch.
+        longest: tokens that a reply may have.
+    """
+    replies = max(len(mask_BT), 1)
+    if aggregation == "token_mean":
+        return mask_BT / mask_BT.sum().clamp(min=1)
+    if aggregation == "sequence_mean":
+        return mask_BT / (replies * mask_BT.sum(1, keepdim=True).clamp(min=1))
+    if aggregation == "constant":
+        return mask_BT / float(replies * longest)
+    raise ValueError(f"the aggregation is token_mean, sequence_mean or constant, got {aggregation!r}")
 
 
 def standardize(x_BT: Tensor, mask_BT: Tensor, *, eps: float = 1e-8) -> Tensor:

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
 from repo_exp.core.diagnostics import explained_variance
-from repo_exp.core.masks import masked_mean
+from repo_exp.core.masks import masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.packing import packed_length
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
 from repo_exp.rollout.sampler import Sampled, sample
 from repo_exp.types import Context, Reply, RewardBreakdown
@@ -24,28 +26,40 @@ Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """One batch of replies that can be learnt from, and what was known of them before learning."""
+    """One batch of replies that can be learnt from, and what was known of them before learning.
+
+    ``group_B`` numbers the contexts: replies to the same one have the same number.
+    """
 
     contexts: list[list[int]]
     replies: list[Sampled]
     total_B: Tensor
+    group_B: Tensor
     mask_BT: Tensor
 
     def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
-        """Return some of the replies, laid out for a pass."""
+        """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""
         return lay_out([self.contexts[i] for i in chosen], [self.replies[i].tokens for i in chosen], pad=pad)
 
-    def lengths(self, chosen: Sequence[int]) -> list[int]:
-        """Return the tokens of context and reply together."""
-        return [len(self.contexts[i]) + len(self.replies[i].tokens) for i in chosen]
+    def grouped(self, part: Sequence[int]) -> list[list[int]]:
+        """Return the replies of a part, those to the same context together."""
+        found: dict[int, list[int]] = {}
+        for i in part:
+            found.setdefault(int(self.group_B[i]), []).append(i)
+        return list(found.values())
+
+    def length(self, group: Sequence[int]) -> int:
+        """Return the tokens of replies to one context, the context counted once."""
+        return packed_length([[*self.contexts[i], *self.replies[i].tokens] for i in group])
 
 
 class OnlineLearner(Learner):
-    """PPO-like learning on the backbone's ``policy`` and ``value`` roles.
+    """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm has a value network.
 
     Args:
         algorithm: gives credit and losses (``algorithms/<kind>.py``).
         contexts: what may be answered; each round takes the next ones of an order that hangs on the seed.
+        rollouts: replies of a round: as many contexts as the algorithm's groups need.
         score: what replies are worth.
         describe: turns the breakdowns of a round into metrics.
         record: is handed (update, replies, breakdowns) to keep.
@@ -55,7 +69,7 @@ class OnlineLearner(Learner):
     def __init__(
         self,
         backbone: Backbone,
-        algorithm: Any,
+        algorithm: OnlineAlgorithm,
         contexts: Sequence[Context],
         *,
         score: Scoring,
@@ -107,17 +121,20 @@ class OnlineLearner(Learner):
         metrics["reply/tokens"] = sum(reply.tokens for reply in replies) / len(replies)
         metrics["reply/unfinished"] = sum(not reply.finished for reply in replies) / len(replies)
         if usable:  # where no reply could be scored there is nothing to learn from; the metrics say so
-            metrics |= self.improve(step, self.experience(prompts, sampled, breakdowns, usable))
+            metrics |= self.improve(step, self.experience(chosen, prompts, sampled, breakdowns, usable))
         if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
             metrics |= self.capability()
         return metrics
 
     def upcoming(self, step: int) -> list[int]:
-        """Return which contexts this update answers: the next ones, in an order drawn anew each time round."""
-        places = range(step * self.rollouts, (step + 1) * self.rollouts)
-        size = len(self.contexts)
+        """Return which contexts this update answers, each as often as a group is large.
+
+        They are the next ones, in an order drawn anew each time round.
+        """
+        wanted, size = self.rollouts // self.algorithm.group_size, len(self.contexts)
+        places = range(step * wanted, (step + 1) * wanted)
         orders = {epoch: self._order(epoch) for epoch in {place // size for place in places}}
-        return [orders[place // size][place % size] for place in places]
+        return [orders[place // size][place % size] for place in places for _ in range(self.algorithm.group_size)]
 
     def _order(self, epoch: int) -> list[int]:
         order = list(range(len(self.contexts)))
@@ -125,14 +142,21 @@ class OnlineLearner(Learner):
         return order
 
     def experience(
-        self, prompts: Sequence[list[int]], sampled: Sequence[Sampled], breakdowns: Sequence[Any], usable: Sequence[int]
+        self,
+        contexts: Sequence[Context],
+        prompts: Sequence[list[int]],
+        sampled: Sequence[Sampled],
+        breakdowns: Sequence[RewardBreakdown],
+        usable: Sequence[int],
     ) -> Experience:
         """Return what can be learnt from: the replies whose total is there."""
         replies = [sampled[i] for i in usable]
         length_B = torch.tensor([len(reply.tokens) for reply in replies])
         mask_BT = torch.arange(int(length_B.max()))[None] < length_B[:, None]
         total_B = torch.tensor([breakdowns[i].total for i in usable], dtype=torch.float32)
-        return Experience([prompts[i] for i in usable], replies, total_B, mask_BT)
+        numbers: dict[str, int] = {}
+        group_B = torch.tensor([numbers.setdefault(contexts[i].id, len(numbers)) for i in usable])
+        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT)
 
     # -- learning from it ------------------------------------------------------------------------------
 
@@ -141,16 +165,20 @@ class OnlineLearner(Learner):
         algorithm, everyone = self.algorithm, range(len(seen.replies))
         # with a single step the only pass is the old policy's own, and need not be computed twice
         single = algorithm.passes * algorithm.minibatches == 1 and not algorithm.needs_reference
-        old_logp_BT = None if single else self.survey(seen, "policy")
-        reference_logp_BT = self.survey(seen, "reference") if algorithm.needs_reference else None
-        old_value_BT = self.survey(seen, "value")
-        credit = algorithm.credit(
-            seen.total_B, old_value_BT, seen.mask_BT, old_logp_BT=old_logp_BT, reference_logp_BT=reference_logp_BT
+        known = Rollouts(
+            seen.total_B,
+            seen.group_B,
+            seen.mask_BT,
+            value_BT=self.survey(seen, "value") if algorithm.needs_value else None,
+            old_logp_BT=None if single else self.survey(seen, "policy"),
+            reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,
         )
-        metrics: Metrics = {
-            "value/explained_variance": explained_variance(old_value_BT, credit.return_BT, seen.mask_BT).item(),
-            "value/mean": masked_mean(old_value_BT, seen.mask_BT).item(),
-        }
+        credit = algorithm.credit(known)
+        metrics: Metrics = {"credit/silent": (credit.advantage_BT.abs().amax(1) == 0).float().mean().item()}
+        if known.value_BT is not None and credit.return_BT is not None:
+            spread = explained_variance(known.value_BT, credit.return_BT, seen.mask_BT)
+            metrics["value/explained_variance"] = spread.item()
+            metrics["value/mean"] = masked_mean(known.value_BT, seen.mask_BT).item()
         per_update = algorithm.passes * algorithm.minibatches
         taken, planned = step * per_update, self.steps * per_update
         sums: Metrics = {}
@@ -158,56 +186,58 @@ class OnlineLearner(Learner):
             order = list(everyone)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
             for part in _split(order, algorithm.minibatches):
-                told = self.optimise(seen, part, credit, old_logp_BT, old_value_BT, (taken, planned))
+                told = self.optimise(seen, part, known, credit, (taken, planned))
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
         return metrics | {name: value / per_update for name, value in sums.items()}
 
     def optimise(
-        self,
-        seen: Experience,
-        part: Sequence[int],
-        credit: Any,
-        old_logp_BT: Tensor | None,
-        old_value_BT: Tensor,
-        progress: tuple[int, int],
+        self, seen: Experience, part: Sequence[int], known: Rollouts, credit: Credit, progress: tuple[int, int]
     ) -> Metrics:
-        """Take one optimiser step for policy and value from part of the replies."""
+        """Take one optimiser step, for the policy and for the value network if there is one, from part of the replies."""
+        algorithm, device = self.algorithm, self.backbone.model.device
+        whole_BT = seen.mask_BT[list(part)]
+        weight_BT, share_BT = torch.zeros(seen.mask_BT.shape), torch.zeros(seen.mask_BT.shape)
+        weight_BT[list(part)] = token_weights(whole_BT, algorithm.aggregation, longest=self.max_new_tokens)
+        share_BT[list(part)] = token_weights(whole_BT, "token_mean", longest=self.max_new_tokens)
         sums: Metrics = {}
-        count = float(seen.mask_BT[list(part)].sum())
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
-            width, device = batch.mask_NR.shape[1], self.backbone.model.device
-            mask = batch.mask_NR.to(device)
-            advantage, returns, old_value = (
-                whole_BT[chosen, :width].to(device)
-                for whole_BT in (credit.advantage_BT, credit.return_BT, old_value_BT)
-            )
+            cut = _Cut(chosen, batch.mask_NR.shape[1], device)
             with self.backbone.speaking("policy", training=True):
                 logp, spread = reply_logp(self.backbone, batch, temperature=self.temperature, with_entropy=True)
-                old = logp.detach() if old_logp_BT is None else old_logp_BT[chosen, :width].to(device)
-                loss, metrics = self.algorithm.policy_loss(logp, old, advantage, mask, count=count)
+                share = cut(share_BT)
+                given = Part(
+                    mask_BT=batch.mask_NR.to(device),
+                    weight_BT=cut(weight_BT),
+                    share_BT=share,
+                    advantage_BT=cut(credit.advantage_BT),
+                    old_logp_BT=logp.detach() if known.old_logp_BT is None else cut(known.old_logp_BT),
+                    return_BT=cut(credit.return_BT),
+                    old_value_BT=cut(known.value_BT),
+                    reference_logp_BT=cut(known.reference_logp_BT),
+                )
+                loss, metrics = algorithm.policy_loss(logp, given)
                 self.manual_backward(loss)
             self.masters["policy"].collect()
-            with self.backbone.speaking("value", training=True):
-                value = reply_values(self.backbone, batch)
-                value_loss = self.algorithm.value_loss(value, old_value, returns, mask, count=count)
-                self.manual_backward(value_loss)
-            self.masters["value"].collect()
-            sampled = [seen.replies[i].logp for i in chosen]
-            sampler_logp = torch.tensor([[*logps, *[0.0] * (width - len(logps))] for logps in sampled], device=device)
-            share = mask.sum().item() / count
+            sampler_logp = torch.zeros(logp.shape, device=device)
+            sampler_logp[given.mask_BT] = torch.tensor([p for i in chosen for p in seen.replies[i].logp], device=device)
             metrics |= {
                 "loss/policy": loss.item(),
-                "loss/value": value_loss.item(),
-                "policy/entropy": masked_mean(spread, mask).item() * share,
-                "policy/sampler_gap": masked_mean((old - sampler_logp).abs(), mask).item() * share,
+                "policy/entropy": weighted_sum(spread, share).item(),
+                "policy/sampler_gap": weighted_sum((given.old_logp_BT - sampler_logp).abs(), share).item(),
             }
-            for name, value_ in metrics.items():
-                sums[name] = sums.get(name, 0.0) + value_
-        sums["grad/policy_norm"] = self.apply_gradients("policy", progress=progress)
-        sums["grad/value_norm"] = self.apply_gradients("value", progress=progress)
+            if algorithm.needs_value:
+                with self.backbone.speaking("value", training=True):
+                    value_loss = algorithm.value_loss(reply_values(self.backbone, batch), given)
+                    self.manual_backward(value_loss)
+                self.masters["value"].collect()
+                metrics["loss/value"] = value_loss.item()
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, 0.0) + value
+        for role in self.masters:
+            sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
         return sums
 
     @torch.no_grad()
@@ -225,10 +255,30 @@ class OnlineLearner(Learner):
         return said_BT
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the replies of a part in microbatches of like length."""
-        part = list(part)
-        for chosen in by_tokens(seen.lengths(part), self.microbatch_tokens):
-            yield [part[k] for k in chosen]
+        """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
+        groups = [piece for group in seen.grouped(part) for piece in self._pieces(seen, group)]
+        for chosen in by_tokens([seen.length(group) for group in groups], self.microbatch_tokens):
+            yield [i for k in chosen for i in groups[k]]
+
+    def _pieces(self, seen: Experience, group: Sequence[int]) -> Iterator[list[int]]:
+        """Cut a group whose row would be longer than a microbatch."""
+        piece: list[int] = []
+        for i in group:
+            if piece and seen.length([*piece, i]) > self.microbatch_tokens:
+                yield piece
+                piece = []
+            piece.append(i)
+        yield piece
+
+
+class _Cut:
+    """Cuts a batch's numbers down to some replies and to the columns that their microbatch has."""
+
+    def __init__(self, chosen: Sequence[int], width: int, device: torch.device) -> None:
+        self.chosen, self.width, self.device = list(chosen), width, device
+
+    def __call__(self, whole_BT: Tensor | None) -> Tensor | None:
+        return None if whole_BT is None else whole_BT[self.chosen, : self.width].to(self.device)
 
 
 def _split(order: Sequence[int], parts: int) -> Iterator[Sequence[int]]:

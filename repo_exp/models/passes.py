@@ -37,14 +37,19 @@ class ReplyBatch:
 
 
 def lay_out(contexts: Sequence[Tokens], replies: Sequence[Tokens], *, pad: int) -> ReplyBatch:
-    """Lay contexts and replies out, one pair a row."""
+    """Lay contexts and replies out; neighbours with the same context share a row, and its computation."""
     width = max(map(len, replies))
     column_R = torch.arange(width)
     start_N, length_N = torch.tensor([len(c) for c in contexts]), torch.tensor([len(r) for r in replies])
     mask_NR = column_R[None] < length_N[:, None]
     before_NR = torch.where(mask_NR, start_N[:, None] + column_R[None] - 1, torch.zeros(()).long())
     token_NR = torch.tensor([[*reply, *[pad] * (width - len(reply))] for reply in replies])
-    packed = pack([[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)], pad=pad)
+    groups: list[list[list[int]]] = []
+    for number, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
+        if number == 0 or context != contexts[number - 1]:
+            groups.append([])
+        groups[-1].append([*context, *reply])
+    packed = pack(groups, pad=pad)
     return ReplyBatch(packed, token_NR, mask_NR, before_NR)
 
 

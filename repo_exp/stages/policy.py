@@ -22,10 +22,12 @@ PARTS = "rollouts"
 
 
 def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments) -> Artifact:
-    """Return the policy artifact: ``policy/``, ``value/``, ``rollouts.jsonl``, ``metrics.json``."""
+    """Return the policy artifact: ``policy/``, ``value/`` if there is one, ``rollouts.jsonl``, ``metrics.json``."""
     config = bench.config
     module = find(str(config.algorithm["kind"]))
     options = module.Options.model_validate(config.algorithm)
+    algorithm = module.Algorithm(options)
+    roles = ("policy", "value") if algorithm.needs_value else ("policy",)
     measured = config.evaluation.capability_every > 0
     inputs = {
         "model": bench.model_inputs(),
@@ -33,7 +35,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
         "budget": config.budget.model_dump(),
         "reward": instruments.inputs(evaluating=False),
         "rollout": config.rollout.model_dump(exclude={"batch_size"}),
-        "optimizer": bench.optimizer_inputs("policy", "value"),
+        "optimizer": bench.optimizer_inputs(*roles),
         "seed": config.seed,
         "capability": measured
         and [
@@ -50,10 +52,10 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
     def build(folder: Path) -> None:
         corpus = read(data)
         backbone = bench.role("policy", sft)
-        algorithm = module.Algorithm(options)
         if algorithm.needs_reference:
             bench.role("reference", sft, saved_as="policy")
-        bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
+        if algorithm.needs_value:
+            bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
         scorer, yardstick = instruments.scorer(evaluating=False), instruments.scorer(evaluating=True)
         held = corpus.contexts["development"][: config.evaluation.capability_contexts]
 
@@ -86,10 +88,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
                 microbatch_tokens=config.trainer.microbatch_tokens,
                 stage="policy",
                 steps=config.budget.updates,
-                rates={
-                    "policy": config.optimizer.learning_rate.policy,
-                    "value": config.optimizer.learning_rate.value,
-                },
+                rates={role: getattr(config.optimizer.learning_rate, role) for role in roles},
                 optimizer=config.optimizer,
                 seed=config.seed,
                 report=report,
@@ -97,8 +96,8 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
             folder=folder,
         )
         _gather(folder)
-        backbone.save("policy", folder / "policy")
-        backbone.save("value", folder / "value")
+        for role in roles:
+            backbone.save(role, folder / role)
 
     return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
 

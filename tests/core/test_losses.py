@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.core.diagnostics import approximate_kl, entropy, explained_variance, gathered_logp
+from repo_exp.core.diagnostics import explained_variance, surrogate_metrics
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped, probability_ratio
 from repo_exp.core.preference import bradley_terry_loss, calibrate, calibration, pair_accuracy
@@ -98,18 +98,14 @@ def test_calibration_gives_mean_zero_and_spread_one() -> None:
         calibration(t(1))
 
 
-def test_entropy_and_gathered_log_probabilities() -> None:
-    logits = torch.log(torch.tensor([[[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]]], dtype=torch.float64)) + 7.0
-    torch.testing.assert_close(entropy(logits), torch.tensor([[1.5 * math.log(2), math.log(3)]], dtype=torch.float64))
-    torch.testing.assert_close(
-        gathered_logp(logits, torch.tensor([[0, 2]])), torch.tensor([[math.log(0.5), math.log(1 / 3)]]).double()
-    )
-
-
-def test_explained_variance_and_approximate_kl() -> None:
+def test_explained_variance_and_how_far_the_policy_moved() -> None:
     mask = torch.ones(1, 4, dtype=torch.bool)
     returns = t(1, 2, 3, 4)[None]
     assert explained_variance(returns, returns, mask).item() == 1.0
     assert explained_variance(torch.full_like(returns, 2.5), returns, mask).item() == pytest.approx(0.0)
     assert math.isnan(explained_variance(returns, torch.ones_like(returns), mask).item())
-    assert approximate_kl(t(0, 0.2)[None], t(0, 0)[None], mask[:, :2]).item() == pytest.approx(0.5 * 0.04 / 2)
+    share = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    told = surrogate_metrics(t(0, 0.2)[None], t(0, 0)[None], t(1, 1)[None], share, clip=0.2)
+    assert told["policy/approx_kl"] == pytest.approx(0.5 * 0.04 / 2)
+    assert told["policy/ratio"] == pytest.approx((1 + math.exp(0.2)) / 2)
+    assert told["policy/clip_fraction"] == 0.5  # exp(0.2) = 1.221 is over 1.2

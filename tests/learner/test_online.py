@@ -22,8 +22,9 @@ def history(learner) -> str:
     return json.dumps(learner.history)
 
 
-def test_a_toy_reward_rises(online) -> None:
-    learner = online(updates=40, rollouts=32)
+@pytest.mark.parametrize("kind", ["ppo", "grpo"])
+def test_a_toy_reward_rises(online, kind) -> None:
+    learner = online(kind=kind, updates=40, rollouts=32)
     totals = [row["reward/total"] for row in learner.history]
     assert sum(totals[-6:]) / 6 > sum(totals[:6]) / 6 + 0.08
 
@@ -34,7 +35,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(online, tmp_path
     assert same(weights(first), weights(again)) and not same(weights(first), weights(other))
 
 
-@pytest.mark.parametrize("options", [{}, {"passes": 2, "minibatches": 2, "kl_coefficient": 0.05}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"passes": 2, "minibatches": 2, "kl_coefficient": 0.05}, {"kind": "grpo", "kl_coefficient": 0.05}],
+    ids=["ppo", "ppo-kl", "grpo-kl"],
+)
 def test_stopping_and_resuming_equals_not_stopping_bit_for_bit(online, tmp_path, options) -> None:
     whole = online(updates=7, **options)
     with pytest.raises(Stop):
@@ -63,14 +68,29 @@ def test_the_ratio_is_one_on_the_first_pass(online) -> None:
     assert again.history[-1]["policy/clip_fraction"] == 0
 
 
-def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path) -> None:
+@pytest.mark.parametrize("kind", ["ppo", "grpo"])
+def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path, kind) -> None:
+    """Whole groups in one row, or (GRPO) groups cut in two that compute their context twice."""
     whole, cut = (
-        online(updates=1, microbatch_tokens=9999),
-        online(updates=1, microbatch_tokens=150, folder=tmp_path / "b"),
+        online(kind=kind, updates=1, microbatch_tokens=9999),
+        online(kind=kind, updates=1, microbatch_tokens=80, folder=tmp_path / "b"),
     )
     for name, p in weights(whole).items():
         torch.testing.assert_close(weights(cut)[name], p, atol=1e-5, rtol=1e-4)
     assert cut.history[-1]["loss/policy"] == pytest.approx(whole.history[-1]["loss/policy"], abs=1e-6)
+
+
+def test_each_context_is_answered_by_a_whole_group(online) -> None:
+    asked = []
+
+    def score(replies):
+        asked.append([reply.context.id for reply in replies])
+        return oddness(replies)
+
+    online(kind="grpo", updates=2, score=score)
+    for ids in asked:
+        assert [ids.count(each) for each in dict.fromkeys(ids)] == [4, 4, 4]
+    assert not set(asked[0]) & set(asked[1])
 
 
 def test_replies_without_a_total_take_no_part(online, tmp_path) -> None:

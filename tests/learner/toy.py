@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from repo_exp.algorithms.ppo import Algorithm, Options
+from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
@@ -36,6 +36,17 @@ PPO = {
     "kl_coefficient": 0.0,
     "kl_estimator": "k1",
 }
+GRPO = {
+    "kind": "grpo",
+    "group_size": 4,
+    "passes": 1,
+    "minibatches": 1,
+    "scale": "group",
+    "aggregation": "sequence_mean",
+    "clip": 0.2,
+    "kl_coefficient": 0.0,
+    "kl_estimator": "k3",
+}
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
@@ -54,9 +65,11 @@ def online(tiny, tmp_path) -> Callable:
     """Return a function that runs the toy task and returns its learner."""
 
     def run(
-        *, updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, fresh=True, **options
+        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, **options
     ) -> OnlineLearner:
         knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
+        module = find(kind)
+        algorithm = module.Algorithm(module.Options(**{"ppo": PPO, "grpo": GRPO}[kind] | options))
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")
@@ -67,7 +80,7 @@ def online(tiny, tmp_path) -> Callable:
 
         learner = OnlineLearner(
             backbone,
-            Algorithm(Options(**PPO | options)),
+            algorithm,
             CONTEXTS,
             score=score,
             describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)},
@@ -81,7 +94,7 @@ def online(tiny, tmp_path) -> Callable:
             microbatch_tokens=knobs.get("microbatch_tokens", 4096),
             stage="policy",
             steps=updates,
-            rates={"policy": 2e-2, "value": 1e-2},
+            rates={"policy": 2e-2, "value": 1e-2} if algorithm.needs_value else {"policy": 2e-2},
             optimizer=OPTIMIZER,
             seed=knobs.get("seed", 0),
             report=report,

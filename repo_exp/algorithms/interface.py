@@ -1,0 +1,100 @@
+"""What an online algorithm is handed and what it gives back.   B replies, T tokens of the longest.
+
+The learner computes in microbatches; an algorithm never notices. It gives credit to a whole batch at once,
+and turns each part of a step into a loss whose token weights belong to the whole step, so parts add up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from repo_exp.core.masks import Aggregation
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """A batch of replies before anything is learnt from it.
+
+    Attributes:
+        total_B: R_total of each reply; every one is finite.
+        group_B: which replies answer the same context: equal numbers.
+        mask_BT: True at reply tokens.
+        value_BT: what the value network said; None where the algorithm has none.
+        old_logp_BT: log-probabilities at sampling time; None where nobody needs them beforehand.
+        reference_logp_BT: the SFT policy's log-probabilities; None without a reference.
+    """
+
+    total_B: Tensor
+    group_B: Tensor
+    mask_BT: Tensor
+    value_BT: Tensor | None = None
+    old_logp_BT: Tensor | None = None
+    reference_logp_BT: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What the learner is told about each token: (B, T) advantages, and the returns that the values aim at."""
+
+    advantage_BT: Tensor
+    return_BT: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some replies of an optimiser step, with what was known of them before it.
+
+    Attributes:
+        mask_BT: True at reply tokens.
+        weight_BT: what each token counts in the step's loss; 0 outside the mask.
+        share_BT: one over the tokens of the step, 0 outside the mask: what each token counts in a metric.
+        advantage_BT, old_logp_BT: credit, and log-probabilities at sampling time.
+        return_BT, old_value_BT, reference_logp_BT: None where the algorithm has no use for them.
+    """
+
+    mask_BT: Tensor
+    weight_BT: Tensor
+    share_BT: Tensor
+    advantage_BT: Tensor
+    old_logp_BT: Tensor
+    return_BT: Tensor | None = None
+    old_value_BT: Tensor | None = None
+    reference_logp_BT: Tensor | None = None
+
+
+class OnlineAlgorithm:
+    """Learns from its own replies. A file of this folder has one, called ``Algorithm``.
+
+    Attributes:
+        passes: times that a batch of replies is learnt from.
+        minibatches: optimiser steps in a pass.
+        group_size: replies to each context.
+        aggregation: what a token counts in the loss of a step.
+        needs_value: is there a value network to ask and to teach?
+        needs_reference: are the SFT policy's log-probabilities wanted?
+    """
+
+    passes: int = 1
+    minibatches: int = 1
+    group_size: int = 1
+    aggregation: Aggregation = "token_mean"
+    needs_value: bool = False
+    needs_reference: bool = False
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def credit(self, seen: Rollouts) -> Credit:
+        """Return advantages, and returns if there is a value network."""
+        raise NotImplementedError
+
+    def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
+        """Return the policy's loss of this part, and metrics that add up over parts."""
+        raise NotImplementedError
+
+    def value_loss(self, value_BT: Tensor, part: Part) -> Tensor:
+        """Return the value network's loss of this part."""
+        raise NotImplementedError

@@ -1,0 +1,26 @@
+"""Parts of a step, as the learner cuts them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from repo_exp.algorithms.interface import Part
+from repo_exp.core.masks import token_weights
+
+
+def part(mask_BT: Tensor, advantage_BT: Tensor, old_logp_BT: Tensor, *, aggregation="token_mean", **known) -> Part:
+    """Return a whole step as one part."""
+    weight_BT, share_BT = (
+        token_weights(mask_BT, how, longest=mask_BT.shape[1]).to(old_logp_BT.dtype)
+        for how in (aggregation, "token_mean")
+    )
+    return Part(mask_BT, weight_BT, share_BT, advantage_BT, old_logp_BT, **known)
+
+
+def rows_of(whole: Part, rows: list[int]) -> Part:
+    """Return some replies of a step; their weights still belong to the whole step."""
+    told = {each.name: getattr(whole, each.name) for each in fields(whole)}
+    return Part(**{name: value[rows] if isinstance(value, torch.Tensor) else value for name, value in told.items()})

@@ -1,0 +1,108 @@
+"""GRPO's credit and loss, with the golden values of the published formula and numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from repo_exp.algorithms.grpo import Algorithm, Options
+from repo_exp.algorithms.interface import Rollouts
+from repo_exp.core.advantage import group_advantage
+from tests.algorithms.parts import part, rows_of
+
+KNOBS = {
+    "kind": "grpo",
+    "group_size": 2,
+    "passes": 1,
+    "minibatches": 1,
+    "scale": "group",
+    "aggregation": "sequence_mean",
+    "clip": 0.2,
+    "kl_coefficient": 0.0,
+    "kl_estimator": "k3",
+}
+
+
+def grpo(**changes) -> Algorithm:
+    return Algorithm(Options(**KNOBS | changes))
+
+
+def t(*values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def close(found, *expected, atol=1e-6) -> None:
+    torch.testing.assert_close(found, t(*expected), atol=atol, rtol=0)
+
+
+ONE = torch.zeros(4, dtype=torch.long)
+
+
+def test_golden_advantages() -> None:
+    """r = 1 2 3 6: mean 3, unbiased deviation 2.160247."""
+    r = t(1, 2, 3, 6)
+    close(group_advantage(r, ONE, scale="group"), -0.925777, -0.462889, 0, 1.388666)
+    close(group_advantage(r, ONE, scale="none"), -2, -1, 0, 3)
+    close(group_advantage(t(1, 0, 0, 1), ONE, scale="group"), 0.865875, -0.865875, -0.865875, 0.865875)
+
+
+def test_groups_know_nothing_of_one_another() -> None:
+    """Two groups, interleaved: each is judged by its own mean; scale=batch divides by the deviation of all."""
+    r, group = t(1, 10, 3, 30), torch.tensor([7, 2, 7, 2])
+    close(group_advantage(r, group, scale="none"), -1, -10, 1, 10)
+    deviation = r.std().item()
+    close(group_advantage(r, group, scale="batch"), *(x / (deviation + 1e-4) for x in (-1, -10, 1, 10)))
+    root = math.sqrt(2)
+    close(group_advantage(r, group, scale="group"), *(x / (s * root + 1e-4) for x, s in ((-1, 1), (-10, 10), (1, 1), (10, 10))))
+
+
+def test_no_spread_no_credit() -> None:
+    """0.1 three times: its mean in binary is not 0.1, and the difference over 1e-4 must not become credit."""
+    assert group_advantage(torch.full((3,), 0.1), ONE[:3], scale="group").tolist() == [0, 0, 0]
+    assert group_advantage(t(5.0), ONE[:1], scale="group").tolist() == [0]
+
+
+def test_a_missing_total_punishes_and_rewards_nobody() -> None:
+    nan = math.nan
+    close(group_advantage(t(0.8, 0.8, 0.8, nan), ONE, scale="group"), 0, 0, 0, 0)
+    close(group_advantage(t(1, nan, 3, nan), ONE, scale="none"), -1, 0, 1, 0)
+    close(group_advantage(t(1, nan), torch.tensor([0, 0]), scale="batch"), 0, 0)
+
+
+def test_every_token_of_a_reply_has_the_replys_credit() -> None:
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    credit = grpo(scale="none").credit(Rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask))
+    assert credit.advantage_BT.tolist() == [[-1, -1, -1], [1, 0, 0]]
+    assert credit.return_BT is None
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "expected"), [("token_mean", 14 / 6), ("sequence_mean", 2.25), ("constant", 14 / 16)]
+)
+def test_golden_aggregation(aggregation, expected) -> None:
+    """Token losses 1 3 and 2 2 2 4 (A = -1, ratios these numbers), at most 8 tokens a reply."""
+    mask = torch.tensor([[True] * 2 + [False] * 6, [True] * 4 + [False] * 4])
+    losses = torch.tensor([[1.0, 3, 0, 0, 0, 0, 0, 0], [2, 2, 2, 4, 0, 0, 0, 0]], dtype=torch.float64)
+    logp = losses.clamp(min=1e-9).log()
+    given = part(mask, -torch.ones_like(logp), torch.zeros_like(logp), aggregation=aggregation)
+    loss, _ = grpo(clip=0.9999).policy_loss(logp, given)
+    assert loss.item() == pytest.approx(expected)
+    parts = [grpo(clip=0.9999).policy_loss(logp[[i]], rows_of(given, [i]))[0] for i in (0, 1)]
+    assert sum(parts).item() == pytest.approx(expected)
+
+
+def test_the_kl_is_in_the_loss() -> None:
+    """d = log 2: k3 = 2 - 1 - log 2 = 0.306853 a token, times 0.04; with A = 0 nothing else is left."""
+    mask = torch.tensor([[True, True]])
+    logp = t([-1.0, -1.0])
+    given = part(mask, torch.zeros_like(logp), logp, reference_logp_BT=logp + math.log(2))
+    loss, told = grpo(kl_coefficient=0.04).policy_loss(logp, given)
+    assert loss.item() == pytest.approx(0.04 * 0.306853, rel=1e-5)
+    assert told["policy/kl_to_reference"] == pytest.approx(0.306853, rel=1e-5)
+    assert grpo(kl_coefficient=0.04).needs_reference and not grpo().needs_reference
+    assert not grpo().needs_value
+
+
+def test_a_group_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="group_size"):
+        grpo(group_size=1)
