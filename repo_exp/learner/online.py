@@ -195,7 +195,7 @@ class OnlineLearner(Learner):
     def optimise(
         self, seen: Experience, part: Sequence[int], known: Rollouts, credit: Credit, progress: tuple[int, int]
     ) -> Metrics:
-        """Take one optimiser step, for the policy and for the value network if there is one, from part of the replies."""
+        """Take one optimiser step a role from part of the replies."""
         algorithm, device = self.algorithm, self.backbone.model.device
         whole_BT = seen.mask_BT[list(part)]
         weight_BT, share_BT = torch.zeros(seen.mask_BT.shape), torch.zeros(seen.mask_BT.shape)

@@ -74,7 +74,9 @@ class Backbone(nn.Module):
         )
         self.yes, self.no = (self.tokens.answer_tokens(answer) for answer in ("yes", "no"))
         if engine == "own" and not supports(model):
-            problem = Problem("model.engine", f"'own' has no passes for {type(model).__name__}", "use model.engine=auto")
+            problem = Problem(
+                "model.engine", f"'own' has no passes for {type(model).__name__}", "use model.engine=auto"
+            )
             raise ModelError("the model cannot run so", [problem])
         self._own = engine != "transformers" and supports(model)
         self._passes: Passes | None = None

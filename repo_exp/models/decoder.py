@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from repo_exp.models.cache import Cache
-from repo_exp.models.kernels import AdaptedLinear, Attention, Factors, PlainLinear, RMSNorm, Rotary, SwiGLU
+from repo_exp.models.kernels import AdaptedLinear, Attention, Factors, PlainLinear, RMSNorm, Rotary, SwiGLU, apply
 from repo_exp.models.packing import Packed
 from repo_exp.models.products import FrozenLinear
 
@@ -110,7 +110,7 @@ class Decoder:
             heads_MN = _product(normed, layer, factors, "qkv")
             mixed = self._mix(heads_MN, (rows, columns), layer, (cos, sin), bias, cache, number)
             x_MH = x_MH + _product(mixed, layer, factors, "o")
-            gated = SwiGLU.apply(_product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
+            gated = apply(SwiGLU, _product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
             x_MH = x_MH + _product(gated, layer, factors, "down")
         if cache is not None:
             cache.advance(columns)
@@ -135,27 +135,32 @@ class Decoder:
         if layer.query_norm is not None and layer.key_norm is not None:
             q, k = qk.split((q_heads, kv_heads), 2)
             qk = torch.cat([self._norm(q, layer.query_norm), self._norm(k, layer.key_norm)], 2)
-        q, k = Rotary.apply(qk, *angles).split((q_heads, kv_heads), 2)
+        q, k = apply(Rotary, qk, *angles).split((q_heads, kv_heads), 2)
         k = k.transpose(1, 2)
         v = v.view(rows, columns, kv_heads, channels).transpose(1, 2)
         if cache is not None:
             k, v = cache.put(number, k, v)
         # the query heads that share a key head are further rows of the same product
         q = q.view(rows, columns, kv_heads, group, channels).permute(0, 2, 3, 1, 4)
-        y = Attention.apply(
-            q.reshape(rows * kv_heads, group * columns, channels), k.flatten(0, 1), v.flatten(0, 1), bias, self.scale
+        y = apply(
+            Attention,
+            q.reshape(rows * kv_heads, group * columns, channels),
+            k.flatten(0, 1),
+            v.flatten(0, 1),
+            bias,
+            self.scale,
         )
         return y.view(rows, kv_heads, group, columns, channels).permute(0, 3, 1, 2, 4).reshape(rows * columns, -1)
 
     def _norm(self, x: Tensor, norm: Any) -> Tensor:
-        return RMSNorm.apply(x, norm.weight, self.eps)
+        return apply(RMSNorm, x, norm.weight, self.eps)
 
 
 def _product(x_MH: Tensor, layer: Layer, factors: Mapping[str, Factors], product: str) -> Tensor:
     frozen, low = layer.products[product], factors.get(product)
     if low is None:
-        return PlainLinear.apply(x_MH, frozen)
-    return AdaptedLinear.apply(x_MH, frozen, low.a_KH, low.b_NK, low.blocks)
+        return apply(PlainLinear, x_MH, frozen)
+    return apply(AdaptedLinear, x_MH, frozen, low.a_KH, low.b_NK, low.blocks)
 
 
 def joined(parts: Sequence[tuple[int, Tensor | None, Tensor | None]]) -> Factors | None:

@@ -53,7 +53,10 @@ def test_groups_know_nothing_of_one_another() -> None:
     deviation = r.std().item()
     close(group_advantage(r, group, scale="batch"), *(x / (deviation + 1e-4) for x in (-1, -10, 1, 10)))
     root = math.sqrt(2)
-    close(group_advantage(r, group, scale="group"), *(x / (s * root + 1e-4) for x, s in ((-1, 1), (-10, 10), (1, 1), (10, 10))))
+    close(
+        group_advantage(r, group, scale="group"),
+        *(x / (s * root + 1e-4) for x, s in ((-1, 1), (-10, 10), (1, 1), (10, 10))),
+    )
 
 
 def test_no_spread_no_credit() -> None:

@@ -87,9 +87,7 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
 def test_padding_takes_no_part_in_any_loss() -> None:
     algorithm, nan = ppo(), math.nan
     mask = torch.tensor([[True, True, False]])
-    given = part(
-        mask, t([[1, 3, nan]]), t([[-1, -2, nan]]), return_BT=t([[1, 3, nan]]), old_value_BT=t([[1, 1, nan]])
-    )
+    given = part(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]), return_BT=t([[1, 3, nan]]), old_value_BT=t([[1, 1, nan]]))
     loss, told = algorithm.policy_loss(t([[-1, -2, nan]]), given)
     assert loss.item() == pytest.approx(-2.0) and told["policy/ratio"] == pytest.approx(1.0)
     assert algorithm.value_loss(t([[1, 1, nan]]), given).item() == pytest.approx(0.5 * 4 / 2)

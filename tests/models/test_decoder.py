@@ -31,7 +31,14 @@ def test_hidden_states_are_the_librarys(tiny, how, role) -> None:
         backbone = tiny("policy", engine=engine, **how)
         with torch.no_grad(), backbone.speaking(role):
             hidden = backbone.hidden(packed)
-        found.append(torch.cat([hidden[row, column[:n]] for row, column, n in zip(packed.row_N, packed.column_NL, packed.length_N, strict=True)]))
+        found.append(
+            torch.cat(
+                [
+                    hidden[row, column[:n]]
+                    for row, column, n in zip(packed.row_N, packed.column_NL, packed.length_N, strict=True)
+                ]
+            )
+        )
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
 
 

@@ -1,0 +1,80 @@
+"""Runs contenders by turns, each in a process of its own, and writes ratios with their spread.
+
+`python -m bench.compare grpo|ppo --peer PEER_PYTHON [--runs 5]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.machine import describe, model_folder
+from bench.workload import THREADS
+
+RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+
+
+def run(command: list[str]) -> dict:
+    """Run one contender and return what it reported."""
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": str(THREADS),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "WANDB_MODE": "disabled",
+    }
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return json.loads(lines[-1])
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return the least, the middle and the greatest."""
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def main() -> None:
+    """Alternate the contenders and write ``results/update_<kind>.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("grpo", "ppo"))
+    parser.add_argument("--peer", required=True, help="the python of the peer's environment")
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    folder = str(model_folder())
+    ours = [sys.executable, "-m", "bench.ours_update", folder, args.kind]
+    peer = [args.peer, f"bench/peers/trl_{args.kind}.py", folder]
+    runs: list[dict[str, dict]] = []
+    for number in range(args.runs):
+        pair = {"ours": run(ours), "peer": run(peer)}
+        runs.append(pair)
+        seconds = {name: statistics.median(told["seconds"]) for name, told in pair.items()}
+        print(f"run {number + 1}: ours {seconds['ours']:.1f} s, peer {seconds['peer']:.1f} s", flush=True)
+    times = {name: [statistics.median(pair[name]["seconds"]) for pair in runs] for name in ("ours", "peer")}
+    peaks = {name: [pair[name]["peak_gib"] for pair in runs] for name in ("ours", "peer")}
+    result = {
+        "contenders": {name: runs[0][name]["name"] for name in ("ours", "peer")},
+        "machine": describe(),
+        "work": runs[0]["ours"]["work"],
+        "seconds": {name: spread(values) for name, values in times.items()},
+        "peak_gib": {name: spread(values) for name, values in peaks.items()},
+        "speed_ratio": spread([p / o for o, p in zip(times["ours"], times["peer"], strict=True)]),
+        "memory_ratio": spread([p / o for o, p in zip(peaks["ours"], peaks["peer"], strict=True)]),
+        "runs": runs,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"update_{args.kind}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    told = {key: result[key] for key in ("seconds", "peak_gib", "speed_ratio", "memory_ratio")}
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

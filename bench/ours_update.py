@@ -1,0 +1,116 @@
+"""Updates of this package: `python -m bench.ours_update MODEL_FOLDER grpo|ppo`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from bench.workload import THREADS, WORK, Clock, digits, prompts, shortness
+from repo_exp.algorithms.registry import find
+from repo_exp.config.schema import LearningRates, Optimizer, Trainer
+from repo_exp.learner.fit import fit
+from repo_exp.learner.online import OnlineLearner
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.passes import score_replies
+from repo_exp.models.source import read
+from repo_exp.stages.machine import prepare
+from repo_exp.types import Context, Message, Reply, RewardBreakdown
+
+COMMON = {"passes": 1, "minibatches": 1, "clip": 0.2, "kl_coefficient": 0.0}
+OPTIONS = {
+    "grpo": COMMON
+    | {"kind": "grpo", "group_size": WORK.group, "scale": "group"}
+    | {"aggregation": "sequence_mean", "kl_estimator": "k3"},
+    "ppo": COMMON
+    | {
+        "kind": "ppo",
+        "gamma": 1.0,
+        "gae_lambda": 0.95,
+        "value_clip": 0.2,
+        "whiten_advantages": True,
+        "kl_estimator": "k1",
+    },
+}  # fmt: skip
+MICROBATCH_TOKENS = int(os.environ.get("BENCH_MICROBATCH", "1024"))
+
+
+def main(folder: str, kind: str) -> None:
+    """Run the warm-up and the timed updates and report."""
+    prepare(THREADS)
+    model, tokenizer = read(folder, dtype=torch.bfloat16, attention="eager")
+    lora = {"rank": WORK.rank, "alpha": WORK.alpha, "target_modules": "all-linear", "last_layers": {}}
+    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
+    module = find(kind)
+    algorithm = module.Algorithm(module.Options(**OPTIONS[kind]))
+    roles = ("policy", "value") if algorithm.needs_value else ("policy",)
+    for role in (*roles, *(("reward",) if kind == "ppo" else ())):
+        backbone.add(role, seed=0)
+    updates = WORK.warm_up + WORK.timed
+    tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens)
+    backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
+    backbone.tokens.eos = -1  # no reply ends by itself: every reply has as many tokens as a peer's
+    contexts = [Context(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
+
+    def score(replies: list[Reply]) -> list[RewardBreakdown]:
+        texts = [reply.text for reply in replies]
+        if kind == "ppo":  # a reward model reads every reply, as the peer's does
+            asked = [tokens[int(reply.context.id)] for reply in replies]
+            said = [tokenizer(text, add_special_tokens=False)["input_ids"][: WORK.new_tokens] or [0] for text in texts]
+            totals = score_replies(backbone, asked, said, microbatch_tokens=MICROBATCH_TOKENS)
+        else:
+            totals = [a + b for a, b in zip(shortness(texts), digits(texts), strict=True)]
+        return [RewardBreakdown({}, 0.0, total) for total in totals]
+
+    clock = Clock()
+    rates = LearningRates(sft=0, reward_model=0, judge=0, policy=WORK.learning_rate, value=WORK.learning_rate)
+    learner = OnlineLearner(
+        backbone,
+        algorithm,
+        contexts,
+        score=score,
+        describe=lambda found: {},
+        record=lambda *_: None,
+        capability=lambda: {},
+        capability_every=0,
+        rollouts=WORK.replies,
+        temperature=1.0,
+        max_new_tokens=WORK.new_tokens,
+        batch_size=WORK.replies,
+        microbatch_tokens=MICROBATCH_TOKENS,
+        stage="policy",
+        steps=updates,
+        rates=dict.fromkeys(roles, WORK.learning_rate),
+        optimizer=Optimizer(
+            kind="adamw",
+            learning_rate=rates,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=0.0,
+            clip_norm=1.0,
+            warmup_steps=0,
+            schedule="constant",
+        ),
+        seed=0,
+        report=lambda *_: clock.tick(),
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        strategy="auto",
+        threads=THREADS,
+        microbatch_tokens=MICROBATCH_TOKENS,
+        checkpoint_every=1000,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        clock.marks.clear()
+        clock.tick()
+        fit(learner, trainer, folder=Path(scratch))
+    clock.report(f"repo_exp {kind}", torch=torch.__version__, threads=torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

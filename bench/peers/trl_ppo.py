@@ -1,0 +1,83 @@
+"""Updates of TRL's last PPOTrainer on the same work: `PYTHONPATH=. PEER_PYTHON bench/peers/trl_ppo.py MODEL_FOLDER`.
+
+The value model is wrapped in LoRA as the policy is. The trainer runs the reference in every update, also with
+a KL weight of 0; there is no switch.
+"""
+
+import sys
+import tempfile
+
+import torch
+import trl
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+from bench.workload import THREADS, WORK, Clock, prompts
+
+torch.set_num_threads(THREADS)
+folder = sys.argv[1]
+tokenizer = AutoTokenizer.from_pretrained(folder)
+lora = {"r": WORK.rank, "lora_alpha": WORK.alpha, "target_modules": "all-linear", "lora_dropout": 0.0}
+policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+
+
+def scorer() -> torch.nn.Module:
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.bfloat16)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+value = get_peft_model(scorer(), LoraConfig(**lora, task_type="SEQ_CLS")).base_model.model
+reward = scorer()
+updates = WORK.warm_up + WORK.timed
+wanted = prompts(updates * WORK.replies, WORK.prompt_tokens)
+clock = Clock()
+
+
+class Ticks(TrainerCallback):
+    """Marks the end of each update."""
+
+    def on_train_begin(self, *_, **__):
+        clock.marks.clear()
+        clock.tick()
+
+    def on_step_end(self, *_, **__):
+        clock.tick()
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    config = PPOConfig(
+        output_dir=scratch,
+        per_device_train_batch_size=WORK.replies,
+        gradient_accumulation_steps=1,
+        num_ppo_epochs=1,
+        num_mini_batches=1,
+        total_episodes=updates * WORK.replies,
+        local_rollout_forward_batch_size=WORK.replies,
+        response_length=WORK.new_tokens,
+        learning_rate=WORK.learning_rate,
+        kl_coef=0.0,
+        temperature=1.0,
+        bf16=True,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        num_sample_generations=0,
+    )
+    PPOTrainer(
+        args=config,
+        processing_class=tokenizer,
+        model=policy,
+        ref_model=None,
+        reward_model=reward,
+        value_model=value,
+        train_dataset=Dataset.from_dict({"input_ids": wanted}),
+        eval_dataset=Dataset.from_dict({"input_ids": wanted[: WORK.replies]}),
+        peft_config=LoraConfig(**lora, task_type="CAUSAL_LM"),
+        callbacks=[Ticks()],
+    ).train()
+clock.report(f"TRL {trl.__version__} PPO", torch=torch.__version__, threads=torch.get_num_threads())

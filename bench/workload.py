@@ -1,0 +1,69 @@
+"""The work that every contender does, and how a contender reports. Knows no library: peers import it too."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from dataclasses import asdict, dataclass, field
+
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One update: replies of exactly ``new_tokens`` on prompts of exactly ``prompt_tokens``."""
+
+    replies: int = 16
+    group: int = 8  # replies to one prompt, for group methods; others take as many prompts as replies
+    prompt_tokens: int = 169
+    new_tokens: int = 64
+    rank: int = 64
+    alpha: int = 64
+    learning_rate: float = 1e-5
+    warm_up: int = 1
+    timed: int = 1
+
+
+WORK = Workload(**json.loads(os.environ.get("BENCH_WORK", "{}")))
+
+
+def prompts(count: int, length: int) -> list[list[int]]:
+    """Return different prompts of ordinary tokens, the same on every machine."""
+    state, found = 1, []
+    for _ in range(count):
+        tokens = []
+        for _ in range(length):
+            state = (state * 1103515245 + 12345) % 2**31
+            tokens.append(1000 + state // 65536 % 20000)
+        found.append(tokens)
+    return found
+
+
+def shortness(texts: list[str]) -> list[float]:
+    """The first of two reward functions."""
+    return [-len(text) / 1000 for text in texts]
+
+
+def digits(texts: list[str]) -> list[float]:
+    """The second of two reward functions."""
+    return [sum(c.isdigit() for c in text) / max(len(text), 1) for text in texts]
+
+
+@dataclass
+class Clock:
+    """Takes the time between updates; the first ones warm up."""
+
+    marks: list[float] = field(default_factory=lambda: [time.perf_counter()])
+
+    def tick(self) -> None:
+        self.marks.append(time.perf_counter())
+
+    def report(self, name: str, **more: object) -> None:
+        """Print what a contender is asked for: seconds of each timed update, and the peak of its memory."""
+        seconds = [b - a for a, b in zip(self.marks, self.marks[1:], strict=False)][WORK.warm_up :]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            json.dumps({"name": name, "seconds": seconds, "peak_gib": peak, "work": asdict(WORK), **more}), flush=True
+        )
