@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run smoke test lint docs clean
+.PHONY: help setup run smoke test lint docs bench clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
@@ -25,6 +25,20 @@ lint: setup ## look at the style of the code
 
 docs: setup ## write docs/configuration.md anew
 	$(BIN)/python -m repo_exp.config.reference docs/configuration.md
+
+bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure speed and memory against the peers; an hour alone on the machine
+	$(BIN)/python -m bench.machine
+	$(BIN)/python -m bench.sampling
+	$(BIN)/python -m bench.learning
+	$(BIN)/python -m bench.compare grpo --peer bench/.work/trl_grpo/bin/python
+	$(BIN)/python -m bench.compare ppo --peer bench/.work/trl_ppo/bin/python
+	$(BIN)/python -m bench.scaling
+
+# a peer lives in an environment of its own: its versions are not ours
+bench/.work/%/ready: bench/peers/%.txt | setup
+	$(PYTHON) -m venv bench/.work/$*
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}" $(BIN)/uv pip install -q --python bench/.work/$*/bin/python -r $<
+	@touch $@
 
 clean: ## remove the environment and what tools leave behind; artifacts and runs stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -8,9 +8,11 @@ import tempfile
 from pathlib import Path
 
 import torch
+import yaml
 
 from bench.workload import THREADS, WORK, Clock, digits, prompts, shortness
 from repo_exp.algorithms.registry import find
+from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import LearningRates, Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
@@ -20,21 +22,6 @@ from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 
-COMMON = {"passes": 1, "minibatches": 1, "clip": 0.2, "kl_coefficient": 0.0}
-OPTIONS = {
-    "grpo": COMMON
-    | {"kind": "grpo", "group_size": WORK.group, "scale": "group"}
-    | {"aggregation": "sequence_mean", "kl_estimator": "k3"},
-    "ppo": COMMON
-    | {
-        "kind": "ppo",
-        "gamma": 1.0,
-        "gae_lambda": 0.95,
-        "value_clip": 0.2,
-        "whiten_advantages": True,
-        "kl_estimator": "k1",
-    },
-}  # fmt: skip
 MICROBATCH_TOKENS = int(os.environ.get("BENCH_MICROBATCH", "1024"))
 
 
@@ -45,7 +32,10 @@ def main(folder: str, kind: str) -> None:
     lora = {"rank": WORK.rank, "alpha": WORK.alpha, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     module = find(kind)
-    algorithm = module.Algorithm(module.Options(**OPTIONS[kind]))
+    options = yaml.safe_load((conf_dir() / "algorithm" / f"{kind}.yaml").read_text())["algorithm"]
+    if "group_size" in options:
+        options["group_size"] = WORK.group
+    algorithm = module.Algorithm(module.Options(**options))
     roles = ("policy", "value") if algorithm.needs_value else ("policy",)
     for role in (*roles, *(("reward",) if kind == "ppo" else ())):
         backbone.add(role, seed=0)

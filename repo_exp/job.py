@@ -45,6 +45,11 @@ def _run(cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None
 
         artifacts.show(config)
         return None
+    if config.task.kind == "profile":
+        from repo_exp.stages import profile
+
+        profile.show(config, folder=folder)
+        return None
     from repo_exp.stages import pipeline
 
     # The overrides, not the arguments: in a sweep they are this job's alone, in whatever process it runs.

@@ -1,14 +1,22 @@
-"""GRPO (Shao et al., 2024, arXiv 2402.03300): several replies a context, judged against one another.
+"""GRPO (Shao et al., 2024, arXiv 2402.03300) and its relatives: several replies a context, judged against one another.
 
     A_i = (R_i - mean of its group) / (standard deviation of its group + 1e-4), the same for every token of reply i
-    L   = sum over tokens of w [ max(-A ratio, -A clip(ratio, 1 - clip, 1 + clip)) + kl_coefficient * KL ]
+    L   = sum over tokens of w [ max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high)) + kl_coefficient * KL ]
 
 with w = 1 / (B |o_i|) as published (``aggregation: sequence_mean``). There is no value network. The deviation is
-the unbiased one, as in the libraries in use; the paper does not say which.
+the unbiased one, as in the libraries in use; the paper does not say which. The relatives differ by a word:
+
+    dr_grpo   scale: none, aggregation: constant                          Liu et al., 2025, arXiv 2503.20783
+    dapo      clip_high above clip_low, aggregation: token_mean,          Yu et al., 2025, arXiv 2503.14476
+              overlong_cache, drop_silent_groups
+    gspo      ratio: sequence, aggregation: sequence_mean                 Zheng et al., 2025, arXiv 2507.18071
+    rloo      baseline: leave_one_out, scale: none, sequence_sum          Ahmadian et al., 2024, arXiv 2402.14740
+    cispo     surrogate: truncated_importance, aggregation: token_mean    MiniMax, 2025, arXiv 2506.13585
 
 Edge cases: a group whose totals are all alike gives no credit. A reply without a total (NaN) takes no part in
-its group's statistics; a group with one total left gives no credit either. Published: beta 0.04, 64 replies a
-context, one step an update; the defaults here are smaller and without the KL, see ``conf/algorithm/grpo.yaml``.
+its group's statistics; a group with one total left gives no credit either. DAPO samples anew until every group
+has spread; here such groups are dropped from the loss's count (``drop_silent_groups``) and not replaced, so that all
+methods spend the same budget of replies.
 """
 
 from __future__ import annotations
@@ -20,26 +28,37 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
-from repo_exp.core.advantage import Scale, group_advantage
+from repo_exp.core.advantage import Baseline, Scale, group_advantage, overlong_penalty
 from repo_exp.core.diagnostics import surrogate_metrics
 from repo_exp.core.kl import Estimator, kl_per_token
 from repo_exp.core.masks import Aggregation, weighted_sum
-from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio
+from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequence_ratio, truncated_importance
 
 online = True
+Clip = Annotated[float, Field(gt=0)]
 
 
 class Options(BaseModel):
-    """The knobs of GRPO."""
+    """The knobs of GRPO and its relatives."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["grpo"]
     group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
     passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
+    baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
     scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
-    aggregation: Aggregation = Field(description="what a token counts: token_mean, sequence_mean or constant")
-    clip: Annotated[float, Field(gt=0, lt=1)]
+    aggregation: Aggregation = Field(
+        description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
+    )
+    surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
+    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
+    clip_low: Annotated[float, Field(gt=0, lt=1)]
+    clip_high: Clip
+    overlong_cache: Annotated[int, Field(ge=0)] = Field(
+        description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
+    )
+    drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         description="weight of the KL to the SFT policy; 0 needs none"
     )
@@ -47,25 +66,36 @@ class Options(BaseModel):
 
 
 class Algorithm(OnlineAlgorithm):
-    """The credit and the loss of GRPO."""
+    """The credit and the loss of GRPO and its relatives."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.passes, self.minibatches, self.group_size = options.passes, options.minibatches, options.group_size
-        self.aggregation = options.aggregation
+        self.aggregation, self.drop_silent = options.aggregation, options.drop_silent_groups
         self.needs_reference = options.kl_coefficient > 0
 
     def credit(self, seen: Rollouts) -> Credit:
         """Give every token of a reply the reply's standing in its group."""
-        advantage_B = group_advantage(seen.total_B, seen.group_B, scale=self.options.scale)
+        o, total_B = self.options, seen.total_B
+        if o.overlong_cache:
+            total_B = total_B + overlong_penalty(seen.mask_BT.sum(1), longest=seen.longest, cache=o.overlong_cache)
+        advantage_B = group_advantage(total_B, seen.group_B, scale=o.scale, baseline=o.baseline)
         return Credit(torch.where(seen.mask_BT, advantage_B[:, None], torch.zeros(())))
 
     def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
-        """Return the clipped surrogate, and the KL if it has a weight."""
+        """Return the surrogate, and the KL if it has a weight."""
         o = self.options
-        ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
-        loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, low=o.clip, high=o.clip)
-        metrics = surrogate_metrics(logp_BT, part.old_logp_BT, part.advantage_BT, part.share_BT, clip=o.clip)
+        if o.ratio == "sequence":
+            ratio_BT = sequence_ratio(logp_BT, part.old_logp_BT, part.mask_BT)
+        else:
+            ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
+        if o.surrogate == "clipped":
+            loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, low=o.clip_low, high=o.clip_high)
+        else:
+            loss_BT = truncated_importance(logp_BT, ratio_BT, part.advantage_BT, high=1 + o.clip_high)
+        metrics = surrogate_metrics(
+            logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, low=o.clip_low, high=o.clip_high
+        )
         if part.reference_logp_BT is not None:
             kl_BT = kl_per_token(logp_BT, part.reference_logp_BT, estimator=o.kl_estimator)
             loss_BT = loss_BT + o.kl_coefficient * kl_BT

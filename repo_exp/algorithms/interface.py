@@ -22,6 +22,7 @@ class Rollouts:
         total_B: R_total of each reply; every one is finite.
         group_B: which replies answer the same context: equal numbers.
         mask_BT: True at reply tokens.
+        longest: tokens that a reply may have.
         value_BT: what the value network said; None where the algorithm has none.
         old_logp_BT: log-probabilities at sampling time; None where nobody needs them beforehand.
         reference_logp_BT: the SFT policy's log-probabilities; None without a reference.
@@ -30,6 +31,7 @@ class Rollouts:
     total_B: Tensor
     group_B: Tensor
     mask_BT: Tensor
+    longest: int
     value_BT: Tensor | None = None
     old_logp_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None
@@ -73,6 +75,7 @@ class OnlineAlgorithm:
         minibatches: optimiser steps in a pass.
         group_size: replies to each context.
         aggregation: what a token counts in the loss of a step.
+        drop_silent: are replies without any credit left out of the count of a step's tokens?
         needs_value: is there a value network to ask and to teach?
         needs_reference: are the SFT policy's log-probabilities wanted?
     """
@@ -81,6 +84,7 @@ class OnlineAlgorithm:
     minibatches: int = 1
     group_size: int = 1
     aggregation: Aggregation = "token_mean"
+    drop_silent: bool = False
     needs_value: bool = False
     needs_reference: bool = False
 

@@ -75,7 +75,9 @@ class Algorithm(OnlineAlgorithm):
         clip = self.options.clip
         ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
         loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, low=clip, high=clip)
-        metrics = surrogate_metrics(logp_BT, part.old_logp_BT, part.advantage_BT, part.share_BT, clip=clip)
+        metrics = surrogate_metrics(
+            logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, low=clip, high=clip
+        )
         return weighted_sum(loss_BT, part.weight_BT), metrics
 
     def value_loss(self, value_BT: Tensor, part: Part) -> Tensor:

@@ -28,9 +28,9 @@ class Section(BaseModel):
 
 
 class Task(Section):
-    """What to do: run the pipeline, only check the configuration, or list the artifacts."""
+    """What to do: run the pipeline, only check the configuration, list the artifacts, or profile an update."""
 
-    kind: Literal["run", "check", "artifacts"] = Field(description="what to do")
+    kind: Literal["run", "check", "artifacts", "profile"] = Field(description="what to do")
 
 
 class Domain(Section):

@@ -10,6 +10,7 @@ from torch import Tensor
 from repo_exp.core.masks import same_shape
 
 Scale = Literal["group", "batch", "none"]
+Baseline = Literal["group_mean", "leave_one_out"]
 
 
 def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
@@ -46,12 +47,16 @@ def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, g
     return advantage_BT
 
 
-def group_advantage(total_B: Tensor, group_B: Tensor, *, scale: Scale, eps: float = 1e-4) -> Tensor:
+def group_advantage(
+    total_B: Tensor, group_B: Tensor, *, scale: Scale, baseline: Baseline = "group_mean", eps: float = 1e-4
+) -> Tensor:
     """Return how much better each reply is than the others to its context: (B,), in units of ``scale``.
 
-        group   (R - mean of the group) / (std of the group + eps)     GRPO, Shao et al., 2024
-        batch   (R - mean of the group) / (std of the batch + eps)
-        none     R - mean of the group                                 Dr. GRPO, Liu et al., 2025
+        baseline  group_mean     R - mean of the group                   GRPO, Shao et al., 2024
+                  leave_one_out  R - mean of the others                  RLOO, Kool et al., 2019; Ahmadian et al., 2024
+        scale     group          divided by (std of the group + eps)     GRPO
+                  batch          divided by (std of the batch + eps)
+                  none           not divided                             Dr. GRPO, Liu et al., 2025; RLOO
 
     Standard deviations are unbiased. NaN totals take no part and get 0; so does a reply that is the only one of
     its group with a total, and every reply of a group whose totals are all alike.
@@ -77,6 +82,10 @@ def group_advantage(total_B: Tensor, group_B: Tensor, *, scale: Scale, eps: floa
         spread_B = torch.ones(())
     else:
         raise ValueError(f"the scale is group, batch or none, got {scale!r}")
+    if baseline == "leave_one_out":  # R - mean of the others = (R - mean of all) times n / (n - 1)
+        centred_B = centred_B * (count_G / (count_G - 1).clamp(min=1))[place_B]
+    elif baseline != "group_mean":
+        raise ValueError(f"the baseline is group_mean or leave_one_out, got {baseline!r}")
     highest_G, lowest_G = (
         total_B.new_full((groups,), worst).scatter_reduce_(0, place_B[there_B], total_B[there_B], how)
         for worst, how in ((-torch.inf, "amax"), (torch.inf, "amin"))
@@ -84,3 +93,17 @@ def group_advantage(total_B: Tensor, group_B: Tensor, *, scale: Scale, eps: floa
     # totals that are alike have no spread, whatever rounding makes of their mean
     credited_B = there_B & (count_G[place_B] > 1) & (highest_G > lowest_G)[place_B]
     return torch.where(credited_B, centred_B / spread_B, torch.zeros_like(total_B))
+
+
+def overlong_penalty(length_B: Tensor, *, longest: int, cache: int) -> Tensor:
+    """Return what a reply loses for coming near the longest allowed length, DAPO (Yu et al., 2025): (B,).
+
+        0                                      if length <= longest - cache
+        (longest - cache - length) / cache     up to longest, falling to -1
+        -1                                     beyond
+
+    Args:
+        length_B: tokens of each reply.
+        cache: tokens over which the penalty grows; at least 1.
+    """
+    return ((longest - cache - length_B) / cache).clamp(-1.0, 0.0)

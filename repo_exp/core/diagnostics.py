@@ -5,11 +5,18 @@ from __future__ import annotations
 from torch import Tensor
 
 from repo_exp.core.masks import masked_mean, masked_sum, weighted_sum
-from repo_exp.core.policy_loss import is_clipped, probability_ratio
+from repo_exp.core.policy_loss import is_clipped
 
 
 def surrogate_metrics(
-    logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, share_BT: Tensor, *, clip: float
+    logp_BT: Tensor,
+    old_logp_BT: Tensor,
+    ratio_BT: Tensor,
+    advantage_BT: Tensor,
+    share_BT: Tensor,
+    *,
+    low: float,
+    high: float,
 ) -> dict[str, float]:
     """Return how far the policy moved since it sampled; figures of parts of a step add up to those of the step.
 
@@ -17,12 +24,12 @@ def surrogate_metrics(
 
     Args:
         share_BT: one over the tokens of the step, 0 outside the mask.
+        low, high: how far the ratio may leave 1 on either side before it is clipped.
     """
-    logp_BT = logp_BT.detach()
-    ratio_BT = probability_ratio(logp_BT, old_logp_BT)
-    clipped_BT = is_clipped(ratio_BT, advantage_BT, low=clip, high=clip)
+    ratio_BT, moved_BT = ratio_BT.detach(), logp_BT.detach() - old_logp_BT
+    clipped_BT = is_clipped(ratio_BT, advantage_BT, low=low, high=high)
     return {
-        "policy/approx_kl": 0.5 * weighted_sum((logp_BT - old_logp_BT).square(), share_BT).item(),
+        "policy/approx_kl": 0.5 * weighted_sum(moved_BT.square(), share_BT).item(),
         "policy/clip_fraction": weighted_sum(clipped_BT.float(), share_BT).item(),
         "policy/ratio": weighted_sum(ratio_BT, share_BT).item(),
     }

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Aggregation = Literal["token_mean", "sequence_mean", "constant"]
+Aggregation = Literal["token_mean", "sequence_mean", "sequence_sum", "constant"]
 
 
 def same_shape(what: str, *tensors: Tensor) -> None:
@@ -43,7 +43,8 @@ def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) ->
 
         token_mean      1 / tokens of the step                 long replies count more (BNPO, DAPO)
         sequence_mean   1 / (replies * tokens of the reply)    every reply counts alike (GRPO as published)
-        constant        1 / (replies * longest)                neither length nor its spread counts (Dr. GRPO)
+        sequence_sum    1 / replies                            a reply is one action (RLOO)
+        constant        1 / (replies * longest)                the same, in the units of a token (Dr. GRPO)
 
     Args:
         mask_BT: of the whole step, not of a microbatch.
@@ -54,9 +55,11 @@ def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) ->
         return mask_BT / mask_BT.sum().clamp(min=1)
     if aggregation == "sequence_mean":
         return mask_BT / (replies * mask_BT.sum(1, keepdim=True).clamp(min=1))
+    if aggregation == "sequence_sum":
+        return mask_BT / float(replies)
     if aggregation == "constant":
         return mask_BT / float(replies * longest)
-    raise ValueError(f"the aggregation is token_mean, sequence_mean or constant, got {aggregation!r}")
+    raise ValueError(f"the aggregation is token_mean, sequence_mean, sequence_sum or constant, got {aggregation!r}")
 
 
 def standardize(x_BT: Tensor, mask_BT: Tensor, *, eps: float = 1e-8) -> Tensor:

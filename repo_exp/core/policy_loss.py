@@ -19,6 +19,23 @@ def probability_ratio(logp_BT: Tensor, old_logp_BT: Tensor) -> Tensor:
     return (logp_BT - old_logp_BT).clamp(-EXPONENT_BOUND, EXPONENT_BOUND).exp()
 
 
+def sequence_ratio(logp_BT: Tensor, old_logp_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return GSPO's ratio of a whole reply, the same at each of its tokens (Zheng et al., 2025): (B, T).
+
+    s_i = exp(mean over the reply's tokens of log pi - log pi_old): the geometric mean of the token ratios.
+    """
+    same_shape("sequence_ratio", logp_BT, old_logp_BT, mask_BT)
+    difference_BT = torch.where(mask_BT, logp_BT - old_logp_BT, torch.zeros_like(logp_BT))
+    mean_B1 = difference_BT.sum(1, keepdim=True) / mask_BT.sum(1, keepdim=True).clamp(min=1)
+    return mean_B1.clamp(-EXPONENT_BOUND, EXPONENT_BOUND).exp().expand_as(logp_BT)
+
+
+def truncated_importance(logp_BT: Tensor, ratio_BT: Tensor, advantage_BT: Tensor, *, high: float) -> Tensor:
+    """Return CISPO's loss of each token: -sg(min(ratio, high)) A log pi, with no gradient through the weight."""
+    same_shape("truncated_importance", logp_BT, ratio_BT, advantage_BT)
+    return -ratio_BT.detach().clamp(max=high) * advantage_BT * logp_BT
+
+
 def clipped_surrogate(ratio_BT: Tensor, advantage_BT: Tensor, *, low: float, high: float) -> Tensor:
     """Return PPO's loss of each token: max(-A ratio, -A clip(ratio, 1 - low, 1 + high)), Schulman et al., 2017.
 

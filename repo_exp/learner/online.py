@@ -15,6 +15,7 @@ from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollout
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.phases import Phases
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.packing import packed_length
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
@@ -64,6 +65,9 @@ class OnlineLearner(Learner):
         describe: turns the breakdowns of a round into metrics.
         record: is handed (update, replies, breakdowns) to keep.
         capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
+
+    Attributes:
+        phases: where the time went; never part of a result.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class OnlineLearner(Learner):
         self.capability, self.capability_every = capability, capability_every
         self.rollouts, self.temperature, self.microbatch_tokens = rollouts, temperature, microbatch_tokens
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.phases = Phases()
 
     # -- one round -------------------------------------------------------------------------------------
 
@@ -101,20 +106,22 @@ class OnlineLearner(Learner):
             self.report(0, before)
         chosen = [self.contexts[i] for i in self.upcoming(step)]
         prompts = [self.backbone.tokens.context(context.messages) for context in chosen]
-        sampled = sample(
-            self.backbone,
-            "policy",
-            prompts,
-            seed=self.derived("sample", step),
-            temperature=self.temperature,
-            max_new_tokens=self.max_new_tokens,
-            batch_size=self.batch_size,
-        )
+        with self.phases("sample"):
+            sampled = sample(
+                self.backbone,
+                "policy",
+                prompts,
+                seed=self.derived("sample", step),
+                temperature=self.temperature,
+                max_new_tokens=self.max_new_tokens,
+                batch_size=self.batch_size,
+            )
         replies = [
             Reply(context, self.backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
             for context, reply in zip(chosen, sampled, strict=True)
         ]
-        breakdowns = self.score(replies)
+        with self.phases("score"):
+            breakdowns = self.score(replies)
         self.record(step, replies, breakdowns)
         usable = [i for i, breakdown in enumerate(breakdowns) if math.isfinite(breakdown.total)]
         metrics: Metrics = dict(self.describe(breakdowns))
@@ -169,6 +176,7 @@ class OnlineLearner(Learner):
             seen.total_B,
             seen.group_B,
             seen.mask_BT,
+            self.max_new_tokens,
             value_BT=self.survey(seen, "value") if algorithm.needs_value else None,
             old_logp_BT=None if single else self.survey(seen, "policy"),
             reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,
@@ -198,20 +206,23 @@ class OnlineLearner(Learner):
         """Take one optimiser step a role from part of the replies."""
         algorithm, device = self.algorithm, self.backbone.model.device
         whole_BT = seen.mask_BT[list(part)]
+        if algorithm.drop_silent:
+            heard_B1 = (credit.advantage_BT[list(part)] != 0).any(1, keepdim=True)
+            whole_BT = whole_BT & heard_B1 if heard_B1.any() else whole_BT
         weight_BT, share_BT = torch.zeros(seen.mask_BT.shape), torch.zeros(seen.mask_BT.shape)
         weight_BT[list(part)] = token_weights(whole_BT, algorithm.aggregation, longest=self.max_new_tokens)
         share_BT[list(part)] = token_weights(whole_BT, "token_mean", longest=self.max_new_tokens)
+        parts: list[tuple[ReplyBatch, Part]] = []
         sums: Metrics = {}
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
             cut = _Cut(chosen, batch.mask_NR.shape[1], device)
-            with self.backbone.speaking("policy", training=True):
+            with self.phases("learn: policy"), self.backbone.speaking("policy", training=True):
                 logp, spread = reply_logp(self.backbone, batch, temperature=self.temperature, with_entropy=True)
-                share = cut(share_BT)
                 given = Part(
                     mask_BT=batch.mask_NR.to(device),
                     weight_BT=cut(weight_BT),
-                    share_BT=share,
+                    share_BT=cut(share_BT),
                     advantage_BT=cut(credit.advantage_BT),
                     old_logp_BT=logp.detach() if known.old_logp_BT is None else cut(known.old_logp_BT),
                     return_BT=cut(credit.return_BT),
@@ -225,26 +236,30 @@ class OnlineLearner(Learner):
             sampler_logp[given.mask_BT] = torch.tensor([p for i in chosen for p in seen.replies[i].logp], device=device)
             metrics |= {
                 "loss/policy": loss.item(),
-                "policy/entropy": weighted_sum(spread, share).item(),
-                "policy/sampler_gap": weighted_sum((given.old_logp_BT - sampler_logp).abs(), share).item(),
+                "policy/entropy": weighted_sum(spread, given.share_BT).item(),
+                "policy/sampler_gap": weighted_sum((given.old_logp_BT - sampler_logp).abs(), given.share_BT).item(),
             }
-            if algorithm.needs_value:
-                with self.backbone.speaking("value", training=True):
-                    value_loss = algorithm.value_loss(reply_values(self.backbone, batch), given)
-                    self.manual_backward(value_loss)
-                self.masters["value"].collect()
-                metrics["loss/value"] = value_loss.item()
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
-        for role in self.masters:
-            sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
+            parts.append((batch, given))
+        if algorithm.needs_value:
+            sums["loss/value"] = 0.0
+            for batch, given in parts:
+                with self.phases("learn: value"), self.backbone.speaking("value", training=True):
+                    loss = algorithm.value_loss(reply_values(self.backbone, batch), given)
+                    self.manual_backward(loss)
+                self.masters["value"].collect()
+                sums["loss/value"] += loss.item()
+        with self.phases("optimiser"):
+            for role in self.masters:
+                sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
         return sums
 
     @torch.no_grad()
     def survey(self, seen: Experience, role: str) -> Tensor:
         """Return what a role says of every reply before anything is learnt: (B, T) log-probabilities or values."""
         said_BT = torch.zeros(seen.mask_BT.shape)
-        with self.backbone.speaking(role):
+        with self.phases(f"survey: {role}"), self.backbone.speaking(role):
             for chosen in self.microbatches(seen, range(len(seen.replies))):
                 batch = seen.part(chosen, pad=self.backbone.tokens.pad)
                 if role == "value":

@@ -30,6 +30,8 @@ from repo_exp.models.roles import BASE, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
 from repo_exp.models.tokens import ChatTokenizer
 
+WORTH_MERGING = 512  # sampled tokens from which adding an adapter into a copy of the weights pays
+
 
 @dataclass(frozen=True, slots=True)
 class Passes:
@@ -80,7 +82,9 @@ class Backbone(nn.Module):
             raise ModelError("the model cannot run so", [problem])
         self._own = engine != "transformers" and supports(model)
         self._passes: Passes | None = None
+        self._parameters_of: dict[str, dict[str, nn.Parameter]] = {}  # found once a role: it goes through every layer
         self._speaker = BASE
+        self._merged: Decoder | None = None  # the speaking role's adapter added in, while it samples
 
     # -- roles ---------------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Backbone(nn.Module):
 
     def remove(self, role: str) -> None:
         """Forget a role, if it is there. (The last adapter stays until another one takes its place.)"""
+        self._parameters_of.clear()
         if role in self.roles:
             if len(self.roles) == 1:
                 self.peft.unload()
@@ -134,29 +139,35 @@ class Backbone(nn.Module):
     def parameters_of(self, role: str) -> dict[str, nn.Parameter]:
         """Return the weights of a role by name, head included, in a stable order."""
         self._require(role)
-        found = {name: p for name, p in self.peft.named_parameters() if f".{role}." in name and "lora_" in name}
-        if role in self.heads:
-            found |= {f"head.{name}": p for name, p in self.heads[role].named_parameters()}
-        return dict(sorted(found.items()))
+        if role not in self._parameters_of:
+            found = {name: p for name, p in self.peft.named_parameters() if f".{role}." in name and "lora_" in name}
+            if role in self.heads:
+                found |= {f"head.{name}": p for name, p in self.heads[role].named_parameters()}
+            self._parameters_of[role] = dict(sorted(found.items()))
+        return self._parameters_of[role]
 
     @contextmanager
     def speaking(self, role: str, *, training: bool = False) -> Iterator[None]:
         """Let one role speak (``base``: none of them); with ``training`` its weights, and no others, take gradients."""
         before, self._speaker = self._speaker, role
+        learning: list[nn.Parameter] = []
         try:
             if role == BASE:
                 with self.peft.disable_adapter() if self.peft is not None else nullcontext():
                     yield
                 return
             self._require(role)
-            self.peft.set_adapter(role, inference_mode=not training)
-            if role in self.heads:
-                self.heads[role].requires_grad_(training)
+            if self.peft.active_adapter != role:  # it goes through every layer
+                self.peft.set_adapter(role, inference_mode=True)
+            if training:
+                learning = list(self.parameters_of(role).values())
+                for weight in learning:
+                    weight.requires_grad_(True)
             yield
         finally:
-            self._speaker = before
-            if training:
-                self._freeze_all()
+            self._speaker, self._merged = before, None
+            for weight in learning:
+                weight.requires_grad_(False)
 
     # -- passes --------------------------------------------------------------------------------------
 
@@ -170,7 +181,12 @@ class Backbone(nn.Module):
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
         if not self._own:
             return library.LibrarySession(self.model, contexts, pad=self.tokens.pad)
-        return DecoderSession(self._placed().decoder, self._voice(), contexts, room=room, pad=self.tokens.pad)
+        decoder, voice = self._placed().decoder, self._voice()
+        if any(voice) and decoder.can_merge and len(contexts) * room >= WORTH_MERGING:
+            self._merged = self._merged or decoder.merged(voice)
+        if self._merged is not None:
+            decoder, voice = self._merged, [{} for _ in voice]
+        return DecoderSession(decoder, voice, contexts, room=room, pad=self.tokens.pad)
 
     @property
     def head(self) -> FrozenLinear:

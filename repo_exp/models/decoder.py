@@ -10,7 +10,8 @@ Legend: B rows, T columns, M = B T tokens, H hidden size, Q query heads, P key-v
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -85,6 +86,26 @@ class Decoder:
         self.query_heads = config.num_attention_heads
         self.channels = core.layers[0].self_attn.head_dim
         self.scale = self.channels**-0.5
+
+    @property
+    def can_merge(self) -> bool:
+        """Is a merged copy small beside what the process holds? It is where weights are packed: on a CPU."""
+        return all(product.is_packed for product in self.layers[0].products.values())
+
+    def merged(self, voice: Voice) -> Decoder:
+        """Return this model with an adapter added into a copy of its products; it takes no voice of its own."""
+        other = copy(self)
+        other.layers = [
+            replace(
+                layer,
+                products={
+                    name: product.merged(factors[name].a_KH, factors[name].b_NK) if name in factors else product
+                    for name, product in layer.products.items()
+                },
+            )
+            for layer, factors in zip(self.layers, voice, strict=True)
+        ]
+        return other
 
     def hidden(self, packed: Packed, voice: Voice) -> Tensor:
         """Return the last hidden states of packed rows: (B, T, H)."""

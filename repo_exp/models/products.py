@@ -50,6 +50,22 @@ class FrozenLinear:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weights[0], _TOKENS_HINT)
         self.weights = weights
 
+    @property
+    def is_packed(self) -> bool:
+        """Are the weights laid out anew?"""
+        return self._packed is not None
+
+    def merged(self, a_KH: Tensor, b_NK: Tensor) -> FrozenLinear:
+        """Return y = x (W + B A)ᵀ + b as a packed layer of its own: an adapter that costs nothing to use.
+
+        The sum is rounded to bfloat16 once. Nothing is learnt through it: it has no way back.
+        """
+        other = object.__new__(FrozenLinear)
+        other.sizes, other.bias, other.weights = self.sizes, self.bias, []
+        whole = torch.addmm(self.weights[0], b_NK, a_KH)
+        other._packed = torch.ops.mkldnn._reorder_linear_weight(whole, _TOKENS_HINT)
+        return other
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b: (M, H) -> (M, N)."""
         if self._packed is not None:

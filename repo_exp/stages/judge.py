@@ -76,8 +76,8 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
     if isinstance(settings, LocalJudgeConfig):
         assert artifact is not None
 
-        def ask(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
-            return _ask(
+        def ask_here(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
+            return ask(
                 bench.role("judge", artifact),
                 [(reply.context.messages, reply.text, questions) for reply, questions in asked],
                 turns=settings.turns,
@@ -85,7 +85,7 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
                 microbatch_tokens=bench.config.trainer.microbatch_tokens,
             )
 
-        return LocalJudge(rubric, ask, hard=settings.hard)
+        return LocalJudge(rubric, ask_here, hard=settings.hard)
     from repo_exp.rewards.judge.openai_judge import OpenAIJudge
 
     cache = bench.store.root / "judge_cache.sqlite"
@@ -153,7 +153,7 @@ def _offsets(
     return offsets
 
 
-def _ask(
+def ask(
     backbone: Backbone,
     asked: Sequence[tuple[Sequence[Message], str, Sequence[str]]],
     *,
@@ -184,7 +184,7 @@ def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgemen
         (k.context.messages, k.reply, [item.question for item in items])
         for k, items in zip(judgements, asked, strict=True)
     ]
-    for known, items, answers in zip(judgements, asked, _ask(backbone, questions, **how), strict=True):
+    for known, items, answers in zip(judgements, asked, ask(backbone, questions, **how), strict=True):
         for item, yes in zip(items, answers, strict=True):
             counted, label = told[item.name], known.labels[item.name]
             counted["n"] += 1

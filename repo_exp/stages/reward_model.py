@@ -59,7 +59,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         bench.role("policy", sft)
         seed = derived_seed(config.seed, "calibration")
         replies = answer(backbone, "policy", contexts, config.rollout, seed=seed)
-        raw = _raw_scores(backbone, replies, microbatch_tokens=config.trainer.microbatch_tokens)
+        raw = raw_scores(backbone, replies, microbatch_tokens=config.trainer.microbatch_tokens)
         mean, spread = calibration(torch.tensor(raw))
         write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(raw)})
         backbone.save("reward", folder / "reward")
@@ -73,13 +73,14 @@ def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], 
 
     def score(replies: Sequence[Reply]) -> list[float]:
         backbone = bench.role("reward", artifact)
-        raw = _raw_scores(backbone, replies, microbatch_tokens=bench.config.trainer.microbatch_tokens)
+        raw = raw_scores(backbone, replies, microbatch_tokens=bench.config.trainer.microbatch_tokens)
         return calibrate(torch.tensor(raw, dtype=torch.float64), mean=told["mean"], spread=told["spread"]).tolist()
 
     return score
 
 
-def _raw_scores(backbone: Backbone, replies: Sequence[Reply], *, microbatch_tokens: int) -> list[float]:
+def raw_scores(backbone: Backbone, replies: Sequence[Reply], *, microbatch_tokens: int) -> list[float]:
+    """Return what the reward role says of replies, before calibration."""
     tokens = backbone.tokens
     return score_replies(
         backbone,

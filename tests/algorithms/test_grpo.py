@@ -7,7 +7,8 @@ import torch
 
 from repo_exp.algorithms.grpo import Algorithm, Options
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.core.advantage import group_advantage
+from repo_exp.core.advantage import group_advantage, overlong_penalty
+from repo_exp.core.policy_loss import sequence_ratio
 from tests.algorithms.parts import part, rows_of
 
 KNOBS = {
@@ -15,9 +16,15 @@ KNOBS = {
     "group_size": 2,
     "passes": 1,
     "minibatches": 1,
+    "baseline": "group_mean",
     "scale": "group",
     "aggregation": "sequence_mean",
-    "clip": 0.2,
+    "surrogate": "clipped",
+    "ratio": "token",
+    "clip_low": 0.2,
+    "clip_high": 0.2,
+    "overlong_cache": 0,
+    "drop_silent_groups": False,
     "kl_coefficient": 0.0,
     "kl_estimator": "k3",
 }
@@ -74,13 +81,14 @@ def test_a_missing_total_punishes_and_rewards_nobody() -> None:
 
 def test_every_token_of_a_reply_has_the_replys_credit() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    credit = grpo(scale="none").credit(Rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask))
+    credit = grpo(scale="none").credit(Rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask, 8))
     assert credit.advantage_BT.tolist() == [[-1, -1, -1], [1, 0, 0]]
     assert credit.return_BT is None
 
 
 @pytest.mark.parametrize(
-    ("aggregation", "expected"), [("token_mean", 14 / 6), ("sequence_mean", 2.25), ("constant", 14 / 16)]
+    ("aggregation", "expected"),
+    [("token_mean", 14 / 6), ("sequence_mean", 2.25), ("sequence_sum", 7.0), ("constant", 14 / 16)],
 )
 def test_golden_aggregation(aggregation, expected) -> None:
     """Token losses 1 3 and 2 2 2 4 (A = -1, ratios these numbers), at most 8 tokens a reply."""
@@ -88,9 +96,9 @@ def test_golden_aggregation(aggregation, expected) -> None:
     losses = torch.tensor([[1.0, 3, 0, 0, 0, 0, 0, 0], [2, 2, 2, 4, 0, 0, 0, 0]], dtype=torch.float64)
     logp = losses.clamp(min=1e-9).log()
     given = part(mask, -torch.ones_like(logp), torch.zeros_like(logp), aggregation=aggregation)
-    loss, _ = grpo(clip=0.9999).policy_loss(logp, given)
+    loss, _ = grpo(clip_low=0.9999, clip_high=9.0).policy_loss(logp, given)
     assert loss.item() == pytest.approx(expected)
-    parts = [grpo(clip=0.9999).policy_loss(logp[[i]], rows_of(given, [i]))[0] for i in (0, 1)]
+    parts = [grpo(clip_low=0.9999, clip_high=9.0).policy_loss(logp[[i]], rows_of(given, [i]))[0] for i in (0, 1)]
     assert sum(parts).item() == pytest.approx(expected)
 
 
@@ -104,6 +112,53 @@ def test_the_kl_is_in_the_loss() -> None:
     assert told["policy/kl_to_reference"] == pytest.approx(0.306853, rel=1e-5)
     assert grpo(kl_coefficient=0.04).needs_reference and not grpo().needs_reference
     assert not grpo().needs_value
+
+
+def test_leave_one_out_by_hand() -> None:
+    """r = 1 2 3 6: against the mean of the others, 11/3, 10/3, 3 and 2."""
+    r = t(1, 2, 3, 6)
+    found = group_advantage(r, ONE, scale="none", baseline="leave_one_out")
+    close(found, 1 - 11 / 3, 2 - 10 / 3, 0, 4)
+    nan = math.nan
+    close(group_advantage(t(1, nan, 3, nan), ONE, scale="none", baseline="leave_one_out"), -2, 0, 2, 0)
+
+
+def test_golden_overlong_penalty() -> None:
+    close(overlong_penalty(t(10, 15, 16, 18, 20, 21), longest=20, cache=5), 0, 0, -0.2, -0.6, -1, -1)
+    close(overlong_penalty(t(16384, 18432, 20480), longest=20480, cache=4096), 0, -0.5, -1)
+
+
+def test_an_overlong_reply_loses_before_it_is_compared() -> None:
+    """Both are worth 1; the one with 4 of at most 4 tokens loses 1, so it is 0 against 1."""
+    mask = torch.tensor([[True] * 4, [True, False, False, False]])
+    seen = Rollouts(torch.tensor([1.0, 1.0]), ONE[:2], mask, 4)
+    assert grpo(scale="none", overlong_cache=2).credit(seen).advantage_BT[:, 0].tolist() == [-0.5, 0.5]
+    assert grpo(scale="none").credit(seen).advantage_BT.abs().max() == 0
+
+
+def test_golden_sequence_ratio() -> None:
+    """Log-ratios .1 -.2 .4: the mean is .1. Padding, here an infinity, is not read."""
+    mask = torch.tensor([[True, True, True, False]])
+    ratio = sequence_ratio(t(0.1, -0.2, 0.4, math.inf)[None], torch.zeros(1, 4).double(), mask)
+    close(ratio[0, :3], 1.105171, 1.105171, 1.105171)
+    logp = t(0.1, -0.2, 0.4)[None].requires_grad_()
+    given = part(mask[:, :3], -torch.ones_like(logp).detach(), torch.zeros(1, 3).double(), aggregation="sequence_mean")
+    loss, _ = grpo(ratio="sequence", clip_high=0.2).policy_loss(logp, given)
+    assert loss.item() == pytest.approx(1.105171)  # A = -1: the reply's ratio, once
+    loss.backward()
+    close(logp.grad[0], *[1.105171 / 3] * 3)
+
+
+def test_cispo_weighs_the_gradient_and_never_stops_it() -> None:
+    """Ratio e is over the bound of 1.2: the clipped surrogate would give no gradient, this one gives 1.2."""
+    logp = t(1.0)[None].requires_grad_()
+    given = part(torch.tensor([[True]]), t(1.0)[None], t(0.0)[None])
+    loss, _ = grpo(surrogate="truncated_importance").policy_loss(logp, given)
+    loss.backward()
+    assert loss.item() == pytest.approx(-1.2) and logp.grad.item() == pytest.approx(-1.2)
+    again = t(1.0)[None].requires_grad_()
+    grpo().policy_loss(again, given)[0].backward()
+    assert again.grad.item() == 0
 
 
 def test_a_group_of_one_is_refused() -> None:

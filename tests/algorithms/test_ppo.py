@@ -38,7 +38,7 @@ VALUE = t([[0.5, 0.6, 0.7]])
 
 
 def credited(algorithm: Algorithm, total: float, value=VALUE, **known) -> Credit:
-    return algorithm.credit(Rollouts(t([total]), torch.tensor([0]), MASK, value_BT=value, **known))
+    return algorithm.credit(Rollouts(t([total]), torch.tensor([0]), MASK, 8, value_BT=value, **known))
 
 
 def test_credit_by_hand() -> None:

@@ -22,9 +22,21 @@ def history(learner) -> str:
     return json.dumps(learner.history)
 
 
-@pytest.mark.parametrize("kind", ["ppo", "grpo"])
-def test_a_toy_reward_rises(online, kind) -> None:
-    learner = online(kind=kind, updates=40, rollouts=32)
+RELATIVES = {
+    "ppo": {},
+    "grpo": {"kind": "grpo"},
+    "dr_grpo": {"kind": "grpo", "scale": "none", "aggregation": "constant"},
+    "dapo": {"kind": "grpo", "clip_high": 0.28, "aggregation": "token_mean", "overlong_cache": 2,
+             "drop_silent_groups": True},
+    "gspo": {"kind": "grpo", "ratio": "sequence", "passes": 2},
+    "rloo": {"kind": "grpo", "baseline": "leave_one_out", "scale": "none", "aggregation": "sequence_sum"},
+    "cispo": {"kind": "grpo", "surrogate": "truncated_importance", "aggregation": "token_mean"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_a_toy_reward_rises(online, name) -> None:
+    learner = online(updates=40, rollouts=32, **RELATIVES[name])
     totals = [row["reward/total"] for row in learner.history]
     assert sum(totals[-6:]) / 6 > sum(totals[:6]) / 6 + 0.08
 

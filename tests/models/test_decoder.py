@@ -97,6 +97,25 @@ def test_bfloat16_stays_near_the_library(tiny) -> None:
     torch.testing.assert_close(*found, atol=0.1, rtol=0.05)
 
 
+def test_a_merged_adapter_says_what_the_adapter_says(tiny, monkeypatch) -> None:
+    """Where weights are packed, sampling adds the adapter into a copy; one rounding more, and the copy goes away."""
+    backbone = tiny("policy", dtype=torch.bfloat16)
+    if not backbone._placed().decoder.can_merge:
+        pytest.skip("this processor has no bfloat16 products to lay weights out for")
+    said = []
+    for least in (10**9, 1):
+        monkeypatch.setattr("repo_exp.models.backbone.WORTH_MERGING", least)
+        with torch.no_grad(), backbone.speaking("policy"):
+            session = backbone.session(CONTEXTS, room=4)
+            assert (backbone._merged is not None) == (least == 1)
+            said.append(session.step(torch.tensor([1, 2, 3, 4])).float())
+        assert backbone._merged is None
+    with torch.no_grad(), backbone.speaking("base"):
+        base = backbone.session(CONTEXTS, room=4).step(torch.tensor([1, 2, 3, 4])).float()
+    off = (said[1] - said[0]).abs().mean()
+    assert 0 < off < 0.1 * (base - said[0]).abs().mean()
+
+
 def test_what_the_own_passes_cannot_do_is_refused_or_left_to_the_library(tiny) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -1,0 +1,99 @@
+"""How much of the machine's product rate a learning step uses: `python -m bench.learning`.
+
+A step is forward, loss and backward over 16 replies of 64 tokens on prompts of 169, in microbatches, with LoRA on all
+linear layers. Products are counted exactly: frozen layers forward and backward, adapters three times, the head
+for reply tokens twice, attention forward and backward over the whole square.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.machine import describe, model_folder, product_rate
+from bench.workload import THREADS, prompts
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.passes import by_tokens, lay_out, reply_logp
+from repo_exp.models.source import read
+from repo_exp.stages.machine import prepare
+
+REPLIES, PROMPT, NEW, RUNS = 16, 169, 64, 7
+
+
+def products(model: Any, rank: int) -> float:
+    """Return the floating-point operations of a step's matrix products."""
+    config = model.config
+    layers = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "lora_" not in name)
+    low = sum(
+        rank * (m.base_layer.in_features + m.base_layer.out_features)
+        for m in model.modules()
+        if hasattr(m, "base_layer")
+    )
+    tokens = REPLIES * (PROMPT + NEW)
+    attention = 2 * config.num_attention_heads * model.model.layers[0].self_attn.head_dim * (PROMPT + NEW)
+    frozen = 2 * 2 * layers * tokens
+    adapters = 3 * 2 * low * tokens
+    square = 3 * 2 * attention * config.num_hidden_layers * tokens
+    head = 2 * 2 * config.vocab_size * config.hidden_size * REPLIES * NEW
+    return float(frozen + adapters + square + head)
+
+
+def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, float]:
+    """Return seconds of a step, and the share of the product rate that was measured beside it."""
+    model, tokenizer = read(model_folder(), dtype=torch.bfloat16, attention="eager")
+    lora = {"rank": rank, "alpha": rank, "target_modules": "all-linear", "last_layers": {}}
+    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
+    backbone.add("policy", seed=0)
+    contexts, replies = prompts(REPLIES, PROMPT), prompts(REPLIES, NEW)
+    lengths = [PROMPT + NEW] * REPLIES
+
+    def step() -> None:
+        for chosen in by_tokens(lengths, microbatch_tokens):
+            batch = lay_out([contexts[i] for i in chosen], [replies[i] for i in chosen], pad=backbone.tokens.pad)
+            with backbone.speaking("policy", training=True):
+                reply_logp(backbone, batch, with_entropy=True)[0].sum().backward()
+        for weight in backbone.parameters_of("policy").values():
+            weight.grad = None
+
+    for _ in range(2):
+        step()
+    seconds, rates = [], []
+    for _ in range(RUNS):
+        rates.append(product_rate())
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    spent, rate = statistics.median(seconds), statistics.median(rates)
+    reached = products(model, rank) / spent / 1e9
+    return {
+        "rank": rank,
+        "engine": engine,
+        "microbatch_tokens": microbatch_tokens,
+        "seconds": round(spent, 2),
+        "tokens_a_second": round(sum(lengths) / spent),
+        "gflops": round(reached),
+        "product_rate": round(rate),
+        "share": round(reached / rate, 2),
+    }
+
+
+def main() -> None:
+    """Measure and write ``results/learning.json``."""
+    prepare(THREADS)
+    rows = []
+    points = ((16, 1024, "own"), (16, 1024, "transformers"), (64, 1024, "own"), (64, 2048, "own"))
+    for rank, microbatch, engine in points:
+        rows.append(measure(rank, microbatch_tokens=microbatch, engine=engine))
+        print(json.dumps(rows[-1]), flush=True)
+    path = Path(__file__).parent / "results" / "learning.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

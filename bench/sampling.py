@@ -1,0 +1,126 @@
+"""Sampling against `transformers`' generate and against what the machine allows: `python -m bench.sampling`.
+
+Contenders take turns in one process on the same weights: this package with a LoRA adapter that is not merged,
+`generate` without any adapter, its best case, with each of its caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.machine import describe, memory_rate, model_folder, product_rate
+from bench.workload import THREADS, prompts
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.source import read
+from repo_exp.rollout.sampler import sample
+from repo_exp.stages.machine import prepare
+
+BATCH, PROMPT, NEW, RANK = 32, 180, 64, 16
+CACHES = ("dynamic", "static")
+
+
+def roofline(model: Any, machine: dict[str, float]) -> dict[str, float]:
+    """Return the least seconds for reading the prompts and for a step, from what the machine was measured to do.
+
+    A step reads every weight once and the whole cache, and multiplies each reply's token with every weight;
+    whichever takes longer bounds it. Reading prompts is bound by products.
+    """
+    config = model.config
+    head = config.vocab_size * config.hidden_size
+    layers = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "lora_" not in name)
+    keys = 2 * config.num_hidden_layers * config.num_key_value_heads * model.model.layers[0].self_attn.head_dim
+    cache = BATCH * (PROMPT + NEW / 2) * keys * 2
+    memory = ((layers + head) * 2 + cache) / (machine["memory"] * 1e9)
+    products = 2 * BATCH * (layers + head) / (machine["products"] * 1e9)
+    reading = 2 * BATCH * PROMPT * layers / (machine["products"] * 1e9)
+    return {
+        "reading": reading,
+        "step_memory": memory,
+        "step_products": products,
+        "whole": reading + NEW * max(memory, products),
+    }
+
+
+def main() -> None:
+    """Time every contender in turn and write ``results/sampling.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    prepare(THREADS)
+    model, tokenizer = read(model_folder(), dtype=torch.bfloat16, attention="sdpa")
+    lora = {"rank": RANK, "alpha": RANK, "target_modules": "all-linear", "last_layers": {}}
+    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
+    backbone.add("policy", seed=0)
+    backbone.tokens.eos = -1  # nobody ends early
+    contexts = prompts(BATCH, PROMPT)
+    token_BT = torch.tensor(contexts)
+
+    def ours(limit: int) -> None:
+        sample(
+            backbone, "policy", contexts, seed=0, temperature=1.0, max_new_tokens=limit, batch_size=BATCH
+        )  # fmt: skip
+
+    def generate(cache: str, limit: int) -> None:
+        with torch.no_grad(), backbone.speaking("base"):
+            more: dict[str, Any] = (
+                {} if cache == "dynamic" else {"cache_implementation": cache, "disable_compile": True}
+            )
+            model.generate(
+                token_BT,
+                attention_mask=torch.ones_like(token_BT),
+                do_sample=True,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+                min_new_tokens=limit,
+                max_new_tokens=limit,
+                pad_token_id=tokenizer.pad_token_id,
+                **more,
+            )
+
+    contenders = {"ours": ours} | {
+        f"generate, {cache} cache": (lambda limit, cache=cache: generate(cache, limit)) for cache in CACHES
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    firsts: dict[str, list[float]] = {name: [] for name in contenders}
+    for action in contenders.values():
+        action(2)
+    for _ in range(runs):
+        for name, action in contenders.items():
+            for limit, kept in ((1, firsts), (NEW, times)):
+                start = time.perf_counter()
+                action(limit)
+                kept[name].append(time.perf_counter() - start)
+    machine = {"products": product_rate(), "memory": memory_rate()}
+    floor = roofline(model, machine)
+    best = min((name for name in contenders if name != "ours"), key=lambda name: statistics.median(times[name]))
+    ratios = [theirs / mine for mine, theirs in zip(times["ours"], times[best], strict=True)]
+    told = {
+        "machine": describe(),
+        "work": {"batch": BATCH, "prompt": PROMPT, "new_tokens": NEW, "rank": RANK},
+        "seconds": {name: [round(s, 3) for s in each] for name, each in times.items()},
+        "milliseconds_a_step": {
+            name: round(1000 * (statistics.median(times[name]) - statistics.median(firsts[name])) / (NEW - 1), 1)
+            for name in contenders
+        },
+        "tokens_a_second": {name: round(BATCH * NEW / statistics.median(each)) for name, each in times.items()},
+        "best_of_generate": best,
+        "ratio_to_it": [round(x, 2) for x in sorted(ratios)],
+        "roofline_seconds": {name: round(x, 4) for name, x in floor.items()},
+        "ours_over_roofline": round(statistics.median(times["ours"]) / floor["whole"], 2),
+    }
+    path = Path(__file__).parent / "results" / "sampling.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

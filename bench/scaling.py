@@ -1,0 +1,62 @@
+"""How cost grows with the work: `python -m bench.scaling`. One GRPO update a point, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from bench.compare import RESULTS, run
+from bench.machine import describe, model_folder
+
+AXES = {
+    "replies": (8, 16, 32, 64, 128),
+    "new_tokens": (32, 64, 128, 256, 512),
+    "prompt_tokens": (64, 128, 256, 512, 1024),
+    "rank": (8, 16, 32, 64, 128),
+}
+PICTURE = Path(__file__).parent.parent / "docs" / "performance.svg"
+
+
+def main() -> None:
+    """Measure every point and write ``results/scaling.json`` and the picture."""
+    told: dict[str, list[dict]] = {axis: [] for axis in AXES}
+    for axis, values in AXES.items():
+        for value in values:
+            os.environ["BENCH_WORK"] = json.dumps({axis: value})
+            found = run([sys.executable, "-m", "bench.ours_update", str(model_folder()), "grpo"])
+            told[axis].append({axis: value, "seconds": found["seconds"][0], "peak_gib": found["peak_gib"]})
+            print(axis, told[axis][-1], flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "scaling.json").write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
+    draw(told)
+
+
+def draw(told: dict[str, list[dict]]) -> None:
+    """Draw seconds and memory over each axis, with the line that is exactly linear."""
+    matplotlib.rcParams["svg.hashsalt"] = "bench"
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    panels = figure.subplots(2, len(AXES), sharex="col")
+    for column, (axis, points) in enumerate(told.items()):
+        x = [point[axis] for point in points]
+        for row, name in enumerate(("seconds", "peak_gib")):
+            panel = panels[row][column]
+            panel.plot(x, [point[name] for point in points], marker="o")
+            if name == "seconds":
+                panel.plot(x, [points[0][name] * value / x[0] for value in x], linestyle=":", color="grey")
+            panel.set(xscale="log", yscale="log" if name == "seconds" else "linear")
+            panel.set_xticks(x, [str(value) for value in x])
+            panel.minorticks_off()
+            if name == "peak_gib":
+                panel.set(xlabel=axis.replace("_", " "), ylim=(0, None))
+            if column == 0:
+                panel.set_ylabel({"seconds": "seconds an update", "peak_gib": "peak memory, GiB"}[name])
+    figure.savefig(PICTURE, format="svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""task=profile: one update of a configuration, with a table of where time and memory go.
+
+The adapters are fresh, so nothing has to be trained first: what an update costs does not hang on what the
+roles have learnt. A remote judge is left out, since it costs waiting and not work.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+from repo_exp.algorithms.registry import find
+from repo_exp.config.schema import Config
+from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
+from repo_exp.errors import ConfigError, Problem
+from repo_exp.learner.fit import fit
+from repo_exp.learner.online import OnlineLearner
+from repo_exp.rewards.joins import build_join
+from repo_exp.rewards.judge.local import LocalJudge
+from repo_exp.rewards.scoring import Scorer
+from repo_exp.stages import data, judge, reward_model
+from repo_exp.stages.instruments import declared
+from repo_exp.stages.machine import prepare
+from repo_exp.stages.workbench import Workbench
+from repo_exp.tracking.tracker import Trackers
+from repo_exp.types import Reply
+
+WARM_UP = 1  # updates before the one that is measured: the first one lays memory out
+OPERATORS = 15  # rows of the second table
+TRACE = "profile_trace.json"
+
+
+def show(config: Config, *, folder: Path) -> None:
+    """Run a warm-up update, then one that is measured, and print both tables.
+
+    The trace that goes with them is in the run folder, for a viewer such as Perfetto.
+    """
+    prepare(config.trainer.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    module = find(str(config.algorithm["kind"]))
+    if not module.online:
+        found = f"'{config.algorithm['kind']}' takes no updates of its own"
+        raise ConfigError("there is no update to profile", [Problem("algorithm.kind", found, "such as algorithm=repo")])
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Workbench(config, folder=folder, trackers=Trackers([]))
+        learner = _learner(bench, module.Algorithm(module.Options.model_validate(config.algorithm)), steps=WARM_UP + 1)
+        watch = profile(activities=[ProfilerActivity.CPU, *_accelerator()])
+        before = learner.learn
+
+        def learn(step: int) -> dict[str, float]:
+            if step < WARM_UP:
+                return before(step)
+            learner.phases.clear()
+            with watch:
+                return before(step)
+
+        learner.learn = learn  # type: ignore[method-assign]
+        fit(learner, config.trainer, folder=Path(scratch))
+    unfinished = folder / f"{TRACE}.{os.getpid()}.tmp"
+    watch.export_chrome_trace(str(unfinished))
+    os.replace(unfinished, folder / TRACE)
+    _print(config, learner, watch, folder)
+
+
+def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
+    config, found = bench.config, declared(bench.config)
+    corpus = data.read(data.make(bench))
+    roles = ["policy"] + (["value"] if algorithm.needs_value else [])
+    asked = config.reward.sources
+    local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
+    others = (["reference"] if algorithm.needs_reference else []) + (["reward"] if "model" in asked else [])
+    for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
+        bench.fresh(role, seed=number)
+    budget = config.trainer.microbatch_tokens
+    phases: list[Any] = []
+
+    def timed(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            with phases[0](f"score: {name}"):
+                return action(*given)
+
+        return run
+
+    def model(replies: Sequence[Reply]) -> list[float]:
+        return reward_model.raw_scores(bench.backbone, replies, microbatch_tokens=budget)
+
+    def answer(questions: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
+        turns = config.judge.turns if isinstance(config.judge, LocalJudgeConfig) else None
+        told = [(reply.context.messages, reply.text, asked) for reply, asked in questions]
+        return judge.ask(bench.backbone, told, turns=turns, offsets={}, microbatch_tokens=budget)
+
+    scorer = Scorer(
+        reward_model=timed("model", model) if "model" in asked else None,
+        judge=LocalJudge(found.rubric, timed("judge", answer)) if local and found.rubric is not None else None,
+        rules=found.rules if "rules" in asked or not ({"model"} & set(asked) or local) else None,
+        join=build_join("enhancement", n=config.reward.n),
+    )
+    learner = OnlineLearner(
+        bench.backbone,
+        algorithm,
+        corpus.contexts["train"],
+        score=scorer.score,
+        describe=lambda _: {},
+        record=lambda *_: None,
+        capability=dict,
+        capability_every=0,
+        rollouts=config.budget.rollouts,
+        temperature=config.rollout.temperature,
+        max_new_tokens=config.rollout.max_new_tokens,
+        batch_size=config.rollout.batch_size,
+        microbatch_tokens=budget,
+        stage="policy",
+        steps=steps,
+        rates={role: getattr(config.optimizer.learning_rate, role) for role in roles},
+        optimizer=config.optimizer,
+        seed=config.seed,
+        report=lambda *_: None,
+    )
+    phases.append(learner.phases)
+    return learner
+
+
+def _accelerator() -> list[ProfilerActivity]:
+    return [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+
+
+def _print(config: Config, learner: OnlineLearner, watch: profile, folder: Path) -> None:
+    console, seconds = Console(highlight=False), learner.phases.seconds
+    whole, told = sum(seconds.values()), learner.history[-1]
+    console.print(f"One update: {config.budget.rollouts} replies of {told['reply/tokens']:.0f} tokens on average")
+    table = Table("phase", "seconds", "share", box=None, pad_edge=False)
+    for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{spent:.2f}", f"{spent / whole:.0%}")
+    table.add_row("all", f"{whole:.2f}", "")
+    console.print(table)
+    # ru_maxrss is in kilobytes, but for macOS, where it is in bytes
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    console.print(f"peak memory of the process: {peak:.2f} GiB")
+    if torch.cuda.is_available():
+        console.print(f"peak memory of the accelerator: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+    table = Table("operator", "seconds", "share", "calls", box=None, pad_edge=False)
+    rows = [row for row in watch.key_averages() if not row.key.startswith("phase: ")]
+    total = sum(row.self_cpu_time_total for row in rows)
+    for row in sorted(rows, key=lambda row: -row.self_cpu_time_total)[:OPERATORS]:
+        share = row.self_cpu_time_total / total
+        table.add_row(row.key, f"{row.self_cpu_time_total / 1e6:.2f}", f"{share:.0%}", f"{row.count:,}")
+    console.print(table)
+    console.print(f"trace: {folder / TRACE}", markup=False, soft_wrap=True)
