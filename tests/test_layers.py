@@ -10,11 +10,12 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors"}
+CONTRACT = {"types", "errors", "plain"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
+    "plain": set(),
     "core": {"errors"},
     "language": CONTRACT,
     "config": {"errors", "algorithms"},  # the algorithm's registry, inside functions
@@ -44,7 +45,7 @@ LIBRARIES = {
     "matplotlib": {"evaluation"},
     "openai": {"rewards"},
 }
-TORCH_FREE = ("errors", "types", "language", "domains", "rewards", "config")
+TORCH_FREE = ("errors", "types", "plain", "language", "domains", "rewards", "config")
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 

@@ -76,11 +76,14 @@ class Algorithm(OnlineAlgorithm):
 
     def credit(self, seen: Rollouts) -> Credit:
         """Give every token of a reply the reply's standing in its group."""
+        return Credit(torch.where(seen.mask_BT, self.advantage(seen)[:, None], torch.zeros(())))
+
+    def advantage(self, seen: Rollouts) -> Tensor:
+        """Return the standing of each reply: (B,)."""
         o, total_B = self.options, seen.total_B
         if o.overlong_cache:
             total_B = total_B + overlong_penalty(seen.mask_BT.sum(1), longest=seen.longest, cache=o.overlong_cache)
-        advantage_B = group_advantage(total_B, seen.group_B, scale=o.scale, baseline=o.baseline)
-        return Credit(torch.where(seen.mask_BT, advantage_B[:, None], torch.zeros(())))
+        return group_advantage(total_B, seen.group_B, scale=o.scale, baseline=o.baseline)
 
     def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
         """Return the surrogate, and the KL if it has a weight."""

@@ -6,7 +6,8 @@ and turns each part of a step into a loss whose token weights belong to the whol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +24,7 @@ class Rollouts:
         group_B: which replies answer the same context: equal numbers.
         mask_BT: True at reply tokens.
         longest: tokens that a reply may have.
+        sources: what each source said, (B,) by name; NaN where it said nothing.
         value_BT: what the value network said; None where the algorithm has none.
         old_logp_BT: log-probabilities at sampling time; None where nobody needs them beforehand.
         reference_logp_BT: the SFT policy's log-probabilities; None without a reference.
@@ -32,6 +34,7 @@ class Rollouts:
     group_B: Tensor
     mask_BT: Tensor
     longest: int
+    sources: Mapping[str, Tensor] = field(default_factory=dict)
     value_BT: Tensor | None = None
     old_logp_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None

@@ -206,6 +206,14 @@ class NoJudge(Section):
     kind: Literal["none"]
 
 
+class SourceWeights(Section):
+    """What each source counts, where the join or the algorithm weighs them."""
+
+    model: Finite
+    judge: Finite
+    rules: Finite
+
+
 class Reward(Section):
     """Which sources speak, how they join, and the bound n of the enhancement."""
 
@@ -214,6 +222,7 @@ class Reward(Section):
     )
     join: Name = Field(description="a rule of repo_exp/rewards/joins.py")
     n: Positive = Field(description="the enhancement bound: E = clip(E_judge + E_func, -n, n)")
+    weights: SourceWeights
     drop_rules: list[Name] = Field(description="rules to leave out, by name")
     rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
     drop_items: list[Name] = Field(description="rubric items to leave out, by name")

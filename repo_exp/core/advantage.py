@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -93,6 +94,31 @@ def group_advantage(
     # totals that are alike have no spread, whatever rounding makes of their mean
     credited_B = there_B & (count_G[place_B] > 1) & (highest_G > lowest_G)[place_B]
     return torch.where(credited_B, centred_B / spread_B, torch.zeros_like(total_B))
+
+
+def decoupled_advantage(
+    sources: Mapping[str, Tensor], group_B: Tensor, *, weights: Mapping[str, float], eps: float = 1e-4
+) -> Tensor:
+    """Return GDPO's advantage: every source is normalised in its group before they are summed (B,), 2601.05242.
+
+        z_k   = (r_k - mean of the group) / (std of the group + eps)         for each source k
+        A_sum = sum over k of w_k z_k
+        A     = (A_sum - mean of the batch) / (std of the batch + eps)
+
+    Replies that differ in what they are good at keep different advantages, which a sum of rewards would merge.
+    Standard deviations are unbiased. A score that is NaN gives 0 in its source and counts in no statistic of it.
+
+    Args:
+        sources: scores by source, each (B,).
+        weights: of the normalised scores; a source that is not named has 1.
+    """
+    parts = [
+        weights.get(name, 1.0) * group_advantage(r_B, group_B, scale="group", eps=eps) for name, r_B in sources.items()
+    ]
+    sum_B = torch.stack(parts).sum(0)
+    if len(sum_B) < 2 or sum_B.max() == sum_B.min():
+        return torch.zeros_like(sum_B)
+    return (sum_B - sum_B.mean()) / (sum_B.std() + eps)
 
 
 def overlong_penalty(length_B: Tensor, *, longest: int, cache: int) -> Tensor:

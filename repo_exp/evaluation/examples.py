@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from repo_exp.evaluation.summary import Arms, check_same_contexts, plain, violated
+from repo_exp.evaluation.summary import Arms, check_same_contexts, violated
+from repo_exp.plain import plain
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 

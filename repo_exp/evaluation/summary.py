@@ -6,7 +6,6 @@ is not there is None), so that it lies in the store as it is and the report read
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from repo_exp.evaluation.statistics import (
     wilson_interval,
 )
 from repo_exp.evaluation.verdict import verdict
+from repo_exp.plain import plain
 from repo_exp.types import Reply, RewardBreakdown
 
 Answer = tuple[Reply, RewardBreakdown]
@@ -88,19 +88,6 @@ def violated(worth: RewardBreakdown) -> float:
     if rules is None or rules.missing:
         return math.nan
     return float(bool(rules.parts))
-
-
-def plain(value: Any) -> Any:
-    """Return JSON: dataclasses as mappings, tuples as lists, and None for a number that is not finite."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:

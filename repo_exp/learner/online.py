@@ -37,6 +37,7 @@ class Experience:
     total_B: Tensor
     group_B: Tensor
     mask_BT: Tensor
+    sources: dict[str, Tensor]
 
     def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
         """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""
@@ -163,7 +164,11 @@ class OnlineLearner(Learner):
         total_B = torch.tensor([breakdowns[i].total for i in usable], dtype=torch.float32)
         numbers: dict[str, int] = {}
         group_B = torch.tensor([numbers.setdefault(contexts[i].id, len(numbers)) for i in usable])
-        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT)
+        sources = {
+            name: torch.tensor([breakdowns[i].sources[name].value for i in usable], dtype=torch.float32)
+            for name in breakdowns[usable[0]].sources
+        }
+        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT, sources)
 
     # -- learning from it ------------------------------------------------------------------------------
 
@@ -177,6 +182,7 @@ class OnlineLearner(Learner):
             seen.group_B,
             seen.mask_BT,
             self.max_new_tokens,
+            seen.sources,
             value_BT=self.survey(seen, "value") if algorithm.needs_value else None,
             old_logp_BT=None if single else self.survey(seen, "policy"),
             reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from repo_exp.plain import plain
 from repo_exp.types import Reply, RewardBreakdown, Score
 
 
@@ -30,13 +30,13 @@ def record(reply: Reply, breakdown: RewardBreakdown, **extra: Any) -> dict[str, 
     }
     if taken := sorted(set(extra) & set(row)):
         raise ValueError(f"the record has a key '{taken[0]}' of its own")
-    return _json({**extra, **row})
+    return plain({**extra, **row})
 
 
 def append_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a JSONL file. Half a line that a killed run left at its end is cut off first."""
     path = Path(path)
-    lines = "".join(json.dumps(_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    lines = "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         _mend(file)
@@ -63,14 +63,3 @@ def _mend(file: Any) -> None:
 
 def _score(score: Score) -> dict[str, Any]:
     return {"value": score.value, "parts": dict(score.parts), "reason": score.reason, "words": score.words}
-
-
-def _json(value: Any) -> Any:
-    """Return ``value`` with null for what JSON has no number for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _json(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(inner) for inner in value]
-    return value

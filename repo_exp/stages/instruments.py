@@ -75,7 +75,7 @@ class Instruments:
             reward_model=reward_model.scorer(self.bench, self.model) if "model" in asked and self.model else None,
             judge=self._judge if "judge" in asked else None,
             rules=self.found.rules if "rules" in asked else None,
-            join=build_join(name, n=n),
+            join=build_join(name, n=n, weights=config.reward.weights.model_dump()),
         )
 
     def describe(self, breakdowns: Sequence[RewardBreakdown], *, n: float) -> dict[str, float]:
@@ -98,6 +98,7 @@ class Instruments:
             else {
                 "join": config.reward.join,
                 "n": config.reward.n,
+                "weights": config.reward.weights.model_dump() if config.reward.join == "weighted_sum" else {},
             }
         )
         if "rules" in asked and self.found.rules is not None:

@@ -102,8 +102,8 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
     scorer = Scorer(
         reward_model=timed("model", model) if "model" in asked else None,
         judge=LocalJudge(found.rubric, timed("judge", answer)) if local and found.rubric is not None else None,
-        rules=found.rules if "rules" in asked or not ({"model"} & set(asked) or local) else None,
-        join=build_join("enhancement", n=config.reward.n),
+        rules=found.rules if "rules" in asked or not ("model" in asked or local) else None,
+        join=build_join(config.reward.join, n=config.reward.n, weights=config.reward.weights.model_dump()),
     )
     learner = OnlineLearner(
         bench.backbone,

@@ -23,6 +23,7 @@ from typing import Any
 from filelock import FileLock
 
 from repo_exp.errors import Problem, StoreError
+from repo_exp.plain import plain
 
 log = logging.getLogger(__name__)
 RECORD = "artifact.json"
@@ -159,17 +160,6 @@ def _write_whole(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
-
-
-def plain(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it: NaN and infinities as None, tuples as lists."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def digest(path: Path) -> str:

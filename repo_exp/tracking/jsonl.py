@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import secrets
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repo_exp.errors import DataError, Problem
+from repo_exp.plain import plain
 
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
@@ -108,18 +108,7 @@ def _cut_half_line(path: Path) -> None:
 
 def _json(value: Any) -> str:
     # ASCII, so that a lone surrogate in a model's output can be written; str() for what JSON does not know.
-    return json.dumps(_plain(value), allow_nan=False, default=str)
-
-
-def _plain(value: Any) -> Any:
-    """NaN and infinities have no JSON: they become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+    return json.dumps(plain(value), allow_nan=False, default=str)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -95,3 +96,9 @@ def test_a_plain_mapping_is_as_good_as_what_hydra_composed():
     plain = OmegaConf.to_container(cfg, resolve=False)
     plain["evaluation"]["temperature"] = 0.5
     assert load(plain).evaluation.temperature == 0.5
+
+
+def test_the_manual_has_a_word_on_every_algorithm():
+    manual = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    said = {line.removeprefix("## ") for line in manual.splitlines() if line.startswith("## ")}
+    assert {path.stem for path in (conf_dir() / "algorithm").glob("*.yaml")} <= said

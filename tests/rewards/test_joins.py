@@ -59,11 +59,25 @@ def test_model_only_keeps_the_enhancement_for_the_record(worth):
     assert (joined.total, joined.enhancement) == (-1.5, 50.0)
 
 
+def test_a_weighted_sum_by_hand(worth):
+    """R = 2 * 1.5 + (0.5 * 40 - 10) / 100; without weights 1.5 + 0.3. Rules alone: their points over n."""
+    weigh = build_join("weighted_sum", n=100.0, weights={"model": 2.0, "judge": 0.5})
+    assert weigh(worth(1.5, 40, -10)).total == pytest.approx(3.1)
+    assert build_join("weighted_sum", n=100.0)(worth(1.5, 40, -10)).total == pytest.approx(1.8)
+    assert weigh(worth(None, None, -10)).total == pytest.approx(-0.1)
+    assert weigh(worth(1.5, 40, -10)).enhancement == 30
+
+
+def test_a_sum_without_one_of_its_parts_is_no_total(worth):
+    """Added up from what is there, a reply would be worse for a judge that timed out."""
+    assert math.isnan(build_join("weighted_sum", n=100.0)(worth(1.5, NAN, -10)).total)
+
+
 def test_an_unknown_join_and_a_bound_that_is_none_are_refused_together():
     with pytest.raises(RewardError, match="did you mean 'enhancement'") as caught:
         build_join("enhancment", n=0.0)
     assert len(caught.value.problems) == 2
-    assert {"enhancement", "model_only"} <= set(join_names())
+    assert {"enhancement", "model_only", "weighted_sum"} == set(join_names())
 
 
 finite = st.floats(-1e3, 1e3)

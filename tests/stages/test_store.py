@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from repo_exp.stages.store import Store, plain, write_json
+from repo_exp.plain import plain
+from repo_exp.stages.store import Store, write_json
 
 
 def maker(calls, text="made"):

@@ -1,0 +1,143 @@
+"""Writes the measured part of docs/performance.md from results/*.json: `python -m bench.tables`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+START, END = "<!-- measured: start -->", "<!-- measured: end -->"
+
+
+def told(name: str) -> dict[str, Any] | None:
+    """Return a result, or None where it was not measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def ratio(values: dict[str, float]) -> str:
+    """Return the middle and the ends of a spread."""
+    return f"**{values['median']:.1f}** ({values['min']:.1f} to {values['max']:.1f})"
+
+
+def machine(found: dict[str, Any]) -> str:
+    """Return what the machine was, in a line."""
+    m = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    return (
+        f"{m['cpu']}, {m['threads']} threads, bfloat16 products {m['products_gflops']} GFLOP/s, memory "
+        f"{m['memory_gbs']} GB/s when asked; Python {m['python']}, {versions}"
+    )
+
+
+def updates() -> list[str]:
+    """Return the comparison of updates."""
+    rows = []
+    for kind in ("grpo", "ppo"):
+        found = told(f"update_{kind}")
+        if found is None:
+            continue
+        seconds, peak = found["seconds"], found["peak_gib"]
+        rows.append(
+            [
+                kind.upper(),
+                found["contenders"]["peer"],
+                f"{seconds['ours']['median']:.1f} s",
+                f"{seconds['peer']['median']:.1f} s",
+                ratio(found["speed_ratio"]),
+                f"{peak['ours']['median']:.2f} GiB",
+                f"{peak['peer']['median']:.2f} GiB",
+                ratio(found["memory_ratio"]),
+                len(found["runs"]),
+            ]
+        )
+    head = ["update", "peer", "ours", "peer", "times as fast", "our peak", "its peak", "times the memory", "runs"]
+    return ["## An update against TRL\n", table(head, rows), ""] if rows else []
+
+
+def sampling() -> list[str]:
+    """Return the comparison of sampling."""
+    found = told("sampling")
+    if found is None:
+        return []
+    work, floor = found["work"], found["roofline_seconds"]
+    rows = [
+        [name, f"{found['tokens_a_second'][name]:,}", f"{found['milliseconds_a_step'][name]} ms"]
+        for name in found["seconds"]
+    ]
+    ratios = found["ratio_to_it"]
+    middle, least, most = ratios[len(ratios) // 2], ratios[0], ratios[-1]
+    products, memory = (f"{1000 * floor[name]:.1f} ms" for name in ("step_products", "step_memory"))
+    steps = f"{products} (products; memory alone allows {memory})"
+    return [
+        "## Sampling\n",
+        f"Batch {work['batch']}, prompts of {work['prompt']} tokens, {work['new_tokens']} new ones; ours with an "
+        f"adapter of rank {work['rank']}, `generate` without one.\n",
+        table(["contender", "tokens a second, prompts included", "a step"], rows),
+        "",
+        f"Against {found['best_of_generate']}: **{middle}** times as fast ({least} to {most}). Against the roofline: "
+        f"{found['ours_over_roofline']} times as long. The roofline: {floor['reading']:.2f} s for reading the prompts, "
+        f"then {steps} a step.\n",
+    ]
+
+
+def learning() -> list[str]:
+    """Return the use of the machine by a learning step."""
+    found = told("learning")
+    if found is None:
+        return []
+    rows = [
+        [
+            row["rank"],
+            row["engine"],
+            row["microbatch_tokens"],
+            row["seconds"],
+            row["tokens_a_second"],
+            f"{row['gflops']} of {row['product_rate']}",
+            f"{row['share']:.0%}",
+        ]
+        for row in found["rows"]
+    ]
+    head = ["rank", "engine", "microbatch", "seconds", "tokens a second", "GFLOP/s in products", "share"]
+    return ["## A learning step against the product rate\n", table(head, rows), ""]
+
+
+def scaling() -> list[str]:
+    """Return cost as work grows."""
+    found = told("scaling")
+    if found is None:
+        return []
+    parts = ["## Cost as work grows\n", "![seconds and memory over batch, reply, prompt and rank](performance.svg)\n"]
+    for axis, points in found["points"].items():
+        head = [axis.replace("_", " "), *(str(point[axis]) for point in points)]
+        rows = [
+            ["seconds an update", *(f"{point['seconds']:.1f}" for point in points)],
+            ["peak GiB", *(f"{point['peak_gib']:.2f}" for point in points)],
+        ]
+        parts += [table(head, rows), ""]
+    return parts
+
+
+def main() -> None:
+    """Replace what is between the marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    known = [found for name in ("update_grpo", "update_ppo", "sampling") if (found := told(name))]
+    lines = [START, ""]
+    if known:
+        lines.append(f"Measured on: {machine(known[0])}.\n")
+    lines += [*updates(), *sampling(), *learning(), *scaling(), END]
+    before, _, rest = page.partition(START)
+    after = rest.partition(END)[2]
+    PAGE.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

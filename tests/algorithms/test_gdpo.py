@@ -1,0 +1,63 @@
+"""GDPO's credit, with the golden values of its formula."""
+
+import math
+from types import SimpleNamespace
+
+import torch
+
+from repo_exp.algorithms.gdpo import Algorithm, Options, problems
+from repo_exp.algorithms.interface import Rollouts
+from repo_exp.core.advantage import decoupled_advantage, group_advantage
+from tests.algorithms.test_grpo import KNOBS
+
+
+def t(*values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def close(found, *expected) -> None:
+    torch.testing.assert_close(found, t(*expected), atol=1e-6, rtol=0)
+
+
+# two prompts with four replies each, two binary rewards
+FIRST = t(0, 1, 1, 0, 1, 1, 1, 0)
+SECOND = t(0, 1, 0, 1, 0, 0, 1, 0)
+GROUP = torch.tensor([0] * 4 + [1] * 4)
+
+
+def test_golden_two_prompts() -> None:
+    found = decoupled_advantage({"model": FIRST, "judge": SECOND}, GROUP, weights={})
+    close(found, -1.224677, 1.224677, 0, 0, 0, 0, 1.414097, -1.414097)
+
+
+def test_golden_weights() -> None:
+    found = decoupled_advantage({"model": FIRST, "judge": SECOND}, GROUP, weights={"judge": 0.5})
+    close(found, -1.178769, 1.178769, 0.392923, -0.392923, 0.226848, 0.226848, 1.13424, -1.587936)
+
+
+def test_the_sum_merges_what_gdpo_keeps_apart() -> None:
+    """GRPO gives +-1.224595 in both prompts; GDPO tells them apart."""
+    found = group_advantage(FIRST + SECOND, GROUP, scale="group")
+    close(found, -1.224595, 1.224595, 0, 0, 0, 0, 1.224595, -1.224595)
+
+
+def test_a_missing_score_punishes_nobody() -> None:
+    """Rule 1 everywhere, judge .8 .8 .8 and one missing: no source has spread, so there is nothing to tell apart."""
+    judge = t(0.8, 0.8, 0.8, math.nan)
+    close(decoupled_advantage({"rules": t(1, 1, 1, 1), "judge": judge}, GROUP[:4], weights={}), 0, 0, 0, 0)
+
+
+def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
+    algorithm = Algorithm(Options(**KNOBS | {"kind": "gdpo", "weights": {}}))
+    mask = torch.ones(8, 2, dtype=torch.bool)
+    seen = Rollouts(torch.zeros(8), GROUP, mask, 8, {"model": FIRST, "judge": SECOND})
+    credit = algorithm.credit(seen)
+    close(credit.advantage_BT[:, 1].double(), -1.224677, 1.224677, 0, 0, 0, 0, 1.414097, -1.414097)
+
+
+def test_one_source_is_refused() -> None:
+    config = SimpleNamespace(reward=SimpleNamespace(sources=("model",)))
+    (problem,) = problems(None, config)
+    assert "reward=rm+rf" in problem.remedy
+    config.reward.sources = ("model", "rules")
+    assert not list(problems(None, config))

