@@ -17,7 +17,6 @@ from repo_exp.core.masks import masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.phases import Phases
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import packed_length
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
 from repo_exp.rollout.sampler import Sampled, sample
 from repo_exp.types import Context, Reply, RewardBreakdown
@@ -52,7 +51,7 @@ class Experience:
 
     def length(self, group: Sequence[int]) -> int:
         """Return the tokens of replies to one context, the context counted once."""
-        return packed_length([[*self.contexts[i], *self.replies[i].tokens] for i in group])
+        return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
 
 
 class OnlineLearner(Learner):

@@ -125,14 +125,16 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
     vocabulary = scaled_BV.shape[-1]
     short = -vocabulary % BLOCK
     p_BGE = pad((scaled_BV - norm_B1).exp_(), (0, short)).unflatten(-1, (-1, BLOCK))
-    until_BG = p_BGE.sum(-1, dtype=torch.float64).cumsum(-1)
+    exact = torch.float32 if logits_BV.device.type == "mps" else torch.float64  # Apple's GPU has no float64
+    until_BG = p_BGE.sum(-1, dtype=exact).cumsum(-1)
     # scaled by the last sum, which rounding leaves a little off 1, so that a token is always found
-    target_B1 = uniform_B[:, None].double() * until_BG[:, -1:]
+    below_one = 1 - 4 * torch.finfo(exact).eps
+    target_B1 = uniform_B[:, None].to(exact).clamp(max=below_one) * until_BG[:, -1:]
     block_B1 = torch.searchsorted(until_BG, target_B1, right=True)
-    inside_BE = p_BGE.gather(1, block_B1[..., None].expand(-1, -1, BLOCK)).squeeze(1).double()
+    inside_BE = p_BGE.gather(1, block_B1[..., None].expand(-1, -1, BLOCK)).squeeze(1).to(exact)
     before_B1 = until_BG.gather(1, block_B1) - inside_BE.sum(-1, keepdim=True)
     inside_BE = inside_BE.cumsum(-1)
     # rounding may put the target a hair outside its block: it is held inside, where a token with a chance is found
-    target_B1 = (target_B1 - before_B1).clamp(min=0).minimum(inside_BE[:, -1:] * (1 - 1e-12))
+    target_B1 = (target_B1 - before_B1).clamp(min=0).minimum(inside_BE[:, -1:] * below_one)
     token_B1 = block_B1 * BLOCK + torch.searchsorted(inside_BE, target_B1, right=True)
     return token_B1.squeeze(-1), (scaled_BV.gather(-1, token_B1) - norm_B1).squeeze(-1)
