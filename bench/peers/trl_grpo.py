@@ -7,8 +7,9 @@ import torch
 import trl
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench.peers.ticks import Ticks
 from bench.workload import THREADS, WORK, Clock, digits, prompts, shortness
 
 torch.set_num_threads(THREADS)
@@ -21,18 +22,6 @@ wanted = prompts(updates * WORK.replies // WORK.group, WORK.prompt_tokens)
 texts = [tokenizer.decode(tokens) for tokens in wanted]
 lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
 clock = Clock()
-
-
-class Ticks(TrainerCallback):
-    """Marks the end of each update."""
-
-    def on_train_begin(self, *_, **__):
-        clock.marks.clear()
-        clock.tick()
-
-    def on_step_end(self, *_, **__):
-        clock.tick()
-
 
 with tempfile.TemporaryDirectory() as scratch:
     config = trl.GRPOConfig(
@@ -67,7 +56,7 @@ with tempfile.TemporaryDirectory() as scratch:
         peft_config=LoraConfig(
             r=WORK.rank, lora_alpha=WORK.alpha, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
         ),
-        callbacks=[Ticks()],
+        callbacks=[Ticks(clock)],
     ).train()
 clock.report(
     f"TRL {trl.__version__} GRPO", torch=torch.__version__, threads=torch.get_num_threads(), prompt_lengths=lengths

@@ -11,9 +11,10 @@ import torch
 import trl
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
+from bench.peers.ticks import Ticks
 from bench.workload import THREADS, WORK, Clock, prompts
 
 torch.set_num_threads(THREADS)
@@ -34,18 +35,6 @@ reward = scorer()
 updates = WORK.warm_up + WORK.timed
 wanted = prompts(updates * WORK.replies, WORK.prompt_tokens)
 clock = Clock()
-
-
-class Ticks(TrainerCallback):
-    """Marks the end of each update."""
-
-    def on_train_begin(self, *_, **__):
-        clock.marks.clear()
-        clock.tick()
-
-    def on_step_end(self, *_, **__):
-        clock.tick()
-
 
 with tempfile.TemporaryDirectory() as scratch:
     config = PPOConfig(
@@ -78,6 +67,6 @@ with tempfile.TemporaryDirectory() as scratch:
         train_dataset=Dataset.from_dict({"input_ids": wanted}),
         eval_dataset=Dataset.from_dict({"input_ids": wanted[: WORK.replies]}),
         peft_config=LoraConfig(**lora, task_type="CAUSAL_LM"),
-        callbacks=[Ticks()],
+        callbacks=[Ticks(clock)],
     ).train()
 clock.report(f"TRL {trl.__version__} PPO", torch=torch.__version__, threads=torch.get_num_threads())

@@ -1,14 +1,23 @@
-"""Parts of a step, as the learner cuts them."""
+"""Options as they are shipped, and parts of a step as the learner cuts them."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from repo_exp.algorithms.interface import Part
+from repo_exp.config.places import conf_dir
 from repo_exp.core.masks import token_weights
+
+
+def knobs(option: str, **changes: Any) -> dict[str, Any]:
+    """Return the options of an algorithm as ``conf/`` has them, with changes."""
+    told = yaml.safe_load((conf_dir() / "algorithm" / f"{option}.yaml").read_text(encoding="utf-8"))
+    return told["algorithm"] | changes
 
 
 def part(mask_BT: Tensor, advantage_BT: Tensor, old_logp_BT: Tensor, *, aggregation="token_mean", **known) -> Part:

@@ -8,7 +8,7 @@ import torch
 from repo_exp.algorithms.gdpo import Algorithm, Options, problems
 from repo_exp.algorithms.interface import Rollouts
 from repo_exp.core.advantage import decoupled_advantage, group_advantage
-from tests.algorithms.test_grpo import KNOBS
+from tests.algorithms.parts import knobs
 
 
 def t(*values) -> torch.Tensor:
@@ -48,7 +48,7 @@ def test_a_missing_score_punishes_nobody() -> None:
 
 
 def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
-    algorithm = Algorithm(Options(**KNOBS | {"kind": "gdpo", "weights": {}}))
+    algorithm = Algorithm(Options(**knobs("grpo", kind="gdpo", weights={})))
     mask = torch.ones(8, 2, dtype=torch.bool)
     seen = Rollouts(torch.zeros(8), GROUP, mask, 8, {"model": FIRST, "judge": SECOND})
     credit = algorithm.credit(seen)

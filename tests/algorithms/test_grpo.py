@@ -9,25 +9,9 @@ from repo_exp.algorithms.grpo import Algorithm, Options
 from repo_exp.algorithms.interface import Rollouts
 from repo_exp.core.advantage import group_advantage, overlong_penalty
 from repo_exp.core.policy_loss import sequence_ratio
-from tests.algorithms.parts import part, rows_of
+from tests.algorithms.parts import knobs, part, rows_of
 
-KNOBS = {
-    "kind": "grpo",
-    "group_size": 2,
-    "passes": 1,
-    "minibatches": 1,
-    "baseline": "group_mean",
-    "scale": "group",
-    "aggregation": "sequence_mean",
-    "surrogate": "clipped",
-    "ratio": "token",
-    "clip_low": 0.2,
-    "clip_high": 0.2,
-    "overlong_cache": 0,
-    "drop_silent_groups": False,
-    "kl_coefficient": 0.0,
-    "kl_estimator": "k3",
-}
+KNOBS = knobs("grpo", group_size=2)
 
 
 def grpo(**changes) -> Algorithm:

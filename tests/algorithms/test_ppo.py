@@ -9,20 +9,9 @@ from repo_exp.algorithms.interface import Credit, Rollouts
 from repo_exp.algorithms.ppo import Algorithm, Options
 from repo_exp.algorithms.registry import find, names
 from repo_exp.errors import ConfigError
-from tests.algorithms.parts import part, rows_of
+from tests.algorithms.parts import knobs, part, rows_of
 
-KNOBS = {
-    "kind": "ppo",
-    "passes": 1,
-    "minibatches": 1,
-    "gamma": 1.0,
-    "gae_lambda": 0.95,
-    "clip": 0.2,
-    "value_clip": 0.2,
-    "whiten_advantages": False,
-    "kl_coefficient": 0.0,
-    "kl_estimator": "k1",
-}
+KNOBS = knobs("ppo", whiten_advantages=False)
 
 
 def ppo(**changes) -> Algorithm:

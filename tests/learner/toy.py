@@ -9,6 +9,7 @@ from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
 from repo_exp.types import Context, Message, RewardBreakdown
+from tests.algorithms.parts import knobs
 
 RATES = {"sft": 1e-2, "reward_model": 1e-2, "judge": 1e-2, "policy": 1e-2, "value": 1e-2}
 OPTIMIZER = Optimizer(
@@ -24,35 +25,7 @@ OPTIMIZER = Optimizer(
 TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
 )
-PPO = {
-    "kind": "ppo",
-    "passes": 1,
-    "minibatches": 1,
-    "gamma": 1.0,
-    "gae_lambda": 0.95,
-    "clip": 0.2,
-    "value_clip": 0.2,
-    "whiten_advantages": True,
-    "kl_coefficient": 0.0,
-    "kl_estimator": "k1",
-}
-GRPO = {
-    "kind": "grpo",
-    "group_size": 4,
-    "passes": 1,
-    "minibatches": 1,
-    "baseline": "group_mean",
-    "scale": "group",
-    "aggregation": "sequence_mean",
-    "surrogate": "clipped",
-    "ratio": "token",
-    "clip_low": 0.2,
-    "clip_high": 0.2,
-    "overlong_cache": 0,
-    "drop_silent_groups": False,
-    "kl_coefficient": 0.0,
-    "kl_estimator": "k3",
-}
+OPTIONS = {"ppo": knobs("ppo"), "grpo": knobs("grpo", group_size=4)}
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
@@ -75,7 +48,7 @@ def online(tiny, tmp_path) -> Callable:
     ) -> OnlineLearner:
         knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
         module = find(kind)
-        algorithm = module.Algorithm(module.Options(**{"ppo": PPO, "grpo": GRPO}[kind] | options))
+        algorithm = module.Algorithm(module.Options(**OPTIONS[kind] | options))
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")
