@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repo_exp.models.backbone import Backbone
+from repo_exp.models.backbone import WORTH_MERGING, Backbone
 from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.models.source import dequantise, package_folder, read
 from repo_exp.rollout.sampler import sample
@@ -24,33 +24,39 @@ def folder(tmp_path_factory):
     return place
 
 
-def backbone(folder, engine: str) -> Backbone:
+def backbone(folder, engine: str, dtype: torch.dtype = torch.bfloat16) -> Backbone:
     model, tokenizer = read(folder, dtype=torch.bfloat16, attention="eager")
-    made = Backbone(model, tokenizer, lora=LORA, max_context_tokens=400, engine=engine)
+    made = Backbone(model.to(dtype), tokenizer, lora=LORA, max_context_tokens=400, engine=engine)
     made.add("policy", seed=0)
     generator = torch.Generator().manual_seed(0)
     for name, weight in made.parameters_of("policy").items():
         if "lora_B" in name:  # an adapter that has learnt something: a fresh one adds nothing
-            weight.data = (torch.randn(weight.shape, generator=generator) * 0.005).to(weight.dtype)
+            weight.data = torch.randn(weight.shape, generator=generator) * 0.005
+        weight.data = weight.data.bfloat16().to(dtype)  # the same weights, however they are computed with
     return made
 
 
-def test_the_sampler_sees_what_the_plain_model_sees(folder) -> None:
-    """Stated tolerance: 0.02 nats on average over the drawn tokens, against modules that round elsewhere.
+def test_the_sampler_is_as_near_to_float32_as_the_plain_modules_are(folder) -> None:
+    """Each engine in bfloat16 rounds elsewhere; what counts is how far it is from the same weights in float32.
 
-    The modules themselves differ by about as much from a float32 run of the same weights.
+    Stated tolerance: at most a quarter further off than the modules of the library, and no lean to either side.
     """
     fast, plain = backbone(folder, "own"), backbone(folder, "transformers")
     contexts = [fast.tokens.hf(text, add_special_tokens=False)["input_ids"] for text in ASKED]
     drawn = sample(fast, "policy", contexts, seed=0, temperature=1.0, max_new_tokens=40, batch_size=16)
     batch = lay_out(contexts, [reply.tokens for reply in drawn], pad=fast.tokens.pad)
-    with torch.no_grad(), plain.speaking("policy"):
-        right, _ = reply_logp(plain, batch)
-    found = torch.zeros_like(right)
-    found[batch.mask_NR] = torch.tensor([p for reply in drawn for p in reply.logp])
-    gap = (found - right)[batch.mask_NR]
-    assert gap.abs().mean() < 0.02
-    assert gap.mean().abs() < 0.005  # and it does not lean to one side
+    assert len(contexts) * 40 >= WORTH_MERGING  # so the adapter was merged
+
+    def said(by: Backbone) -> torch.Tensor:
+        with torch.no_grad(), by.speaking("policy"):
+            return reply_logp(by, batch)[0][batch.mask_NR]
+
+    right = said(backbone(folder, "transformers", torch.float32))
+    sampled = torch.tensor([p for reply in drawn for p in reply.logp])
+    theirs = (said(plain) - right).abs().mean()
+    for ours in (sampled, said(fast)):
+        assert (ours - right).abs().mean() < 1.25 * theirs
+        assert (ours - right).mean().abs() < 0.25 * theirs
 
 
 def test_greedy_tokens_agree_until_a_near_tie(folder) -> None:
