@@ -35,7 +35,6 @@ from repo_exp.core.masks import Aggregation, weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequence_ratio, truncated_importance
 
 online = True
-Clip = Annotated[float, Field(gt=0)]
 
 
 class Options(BaseModel):
@@ -54,7 +53,7 @@ class Options(BaseModel):
     surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
     ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
     clip_low: Annotated[float, Field(gt=0, lt=1)]
-    clip_high: Clip
+    clip_high: Annotated[float, Field(gt=0)]
     overlong_cache: Annotated[int, Field(ge=0)] = Field(
         description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
     )

@@ -18,7 +18,7 @@ from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.phases import Phases
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
-from repo_exp.rollout.sampler import Sampled, sample
+from repo_exp.rollout.sampler import Sampled, sample, spoken
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
@@ -116,10 +116,7 @@ class OnlineLearner(Learner):
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.batch_size,
             )
-        replies = [
-            Reply(context, self.backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
-            for context, reply in zip(chosen, sampled, strict=True)
-        ]
+        replies = spoken(self.backbone, chosen, sampled)
         with self.phases("score"):
             breakdowns = self.score(replies)
         self.record(step, replies, breakdowns)

@@ -181,11 +181,11 @@ class Backbone(nn.Module):
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
         if not self._own:
             return library.LibrarySession(self.model, contexts, pad=self.tokens.pad)
-        decoder, voice = self._placed().decoder, self._voice()
+        decoder, voice = self._placed().decoder, [] if self._merged is not None else self._voice()
         if any(voice) and decoder.can_merge and len(contexts) * room >= WORTH_MERGING:
-            self._merged = self._merged or decoder.merged(voice)
+            self._merged = decoder.merged(voice)
         if self._merged is not None:
-            decoder, voice = self._merged, [{} for _ in voice]
+            decoder, voice = self._merged, [{} for _ in decoder.layers]
         return DecoderSession(decoder, voice, contexts, room=room, pad=self.tokens.pad)
 
     @property

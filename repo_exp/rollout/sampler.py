@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_length
+from repo_exp.types import Context, Reply
 
 KEEP = 0.75  # ended replies are computed on until no more than this share goes on: moving the cache costs about a token
 BLOCK = 256  # tokens of the vocabulary that are summed before one of them is sought
@@ -76,6 +77,14 @@ def sample(
             for i, reply in zip(chosen, drawn, strict=True):
                 replies[i] = reply
     return [reply for reply in replies if reply is not None]
+
+
+def spoken(backbone: Backbone, contexts: Sequence[Context], sampled: Sequence[Sampled]) -> list[Reply]:
+    """Return sampled tokens as the replies that they are to their contexts."""
+    return [
+        Reply(context, backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
+        for context, reply in zip(contexts, sampled, strict=True)
+    ]
 
 
 def _decode(

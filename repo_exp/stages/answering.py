@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from repo_exp.config.schema import Rollout
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.sampler import sample
+from repo_exp.rollout.sampler import sample, spoken
 from repo_exp.types import Context, Reply
 
 
@@ -29,7 +29,4 @@ def answer(
         max_new_tokens=rollout.max_new_tokens,
         batch_size=rollout.batch_size,
     )
-    return [
-        Reply(context, backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
-        for context, reply in zip(contexts, sampled, strict=True)
-    ]
+    return spoken(backbone, contexts, sampled)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from repo_exp.algorithms.interface import OnlineAlgorithm
 from repo_exp.algorithms.registry import find
+from repo_exp.config.schema import Config
 from repo_exp.learner.online import OnlineLearner
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
@@ -27,7 +30,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
     module = find(str(config.algorithm["kind"]))
     options = module.Options.model_validate(config.algorithm)
     algorithm = module.Algorithm(options)
-    roles = ("policy", "value") if algorithm.needs_value else ("policy",)
+    roles = learning_roles(algorithm)
     measured = config.evaluation.capability_every > 0
     inputs = {
         "model": bench.model_inputs(),
@@ -81,17 +84,9 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
                 record=keep,
                 capability=capability,
                 capability_every=config.evaluation.capability_every,
-                rollouts=config.budget.rollouts,
-                temperature=config.rollout.temperature,
-                max_new_tokens=config.rollout.max_new_tokens,
-                batch_size=config.rollout.batch_size,
-                microbatch_tokens=config.trainer.microbatch_tokens,
-                stage="policy",
                 steps=config.budget.updates,
-                rates={role: getattr(config.optimizer.learning_rate, role) for role in roles},
-                optimizer=config.optimizer,
-                seed=config.seed,
                 report=report,
+                **settings(config, roles),
             ),
             folder=folder,
         )
@@ -100,6 +95,26 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
             backbone.save(role, folder / role)
 
     return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
+
+
+def learning_roles(algorithm: OnlineAlgorithm) -> tuple[str, ...]:
+    """Return the roles that an online algorithm teaches."""
+    return ("policy", "value") if algorithm.needs_value else ("policy",)
+
+
+def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
+    """Return what the configuration alone says of an online learner."""
+    return {
+        "stage": "policy",
+        "rollouts": config.budget.rollouts,
+        "temperature": config.rollout.temperature,
+        "max_new_tokens": config.rollout.max_new_tokens,
+        "batch_size": config.rollout.batch_size,
+        "microbatch_tokens": config.trainer.microbatch_tokens,
+        "rates": {role: getattr(config.optimizer.learning_rate, role) for role in roles},
+        "optimizer": config.optimizer,
+        "seed": config.seed,
+    }
 
 
 CAPABILITY = {  # metric of the composition -> name on the capability curve

@@ -31,6 +31,7 @@ from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
 from repo_exp.stages.instruments import declared
 from repo_exp.stages.machine import prepare
+from repo_exp.stages.policy import learning_roles, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
 from repo_exp.types import Reply
@@ -75,7 +76,7 @@ def show(config: Config, *, folder: Path) -> None:
 def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
     config, found = bench.config, declared(bench.config)
     corpus = data.read(data.make(bench))
-    roles = ["policy"] + (["value"] if algorithm.needs_value else [])
+    roles = learning_roles(algorithm)
     asked = config.reward.sources
     local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
     others = (["reference"] if algorithm.needs_reference else []) + (["reward"] if "model" in asked else [])
@@ -114,17 +115,9 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         record=lambda *_: None,
         capability=dict,
         capability_every=0,
-        rollouts=config.budget.rollouts,
-        temperature=config.rollout.temperature,
-        max_new_tokens=config.rollout.max_new_tokens,
-        batch_size=config.rollout.batch_size,
-        microbatch_tokens=budget,
-        stage="policy",
         steps=steps,
-        rates={role: getattr(config.optimizer.learning_rate, role) for role in roles},
-        optimizer=config.optimizer,
-        seed=config.seed,
         report=lambda *_: None,
+        **settings(config, roles),
     )
     phases.append(learner.phases)
     return learner
