@@ -6,8 +6,8 @@ and turns each part of a step into a loss whose token weights belong to the whol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor
@@ -39,6 +39,16 @@ class Rollouts:
     old_logp_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None
 
+    def of(self, chosen: Sequence[int]) -> Rollouts:
+        """Return some of the replies."""
+
+        def cut(told: Any) -> Any:
+            if isinstance(told, Mapping):
+                return {name: cut(each) for name, each in told.items()}
+            return told[list(chosen)] if isinstance(told, Tensor) else told
+
+        return Rollouts(**{each.name: cut(getattr(self, each.name)) for each in fields(self)})
+
 
 @dataclass(frozen=True, slots=True)
 class Credit:
@@ -57,7 +67,7 @@ class Part:
         weight_BT: what each token counts in the step's loss; 0 outside the mask.
         share_BT: one over the tokens of the step, 0 outside the mask: what each token counts in a metric.
         advantage_BT, old_logp_BT: credit, and log-probabilities at sampling time.
-        return_BT, old_value_BT, reference_logp_BT: None where the algorithm has no use for them.
+        reference_logp_BT: None where the algorithm has no use for them.
     """
 
     mask_BT: Tensor
@@ -65,9 +75,23 @@ class Part:
     share_BT: Tensor
     advantage_BT: Tensor
     old_logp_BT: Tensor
-    return_BT: Tensor | None = None
-    old_value_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValuePart:
+    """The same for the value network.
+
+    Attributes:
+        mask_BT, weight_BT: as in :class:`Part`.
+        return_BT: what the values aim at.
+        old_value_BT: what the value network said before the step.
+    """
+
+    mask_BT: Tensor
+    weight_BT: Tensor
+    return_BT: Tensor
+    old_value_BT: Tensor
 
 
 class OnlineAlgorithm:
@@ -81,6 +105,7 @@ class OnlineAlgorithm:
         drop_silent: are replies without any credit left out of the count of a step's tokens?
         needs_value: is there a value network to ask and to teach?
         needs_reference: are the SFT policy's log-probabilities wanted?
+        returns_alone: do the returns of a reply hang on that reply alone? Then a single step asks for values once.
     """
 
     passes: int = 1
@@ -90,6 +115,7 @@ class OnlineAlgorithm:
     drop_silent: bool = False
     needs_value: bool = False
     needs_reference: bool = False
+    returns_alone: bool = True
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -102,6 +128,6 @@ class OnlineAlgorithm:
         """Return the policy's loss of this part, and metrics that add up over parts."""
         raise NotImplementedError
 
-    def value_loss(self, value_BT: Tensor, part: Part) -> Tensor:
+    def value_loss(self, value_BT: Tensor, part: ValuePart) -> Tensor:
         """Return the value network's loss of this part."""
         raise NotImplementedError

@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
 from repo_exp.core.advantage import gae, reward_at_last_token
 from repo_exp.core.diagnostics import surrogate_metrics
 from repo_exp.core.kl import Estimator, kl_per_token
@@ -80,7 +80,7 @@ class Algorithm(OnlineAlgorithm):
         )
         return weighted_sum(loss_BT, part.weight_BT), metrics
 
-    def value_loss(self, value_BT: Tensor, part: Part) -> Tensor:
+    def value_loss(self, value_BT: Tensor, part: ValuePart) -> Tensor:
         """Return the clipped squared error."""
         error_BT = clipped_value_error(value_BT, part.old_value_BT, part.return_BT, clip=self.options.value_clip)
         return weighted_sum(error_BT, part.weight_BT)

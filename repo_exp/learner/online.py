@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
 from repo_exp.core.diagnostics import explained_variance
-from repo_exp.core.masks import masked_mean, token_weights, weighted_sum
+from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.phases import Phases
 from repo_exp.models.backbone import Backbone
@@ -171,20 +171,25 @@ class OnlineLearner(Learner):
     def improve(self, step: int, seen: Experience) -> Metrics:
         """Give credit and take the optimiser steps of one update."""
         algorithm, everyone = self.algorithm, range(len(seen.replies))
-        # with a single step the only pass is the old policy's own, and need not be computed twice
-        single = algorithm.passes * algorithm.minibatches == 1 and not algorithm.needs_reference
+        # with a single step the only pass is the old one, and need not be computed twice
+        single = algorithm.passes * algorithm.minibatches == 1
+        at_once = algorithm.needs_value and single and algorithm.returns_alone
         known = Rollouts(
             seen.total_B,
             seen.group_B,
             seen.mask_BT,
             self.max_new_tokens,
             seen.sources,
-            value_BT=self.survey(seen, "value") if algorithm.needs_value else None,
-            old_logp_BT=None if single else self.survey(seen, "policy"),
+            value_BT=self.survey(seen, "value") if algorithm.needs_value and not at_once else None,
+            old_logp_BT=None if single and not algorithm.needs_reference else self.survey(seen, "policy"),
             reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,
         )
+        metrics: Metrics = {}
+        if at_once:
+            value_BT, metrics["loss/value"] = self.teach_values(seen, everyone, known, None)
+            known = replace(known, value_BT=value_BT)
         credit = algorithm.credit(known)
-        metrics: Metrics = {"credit/silent": (credit.advantage_BT.abs().amax(1) == 0).float().mean().item()}
+        metrics["credit/silent"] = (credit.advantage_BT.abs().amax(1) == 0).float().mean().item()
         if known.value_BT is not None and credit.return_BT is not None:
             spread = explained_variance(known.value_BT, credit.return_BT, seen.mask_BT)
             metrics["value/explained_variance"] = spread.item()
@@ -196,25 +201,31 @@ class OnlineLearner(Learner):
             order = list(everyone)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
             for part in _split(order, algorithm.minibatches):
-                told = self.optimise(seen, part, known, credit, (taken, planned))
+                told = self.optimise(seen, part, known, credit, (taken, planned), values_taught=at_once)
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
         return metrics | {name: value / per_update for name, value in sums.items()}
 
     def optimise(
-        self, seen: Experience, part: Sequence[int], known: Rollouts, credit: Credit, progress: tuple[int, int]
+        self,
+        seen: Experience,
+        part: Sequence[int],
+        known: Rollouts,
+        credit: Credit,
+        progress: tuple[int, int],
+        *,
+        values_taught: bool,
     ) -> Metrics:
         """Take one optimiser step a role from part of the replies."""
         algorithm, device = self.algorithm, self.backbone.model.device
-        whole_BT = seen.mask_BT[list(part)]
+        counted_BT = seen.mask_BT
         if algorithm.drop_silent:
             heard_B1 = (credit.advantage_BT[list(part)] != 0).any(1, keepdim=True)
-            whole_BT = whole_BT & heard_B1 if heard_B1.any() else whole_BT
-        weight_BT, share_BT = torch.zeros(seen.mask_BT.shape), torch.zeros(seen.mask_BT.shape)
-        weight_BT[list(part)] = token_weights(whole_BT, algorithm.aggregation, longest=self.max_new_tokens)
-        share_BT[list(part)] = token_weights(whole_BT, "token_mean", longest=self.max_new_tokens)
-        parts: list[tuple[ReplyBatch, Part]] = []
+            if heard_B1.any():
+                counted_BT = counted_BT & (credit.advantage_BT != 0).any(1, keepdim=True)
+        weight_BT = self._weights(counted_BT, part, algorithm.aggregation)
+        share_BT = self._weights(counted_BT, part, "token_mean")
         sums: Metrics = {}
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
@@ -227,8 +238,6 @@ class OnlineLearner(Learner):
                     share_BT=cut(share_BT),
                     advantage_BT=cut(credit.advantage_BT),
                     old_logp_BT=logp.detach() if known.old_logp_BT is None else cut(known.old_logp_BT),
-                    return_BT=cut(credit.return_BT),
-                    old_value_BT=cut(known.value_BT),
                     reference_logp_BT=cut(known.reference_logp_BT),
                 )
                 loss, metrics = algorithm.policy_loss(logp, given)
@@ -243,19 +252,52 @@ class OnlineLearner(Learner):
             }
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
-            parts.append((batch, given))
-        if algorithm.needs_value:
-            sums["loss/value"] = 0.0
-            for batch, given in parts:
-                with self.phases("learn: value"), self.backbone.speaking("value", training=True):
-                    loss = algorithm.value_loss(reply_values(self.backbone, batch), given)
-                    self.manual_backward(loss)
-                self.masters["value"].collect()
-                sums["loss/value"] += loss.item()
+        if algorithm.needs_value and not values_taught:
+            _, sums["loss/value"] = self.teach_values(seen, part, known, credit)
         with self.phases("optimiser"):
             for role in self.masters:
                 sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
         return sums
+
+    def teach_values(
+        self, seen: Experience, part: Sequence[int], known: Rollouts, credit: Credit | None
+    ) -> tuple[Tensor, float]:
+        """Collect the value network's gradients; return what it said of every reply, (B, T), and the loss.
+
+        Without credit, what it says now is what it said before learning. The returns of a reply hang on that reply
+        alone, so they are worked out on the way, and nobody has to ask for the values of the whole batch first.
+        """
+        algorithm, device = self.algorithm, self.backbone.model.device
+        weight_BT = self._weights(seen.mask_BT, part, algorithm.aggregation)
+        said_BT, total = torch.zeros(seen.mask_BT.shape), 0.0
+        for chosen in self.microbatches(seen, part):
+            batch = seen.part(chosen, pad=self.backbone.tokens.pad)
+            cut = _Cut(chosen, batch.mask_NR.shape[1], device)
+            with self.phases("learn: value"), self.backbone.speaking("value", training=True):
+                value = reply_values(self.backbone, batch)
+                said_BT[chosen, : cut.width] = value.detach().cpu()
+                if credit is None:
+                    returns = algorithm.credit(replace(known, value_BT=said_BT).of(chosen)).return_BT
+                    returns = returns[:, : cut.width].to(device)
+                else:
+                    returns = cut(credit.return_BT)
+                given = ValuePart(
+                    mask_BT=batch.mask_NR.to(device),
+                    weight_BT=cut(weight_BT),
+                    return_BT=returns,
+                    old_value_BT=value.detach() if known.value_BT is None else cut(known.value_BT),
+                )
+                loss = algorithm.value_loss(value, given)
+                self.manual_backward(loss)
+            self.masters["value"].collect()
+            total += loss.item()
+        return said_BT, total
+
+    def _weights(self, mask_BT: Tensor, part: Sequence[int], aggregation: Aggregation) -> Tensor:
+        """Return what each token counts in a step that learns from part of the replies: (B, T), 0 outside it."""
+        weight_BT = torch.zeros(mask_BT.shape)
+        weight_BT[list(part)] = token_weights(mask_BT[list(part)], aggregation, longest=self.max_new_tokens)
+        return weight_BT
 
     @torch.no_grad()
     def survey(self, seen: Experience, role: str) -> Tensor:

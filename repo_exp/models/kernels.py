@@ -148,7 +148,7 @@ class SwiGLU(Function):
         dx_MN = torch.empty_like(x_MN)
         dgate, dup = dx_MN.chunk(2, -1)
         torch.mul(silu(gate), dy, out=dup)
-        dgate.copy_(torch.ops.aten.silu_backward(dy * up, gate))
+        torch.ops.aten.silu_backward.grad_input(torch.mul(dy, up, out=dgate), gate, grad_input=dgate)
         return dx_MN
 
 

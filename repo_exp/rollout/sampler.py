@@ -99,7 +99,7 @@ def _decode(
     row_B = torch.arange(len(contexts), device=device)  # the replies that are computed
     alive_B = torch.ones_like(row_B, dtype=torch.bool)  # and of these, the ones that have not ended
     for number in range(rounds):
-        logits_BV = backbone.head(session.last_BH).float()
+        logits_BV = backbone.head(session.last_BH)
         token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
         token_BR[row_B[alive_B], number] = token_B[alive_B]
         logp_BR[row_B, number] = logp_B
@@ -128,14 +128,13 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
     """
     if temperature == 0:
         token_B = logits_BV.argmax(-1)
-        return token_B, torch.zeros_like(token_B, dtype=logits_BV.dtype)
-    scaled_BV = logits_BV / temperature
-    norm_B1 = scaled_BV.logsumexp(-1, keepdim=True)
-    vocabulary = scaled_BV.shape[-1]
-    short = -vocabulary % BLOCK
-    p_BGE = pad((scaled_BV - norm_B1).exp_(), (0, short)).unflatten(-1, (-1, BLOCK))
+        return token_B, torch.zeros(token_B.shape, device=token_B.device)
+    scaled_BV = logits_BV if temperature == 1 else logits_BV.float() / temperature
+    p_BV = scaled_BV.softmax(-1, dtype=torch.float32)
+    short = -p_BV.shape[-1] % BLOCK
+    p_BGE = (pad(p_BV, (0, short)) if short else p_BV).unflatten(-1, (-1, BLOCK))
     exact = torch.float32 if logits_BV.device.type == "mps" else torch.float64  # Apple's GPU has no float64
-    until_BG = p_BGE.sum(-1, dtype=exact).cumsum(-1)
+    until_BG = p_BGE.sum(-1).to(exact).cumsum(-1)
     # scaled by the last sum, which rounding leaves a little off 1, so that a token is always found
     below_one = 1 - 4 * torch.finfo(exact).eps
     target_B1 = uniform_B[:, None].to(exact).clamp(max=below_one) * until_BG[:, -1:]
@@ -146,4 +145,4 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
     # rounding may put the target a hair outside its block: it is held inside, where a token with a chance is found
     target_B1 = (target_B1 - before_B1).clamp(min=0).minimum(inside_BE[:, -1:] * below_one)
     token_B1 = block_B1 * BLOCK + torch.searchsorted(inside_BE, target_B1, right=True)
-    return token_B1.squeeze(-1), (scaled_BV.gather(-1, token_B1) - norm_B1).squeeze(-1)
+    return token_B1.squeeze(-1), p_BV.gather(-1, token_B1).log().squeeze(-1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Part
+from repo_exp.algorithms.interface import Part, ValuePart
 from repo_exp.config.places import conf_dir
 from repo_exp.core.masks import token_weights
 
@@ -29,7 +28,14 @@ def part(mask_BT: Tensor, advantage_BT: Tensor, old_logp_BT: Tensor, *, aggregat
     return Part(mask_BT, weight_BT, share_BT, advantage_BT, old_logp_BT, **known)
 
 
-def rows_of(whole: Part, rows: list[int]) -> Part:
+def value_part(mask_BT: Tensor, return_BT: Tensor, old_value_BT: Tensor, *, aggregation="token_mean") -> ValuePart:
+    """Return a whole step of the value network as one part."""
+    weight_BT = token_weights(mask_BT, aggregation, longest=mask_BT.shape[1]).to(old_value_BT.dtype)
+    return ValuePart(mask_BT, weight_BT, return_BT, old_value_BT)
+
+
+def rows_of(whole: Any, rows: list[int]) -> Any:
     """Return some replies of a step; their weights still belong to the whole step."""
     told = {each.name: getattr(whole, each.name) for each in fields(whole)}
-    return Part(**{name: value[rows] if isinstance(value, torch.Tensor) else value for name, value in told.items()})
+    told = {name: value[rows] if isinstance(value, Tensor) else value for name, value in told.items()}
+    return type(whole)(**told)

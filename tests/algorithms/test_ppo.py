@@ -9,7 +9,7 @@ from repo_exp.algorithms.interface import Credit, Rollouts
 from repo_exp.algorithms.ppo import Algorithm, Options
 from repo_exp.algorithms.registry import find, names
 from repo_exp.errors import ConfigError
-from tests.algorithms.parts import knobs, part, rows_of
+from tests.algorithms.parts import knobs, part, rows_of, value_part
 
 KNOBS = knobs("ppo", whiten_advantages=False)
 
@@ -63,12 +63,13 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
     logp, old, advantage, value, returns = (torch.randn(4, 5).double() for _ in range(5))
     mask = torch.rand(4, 5) > 0.3
     algorithm = ppo()
-    whole = part(mask, advantage, old, return_BT=returns, old_value_BT=value, aggregation=aggregation)
+    whole = part(mask, advantage, old, aggregation=aggregation)
     loss, told = algorithm.policy_loss(logp, whole)
     parts = [algorithm.policy_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(loss for loss, _ in parts), loss)
     for name, figure in told.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure, rel=1e-5)
+    whole = value_part(mask, returns, value, aggregation=aggregation)
     values = [algorithm.value_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(values), algorithm.value_loss(logp, whole))
 
@@ -76,9 +77,10 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
 def test_padding_takes_no_part_in_any_loss() -> None:
     algorithm, nan = ppo(), math.nan
     mask = torch.tensor([[True, True, False]])
-    given = part(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]), return_BT=t([[1, 3, nan]]), old_value_BT=t([[1, 1, nan]]))
+    given = part(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]))
     loss, told = algorithm.policy_loss(t([[-1, -2, nan]]), given)
     assert loss.item() == pytest.approx(-2.0) and told["policy/ratio"] == pytest.approx(1.0)
+    given = value_part(mask, t([[1, 3, nan]]), t([[1, 1, nan]]))
     assert algorithm.value_loss(t([[1, 1, nan]]), given).item() == pytest.approx(0.5 * 4 / 2)
 
 

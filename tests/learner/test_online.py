@@ -92,6 +92,19 @@ def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path, kind
     assert cut.history[-1]["loss/policy"] == pytest.approx(whole.history[-1]["loss/policy"], abs=1e-6)
 
 
+def test_values_asked_for_while_learning_are_those_asked_for_before(online, tmp_path, monkeypatch) -> None:
+    """A single step reads every reply once with the value network; asking it first changes nothing but the time."""
+    once = online(updates=3)
+    assert "survey: value" not in once.phases.seconds
+    monkeypatch.setattr("repo_exp.algorithms.ppo.Algorithm.returns_alone", False)
+    twice = online(updates=3, folder=tmp_path / "b")
+    assert "survey: value" in twice.phases.seconds
+    for role in ("policy", "value"):
+        for name, p in weights(once, role).items():
+            torch.testing.assert_close(weights(twice, role)[name], p, atol=1e-6, rtol=1e-5)
+    assert twice.history[-1]["loss/value"] == pytest.approx(once.history[-1]["loss/value"], rel=1e-5)
+
+
 def test_each_context_is_answered_by_a_whole_group(online) -> None:
     asked = []
 

@@ -20,7 +20,7 @@ def config(*overrides: str):
 @pytest.mark.parametrize(
     ("overrides", "phases"),
     [
-        ((), {"sample", "score: model", "score: judge", "survey: value", "learn: policy", "learn: value"}),
+        ((), {"sample", "score: model", "score: judge", "learn: policy", "learn: value"}),
         (("algorithm=grpo", "algorithm.group_size=2", "reward=rm+rf"), {"sample", "score: model", "learn: policy"}),
         (("reward=rf",), {"sample", "score", "learn: value"}),
     ],
