@@ -70,7 +70,7 @@ logits = st.lists(st.floats(-4, 4), min_size=5, max_size=5)
 
 @given(logits, logits, st.floats(0.05, 20), st.floats(1, 5))
 def test_what_the_formulas_promise(a, b, lam, more) -> None:
-    """q~ adds up to 1, its mean weight is 1, Z is the mean acceptance; a larger lam keeps less and comes nearer to p."""
+    """q~ adds up to 1, its mean weight is 1, Z is the mean acceptance; a larger lam keeps less and comes nearer."""
     logp, logq = t(*a).log_softmax(-1)[None], t(*b).log_softmax(-1)[None]
     z, kept = overlap(logp, logq, lam=lam), kept_distribution(logp, logq, lam=lam)
     assert kept.sum().item() == pytest.approx(1)
