@@ -24,44 +24,32 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
-from repo_exp.core.advantage import Baseline, Scale, group_advantage, overlong_penalty
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts
+from repo_exp.core.advantage import Baseline, Scale, group_advantage, in_groups_with_spread, overlong_penalty
 from repo_exp.core.diagnostics import surrogate_metrics
-from repo_exp.core.kl import Estimator, kl_per_token
-from repo_exp.core.masks import Aggregation, weighted_sum
+from repo_exp.core.kl import kl_per_token
+from repo_exp.core.masks import weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequence_ratio, truncated_importance
 
 online = True
 
 
-class Options(BaseModel):
+class Options(OnlineOptions):
     """The knobs of GRPO and its relatives."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["grpo"]
     group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
-    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
-    minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
     baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
     scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
-    aggregation: Aggregation = Field(
-        description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
-    )
     surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
     ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
-    clip_low: Annotated[float, Field(gt=0, lt=1)]
-    clip_high: Annotated[float, Field(gt=0)]
     overlong_cache: Annotated[int, Field(ge=0)] = Field(
         description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
     )
     drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
-    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of the KL to the SFT policy; 0 needs none"
-    )
-    kl_estimator: Estimator
 
 
 class Algorithm(OnlineAlgorithm):
@@ -69,13 +57,15 @@ class Algorithm(OnlineAlgorithm):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.passes, self.minibatches, self.group_size = options.passes, options.minibatches, options.group_size
-        self.aggregation, self.drop_silent = options.aggregation, options.drop_silent_groups
-        self.needs_reference = options.kl_coefficient > 0
+        self.group_size = options.group_size
 
     def credit(self, seen: Rollouts) -> Credit:
         """Give every token of a reply the reply's standing in its group."""
-        return Credit(torch.where(seen.mask_BT, self.advantage(seen)[:, None], torch.zeros(())))
+        standing_B = self.advantage(seen)
+        # a reply at its group's very mean has no credit, and counts all the same: its group has spread
+        counted_B = in_groups_with_spread(standing_B, seen.group_B) if self.options.drop_silent_groups else None
+        credit_BT = torch.where(seen.mask_BT, standing_B[:, None], torch.zeros(()))
+        return Credit(credit_BT, counted_B=counted_B)
 
     def advantage(self, seen: Rollouts) -> Tensor:
         """Return the standing of each reply: (B,)."""
@@ -86,18 +76,16 @@ class Algorithm(OnlineAlgorithm):
 
     def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
         """Return the surrogate, and the KL if it has a weight."""
-        o = self.options
+        o, clips = self.options, self.options.clips
         if o.ratio == "sequence":
             ratio_BT = sequence_ratio(logp_BT, part.old_logp_BT, part.mask_BT)
         else:
             ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
         if o.surrogate == "clipped":
-            loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, low=o.clip_low, high=o.clip_high)
+            loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, **clips)
         else:
             loss_BT = truncated_importance(logp_BT, ratio_BT, part.advantage_BT, high=1 + o.clip_high)
-        metrics = surrogate_metrics(
-            logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, low=o.clip_low, high=o.clip_high
-        )
+        metrics = surrogate_metrics(logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, **clips)
         if part.reference_logp_BT is not None:
             kl_BT = kl_per_token(logp_BT, part.reference_logp_BT, estimator=o.kl_estimator)
             loss_BT = loss_BT + o.kl_coefficient * kl_BT

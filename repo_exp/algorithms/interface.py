@@ -8,11 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from repo_exp.core.kl import Estimator
 from repo_exp.core.masks import Aggregation
+
+
+class OnlineOptions(BaseModel):
+    """The knobs that online methods share: how often a batch is learnt from, what a token counts, clip and KL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: str
+    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
+    minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
+    aggregation: Aggregation = Field(
+        description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
+    )
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = Field(description="how far the ratio may fall below 1")
+    clip_high: Annotated[float, Field(gt=0)] = Field(description="how far the ratio may rise above 1")
+    dual_clip: Annotated[float, Field(gt=1)] | None = Field(
+        description="the ratio at which a token with A < 0 is clipped as well; null is none"
+    )
+    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
+        description="weight of the KL to the SFT policy; 0 needs none"
+    )
+    kl_estimator: Estimator = Field(description="k1, k2, k3, or k3+: the value of k3 with the gradient of k2")
+
+    @property
+    def clips(self) -> dict[str, Any]:
+        """The clips by the names that ``core`` has for them."""
+        return {"low": self.clip_low, "high": self.clip_high, "dual": self.dual_clip}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +53,7 @@ class Rollouts:
         mask_BT: True at reply tokens.
         longest: tokens that a reply may have.
         sources: what each source said, (B,) by name; NaN where it said nothing.
+        finished_B: did the reply end by itself?
         value_BT: what the value network said; None where the algorithm has none.
         old_logp_BT: log-probabilities at sampling time; None where nobody needs them beforehand.
         reference_logp_BT: the SFT policy's log-probabilities; None without a reference.
@@ -35,6 +64,7 @@ class Rollouts:
     mask_BT: Tensor
     longest: int
     sources: Mapping[str, Tensor] = field(default_factory=dict)
+    finished_B: Tensor | None = None
     value_BT: Tensor | None = None
     old_logp_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None
@@ -52,10 +82,19 @@ class Rollouts:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What the learner is told about each token: (B, T) advantages, and the returns that the values aim at."""
+    """What the learner is told about a batch.
+
+    Attributes:
+        advantage_BT: how much better each token did than expected.
+        return_BT: what the values aim at; None without a value network.
+        counted_B: the replies that count in a step's loss; None is all of them.
+        metrics: figures of this batch.
+    """
 
     advantage_BT: Tensor
     return_BT: Tensor | None = None
+    counted_B: Tensor | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +133,27 @@ class ValuePart:
     old_value_BT: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What policy and sampling role say of the replies of an optimiser step, just before it: (B, T).
+
+    Attributes:
+        mask_BT: True at reply tokens.
+        logp_BT: the policy's log-probabilities now.
+        sampler_logp_BT: the sampling role's.
+        said_BT: what ``compare`` made of both distributions at each token.
+        old_logp_BT: the policy's log-probabilities before the first step of the update.
+        uniform_BT: a number in [0, 1) a token, the same in every pass of the update.
+    """
+
+    mask_BT: Tensor
+    logp_BT: Tensor
+    sampler_logp_BT: Tensor
+    said_BT: Tensor
+    old_logp_BT: Tensor
+    uniform_BT: Tensor
+
+
 class OnlineAlgorithm:
     """Learns from its own replies. A file of this folder has one, called ``Algorithm``.
 
@@ -102,23 +162,30 @@ class OnlineAlgorithm:
         minibatches: optimiser steps in a pass.
         group_size: replies to each context.
         aggregation: what a token counts in the loss of a step.
-        drop_silent: are replies without any credit left out of the count of a step's tokens?
         needs_value: is there a value network to ask and to teach?
         needs_reference: are the SFT policy's log-probabilities wanted?
         returns_alone: do the returns of a reply hang on that reply alone? Then a single step asks for values once.
+        samples_from: the role that answers; another one than ``policy`` is a copy of it that stays behind.
+        refresh_every: updates after which that copy is taken anew.
+        compares: are policy and sampling role held against one another before each step?
     """
 
     passes: int = 1
     minibatches: int = 1
     group_size: int = 1
     aggregation: Aggregation = "token_mean"
-    drop_silent: bool = False
     needs_value: bool = False
     needs_reference: bool = False
     returns_alone: bool = True
+    samples_from: str = "policy"
+    refresh_every: int = 1
+    compares: bool = False
 
     def __init__(self, options: Any) -> None:
         self.options = options
+        if isinstance(options, OnlineOptions):
+            self.passes, self.minibatches = options.passes, options.minibatches
+            self.aggregation, self.needs_reference = options.aggregation, options.kl_coefficient > 0
 
     def credit(self, seen: Rollouts) -> Credit:
         """Return advantages, and returns if there is a value network."""
@@ -131,3 +198,18 @@ class OnlineAlgorithm:
     def value_loss(self, value_BT: Tensor, part: ValuePart) -> Tensor:
         """Return the value network's loss of this part."""
         raise NotImplementedError
+
+    def compare(self, logp_MV: Tensor, sampler_logp_MV: Tensor) -> Tensor:
+        """Return a number for each of M tokens from what policy and sampling role say of the vocabulary: (M,)."""
+        raise NotImplementedError
+
+    def factor(self, told: Comparison) -> tuple[Tensor, dict[str, float]]:
+        """Return what each token's weight in the policy's loss is multiplied with, (B, T), and metrics of the step."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint has to keep: what one update leaves to the next."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""

@@ -2,11 +2,15 @@
 
     r_t = -kl_coefficient * KL_t;  r_last += R_total
     A   = GAE(r, V);  returns = A + V;  A is standardised over the batch
-    L   = max(-A ratio, -A clip(ratio, 1 - clip, 1 + clip))  and  0.5 max((V - R)^2, (V_clip - R)^2)
+    L   = max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high))  and  0.5 max((V - R)^2, (V_clip - R)^2)
 
 REPO is this with R_total = R_model + |R_model| E / n and no KL; plain PPO takes R_total = R_model. The
 two differ in ``reward.join`` and in nothing here. gamma, lambda, the clips and the number of passes are
 not published for REPO; ours are PPO's usual ones.
+
+What PPO for language models has had besides (Ziegler et al., 2019) is there and off: a weight of the KL that follows
+a target (``kl_target``), rewards divided by their spread (``whiten_rewards``), a penalty for replies that do not end,
+and a bound on the loss where A < 0 (``dual_clip``).
 
 Edge cases: a reply without a total (NaN) takes no part in credit, loss or statistics. With one pass and
 one minibatch an update takes a single step, so the ratio is 1 and the clip is silent.
@@ -14,39 +18,53 @@ one minibatch an update takes a single step, so the ratio is 1 and the clip is s
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts, ValuePart
 from repo_exp.core.advantage import gae, reward_at_last_token
 from repo_exp.core.diagnostics import surrogate_metrics
-from repo_exp.core.kl import Estimator, kl_per_token
+from repo_exp.core.kl import adapted_coefficient, kl_per_token
 from repo_exp.core.masks import standardize, weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio
 from repo_exp.core.value_loss import clipped_value_error
+from repo_exp.errors import Problem
 
 online = True
 
 
-class Options(BaseModel):
+class Options(OnlineOptions):
     """The knobs of PPO and of REPO."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["ppo"]
-    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
-    minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
     gamma: Annotated[float, Field(ge=0, le=1)]
     gae_lambda: Annotated[float, Field(ge=0, le=1)]
-    clip: Annotated[float, Field(gt=0, lt=1)]
-    value_clip: Annotated[float, Field(gt=0)]
-    whiten_advantages: bool
-    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of the KL to the SFT policy; 0 needs none"
+    value_clip: Annotated[float, Field(gt=0)] | None = Field(
+        description="how far a value may move in an update before it is clipped; null is no clip"
     )
-    kl_estimator: Estimator
+    whiten_advantages: bool
+    whiten_rewards: bool = Field(description="divide the rewards of a batch by their spread; the mean stays")
+    missing_eos_penalty: Annotated[float, Field(ge=0)] = Field(
+        description="what the total of a reply that does not end loses"
+    )
+    kl_target: Annotated[float, Field(gt=0)] | None = Field(
+        description="KL of a reply, in nats, that the weight of the KL steers to; null keeps the weight"
+    )
+    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="replies over which that weight adapts")
+
+
+def problems(options: Options, config: Any) -> Iterator[Problem]:
+    """A weight that adapts by factors cannot leave 0."""
+    if options.kl_target is not None and options.kl_coefficient == 0:
+        yield Problem(
+            "algorithm.kl_coefficient",
+            "0 stays 0, whatever algorithm.kl_target is: the weight adapts by factors",
+            "a weight to start from, such as algorithm.kl_coefficient=0.15; or algorithm.kl_target=null",
+        )
 
 
 class Algorithm(OnlineAlgorithm):
@@ -56,31 +74,59 @@ class Algorithm(OnlineAlgorithm):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.passes, self.minibatches = options.passes, options.minibatches
-        self.needs_reference = options.kl_coefficient > 0
+        self.returns_alone = not options.whiten_rewards and options.kl_target is None
+        self.kl_coefficient = options.kl_coefficient  # moves from batch to batch where there is a target
 
     def credit(self, seen: Rollouts) -> Credit:
-        """Return advantages and returns of a whole batch."""
+        """Return advantages and returns of a whole batch; then let the weight of the KL follow its target."""
         o, value_BT, mask_BT = self.options, seen.value_BT, seen.mask_BT
-        reward_BT = reward_at_last_token(seen.total_B, mask_BT)
+        total_B, metrics = seen.total_B, {}
+        if o.missing_eos_penalty > 0:
+            total_B = total_B - o.missing_eos_penalty * (~seen.finished_B).to(total_B.dtype)
+        reward_BT = reward_at_last_token(total_B, mask_BT)
         if o.kl_coefficient > 0:
             kl_BT = kl_per_token(seen.old_logp_BT, seen.reference_logp_BT, estimator=o.kl_estimator)
-            reward_BT = reward_BT - o.kl_coefficient * torch.where(mask_BT, kl_BT, torch.zeros_like(kl_BT))
+            kl_BT = torch.where(mask_BT, kl_BT, torch.zeros_like(kl_BT))
+            reward_BT = reward_BT - self.kl_coefficient * kl_BT
+            metrics = self._steer(kl_BT, mask_BT)
+        if o.whiten_rewards:
+            reward_BT = standardize(reward_BT, mask_BT, keep_mean=True)
         advantage_BT = gae(reward_BT, value_BT, mask_BT, gamma=o.gamma, gae_lambda=o.gae_lambda)
         return_BT = torch.where(mask_BT, advantage_BT + value_BT, torch.zeros_like(value_BT))
-        return Credit(standardize(advantage_BT, mask_BT) if o.whiten_advantages else advantage_BT, return_BT)
+        advantage_BT = standardize(advantage_BT, mask_BT) if o.whiten_advantages else advantage_BT
+        return Credit(advantage_BT, return_BT, metrics=metrics)
+
+    def _steer(self, kl_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
+        """Report the KL and its weight in this batch, and set the weight of the next one."""
+        o, replies = self.options, len(kl_BT)
+        told = {
+            "policy/kl_to_reference": (kl_BT.sum() / mask_BT.sum().clamp(min=1)).item(),
+            "policy/kl_coefficient": self.kl_coefficient,
+        }
+        if o.kl_target is not None:
+            kl = kl_BT.sum().item() / replies
+            self.kl_coefficient = adapted_coefficient(
+                self.kl_coefficient, kl, target=o.kl_target, horizon=o.kl_horizon, replies=replies
+            )
+        return told
 
     def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
         """Return the clipped surrogate."""
-        clip = self.options.clip
+        clips = self.options.clips
         ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
-        loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, low=clip, high=clip)
-        metrics = surrogate_metrics(
-            logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, low=clip, high=clip
-        )
+        loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, **clips)
+        metrics = surrogate_metrics(logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, **clips)
         return weighted_sum(loss_BT, part.weight_BT), metrics
 
     def value_loss(self, value_BT: Tensor, part: ValuePart) -> Tensor:
         """Return the clipped squared error."""
         error_BT = clipped_value_error(value_BT, part.old_value_BT, part.return_BT, clip=self.options.value_clip)
         return weighted_sum(error_BT, part.weight_BT)
+
+    def state(self) -> dict[str, Any]:
+        """Return the weight of the KL, which one batch leaves to the next."""
+        return {"kl_coefficient": self.kl_coefficient}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with that weight."""
+        self.kl_coefficient = state["kl_coefficient"]

@@ -229,6 +229,17 @@ class Reward(Section):
     item_points: dict[str, Finite] = Field(description="other points for single rubric items")
 
 
+class Correction(Section):
+    """What is done where the sampler's probability of a token is not the learner's: w = learner / sampler."""
+
+    kind: Literal["none", "truncated", "masked"] = Field(
+        description="truncated: a token's loss is multiplied with min(w, cap); masked: with w, and left out beyond cap"
+    )
+    cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        description="the largest w; masked leaves out what is below 1 / cap as well"
+    )
+
+
 class Rollout(Section):
     """How replies are sampled: the training and the evaluation alike."""
 
@@ -236,6 +247,7 @@ class Rollout(Section):
     temperature: Positive
     max_new_tokens: Count = Field(description="the longest reply; a longer one is cut off and marked unfinished")
     batch_size: Count = Field(description="replies sampled side by side")
+    correction: Correction
 
 
 class Trainer(Section):

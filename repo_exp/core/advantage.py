@@ -48,6 +48,22 @@ def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, g
     return advantage_BT
 
 
+def in_groups_with_spread(x_B: Tensor, group_B: Tensor) -> Tensor:
+    """Return which replies have a number, in a group whose numbers are not all alike: (B,) of True and False.
+
+    NaN is no number. Compared are the numbers themselves: a mean of equal ones may be off by rounding.
+    """
+    same_shape("in_groups_with_spread", x_B, group_B)
+    there_B = ~x_B.isnan()
+    _, place_B = group_B.unique(return_inverse=True)
+    groups = int(place_B.max()) + 1 if len(place_B) else 0
+    highest_G, lowest_G = (
+        x_B.new_full((groups,), worst).scatter_reduce_(0, place_B[there_B], x_B[there_B], how)
+        for worst, how in ((-torch.inf, "amax"), (torch.inf, "amin"))
+    )
+    return there_B & (highest_G > lowest_G)[place_B]
+
+
 def group_advantage(
     total_B: Tensor, group_B: Tensor, *, scale: Scale, baseline: Baseline = "group_mean", eps: float = 1e-4
 ) -> Tensor:
@@ -87,12 +103,7 @@ def group_advantage(
         centred_B = centred_B * (count_G / (count_G - 1).clamp(min=1))[place_B]
     elif baseline != "group_mean":
         raise ValueError(f"the baseline is group_mean or leave_one_out, got {baseline!r}")
-    highest_G, lowest_G = (
-        total_B.new_full((groups,), worst).scatter_reduce_(0, place_B[there_B], total_B[there_B], how)
-        for worst, how in ((-torch.inf, "amax"), (torch.inf, "amin"))
-    )
-    # totals that are alike have no spread, whatever rounding makes of their mean
-    credited_B = there_B & (count_G[place_B] > 1) & (highest_G > lowest_G)[place_B]
+    credited_B = in_groups_with_spread(total_B, group_B)
     return torch.where(credited_B, centred_B / spread_B, torch.zeros_like(total_B))
 
 

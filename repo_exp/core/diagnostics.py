@@ -17,6 +17,7 @@ def surrogate_metrics(
     *,
     low: float,
     high: float,
+    dual: float | None = None,
 ) -> dict[str, float]:
     """Return how far the policy moved since it sampled; figures of parts of a step add up to those of the step.
 
@@ -25,9 +26,10 @@ def surrogate_metrics(
     Args:
         share_BT: one over the tokens of the step, 0 outside the mask.
         low, high: how far the ratio may leave 1 on either side before it is clipped.
+        dual: the ratio over which a token with A < 0 is clipped too.
     """
     ratio_BT, moved_BT = ratio_BT.detach(), logp_BT.detach() - old_logp_BT
-    clipped_BT = is_clipped(ratio_BT, advantage_BT, low=low, high=high)
+    clipped_BT = is_clipped(ratio_BT, advantage_BT, low=low, high=high, dual=dual)
     return {
         "policy/approx_kl": 0.5 * weighted_sum(moved_BT.square(), share_BT).item(),
         "policy/clip_fraction": weighted_sum(clipped_BT.float(), share_BT).item(),

@@ -49,8 +49,10 @@ def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) ->
     Args:
         mask_BT: of the whole step, not of a microbatch.
         longest: tokens that a reply may have.
+
+    A reply without a token in the mask does not count as a reply.
     """
-    replies = max(len(mask_BT), 1)
+    replies = max(int(mask_BT.any(1).sum()), 1)
     if aggregation == "token_mean":
         return mask_BT / mask_BT.sum().clamp(min=1)
     if aggregation == "sequence_mean":
@@ -62,13 +64,16 @@ def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) ->
     raise ValueError(f"the aggregation is token_mean, sequence_mean, sequence_sum or constant, got {aggregation!r}")
 
 
-def standardize(x_BT: Tensor, mask_BT: Tensor, *, eps: float = 1e-8) -> Tensor:
+def standardize(x_BT: Tensor, mask_BT: Tensor, *, keep_mean: bool = False, eps: float = 1e-8) -> Tensor:
     """Return (x - mean) / sqrt(var + eps) over the masked tokens, 0 outside; var is unbiased.
 
-    A single token, which has no spread, becomes 0.
+    With ``keep_mean`` the mean is added again, so that only the spread becomes 1. A single token, which has no
+    spread, becomes 0, or the mean.
     """
     same_shape("standardize", x_BT, mask_BT)
     count = mask_BT.sum()
-    centred_BT = torch.where(mask_BT, x_BT - masked_mean(x_BT, mask_BT), torch.zeros_like(x_BT))
+    mean = masked_mean(x_BT, mask_BT)
+    centred_BT = torch.where(mask_BT, x_BT - mean, torch.zeros_like(x_BT))
     variance = centred_BT.square().sum() / (count - 1).clamp(min=1)
-    return centred_BT * torch.rsqrt(variance + eps)
+    standard_BT = centred_BT * torch.rsqrt(variance + eps)
+    return standard_BT + torch.where(mask_BT, mean, torch.zeros_like(mean)) if keep_mean else standard_BT

@@ -36,16 +36,24 @@ def truncated_importance(logp_BT: Tensor, ratio_BT: Tensor, advantage_BT: Tensor
     return -ratio_BT.detach().clamp(max=high) * advantage_BT * logp_BT
 
 
-def clipped_surrogate(ratio_BT: Tensor, advantage_BT: Tensor, *, low: float, high: float) -> Tensor:
+def clipped_surrogate(
+    ratio_BT: Tensor, advantage_BT: Tensor, *, low: float, high: float, dual: float | None = None
+) -> Tensor:
     """Return PPO's loss of each token: max(-A ratio, -A clip(ratio, 1 - low, 1 + high)), Schulman et al., 2017.
 
     The gradient is exactly 0 where the ratio has left the clip range on the side that the advantage favours.
+    With ``dual`` the loss is at most -A dual where A < 0, so that a token whose ratio has exploded gives none
+    either (dual clip, Ye et al., 2020; 3 there).
     """
     same_shape("clipped_surrogate", ratio_BT, advantage_BT)
-    return torch.maximum(-advantage_BT * ratio_BT, -advantage_BT * ratio_BT.clamp(1 - low, 1 + high))
+    loss_BT = torch.maximum(-advantage_BT * ratio_BT, -advantage_BT * ratio_BT.clamp(1 - low, 1 + high))
+    if dual is None:
+        return loss_BT
+    return torch.where(advantage_BT < 0, torch.minimum(loss_BT, -advantage_BT * dual), loss_BT)
 
 
-def is_clipped(ratio_BT: Tensor, advantage_BT: Tensor, *, low: float, high: float) -> Tensor:
-    """Return where the clip decides the loss (True) and the token gives no gradient."""
+def is_clipped(ratio_BT: Tensor, advantage_BT: Tensor, *, low: float, high: float, dual: float | None = None) -> Tensor:
+    """Return where a clip decides the loss (True) and the token gives no gradient."""
     same_shape("is_clipped", ratio_BT, advantage_BT)
-    return -advantage_BT * ratio_BT.clamp(1 - low, 1 + high) > -advantage_BT * ratio_BT
+    clipped_BT = -advantage_BT * ratio_BT.clamp(1 - low, 1 + high) > -advantage_BT * ratio_BT
+    return clipped_BT if dual is None else clipped_BT | ((advantage_BT < 0) & (ratio_BT > dual))

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
+from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.phases import Phases
+from repo_exp.learner.reweighing import compared, reweighed
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
 from repo_exp.rollout.sampler import Sampled, sample, spoken
@@ -65,6 +67,7 @@ class OnlineLearner(Learner):
         describe: turns the breakdowns of a round into metrics.
         record: is handed (update, replies, breakdowns) to keep.
         capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
+        correction: what is done where sampler and learner see other probabilities; None is nothing.
 
     Attributes:
         phases: where the time went; never part of a result.
@@ -86,6 +89,7 @@ class OnlineLearner(Learner):
         max_new_tokens: int,
         batch_size: int,
         microbatch_tokens: int,
+        correction: Correction | None = None,
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
@@ -94,7 +98,10 @@ class OnlineLearner(Learner):
         self.capability, self.capability_every = capability, capability_every
         self.rollouts, self.temperature, self.microbatch_tokens = rollouts, temperature, microbatch_tokens
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.correction = correction
         self.phases = Phases()
+        if algorithm.samples_from != "policy":
+            backbone.copy("policy", algorithm.samples_from)
 
     # -- one round -------------------------------------------------------------------------------------
 
@@ -106,10 +113,13 @@ class OnlineLearner(Learner):
             self.report(0, before)
         chosen = [self.contexts[i] for i in self.upcoming(step)]
         prompts = [self.backbone.tokens.context(context.messages) for context in chosen]
+        sampler = self.algorithm.samples_from
+        if sampler != "policy" and step % self.algorithm.refresh_every == 0:
+            self.backbone.take(sampler, self.backbone.weights_of("policy"))
         with self.phases("sample"):
             sampled = sample(
                 self.backbone,
-                "policy",
+                sampler,
                 prompts,
                 seed=self.derived("sample", step),
                 temperature=self.temperature,
@@ -180,6 +190,7 @@ class OnlineLearner(Learner):
             seen.mask_BT,
             self.max_new_tokens,
             seen.sources,
+            finished_B=torch.tensor([reply.finished for reply in seen.replies]),
             value_BT=self.survey(seen, "value") if algorithm.needs_value and not at_once else None,
             old_logp_BT=None if single and not algorithm.needs_reference else self.survey(seen, "policy"),
             reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,
@@ -190,6 +201,7 @@ class OnlineLearner(Learner):
             known = replace(known, value_BT=value_BT)
         credit = algorithm.credit(known)
         metrics["credit/silent"] = (credit.advantage_BT.abs().amax(1) == 0).float().mean().item()
+        metrics |= credit.metrics
         if known.value_BT is not None and credit.return_BT is not None:
             spread = explained_variance(known.value_BT, credit.return_BT, seen.mask_BT)
             metrics["value/explained_variance"] = spread.item()
@@ -201,7 +213,7 @@ class OnlineLearner(Learner):
             order = list(everyone)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
             for part in _split(order, algorithm.minibatches):
-                told = self.optimise(seen, part, known, credit, (taken, planned), values_taught=at_once)
+                told = self.optimise(step, seen, part, known, credit, (taken, planned), values_taught=at_once)
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
@@ -209,6 +221,7 @@ class OnlineLearner(Learner):
 
     def optimise(
         self,
+        step: int,
         seen: Experience,
         part: Sequence[int],
         known: Rollouts,
@@ -220,13 +233,14 @@ class OnlineLearner(Learner):
         """Take one optimiser step a role from part of the replies."""
         algorithm, device = self.algorithm, self.backbone.model.device
         counted_BT = seen.mask_BT
-        if algorithm.drop_silent:
-            heard_B1 = (credit.advantage_BT[list(part)] != 0).any(1, keepdim=True)
-            if heard_B1.any():
-                counted_BT = counted_BT & (credit.advantage_BT != 0).any(1, keepdim=True)
+        if credit.counted_B is not None and credit.counted_B[list(part)].any():
+            counted_BT = counted_BT & credit.counted_B[:, None]
         weight_BT = self._weights(counted_BT, part, algorithm.aggregation)
         share_BT = self._weights(counted_BT, part, "token_mean")
         sums: Metrics = {}
+        factor_BT = None
+        if algorithm.compares:
+            factor_BT, sums = self.factors(step, seen, part, known.old_logp_BT)
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
             cut = _Cut(chosen, batch.mask_NR.shape[1], device)
@@ -240,12 +254,14 @@ class OnlineLearner(Learner):
                     old_logp_BT=logp.detach() if known.old_logp_BT is None else cut(known.old_logp_BT),
                     reference_logp_BT=cut(known.reference_logp_BT),
                 )
-                loss, metrics = algorithm.policy_loss(logp, given)
+                sampler_logp = torch.zeros(logp.shape, device=device)
+                told = [p for i in chosen for p in seen.replies[i].logp]
+                sampler_logp[given.mask_BT] = torch.tensor(told, device=device)
+                weighed, changed = reweighed(given, sampler_logp, factor_BT=cut(factor_BT), correction=self.correction)
+                loss, metrics = algorithm.policy_loss(logp, weighed)
                 self.manual_backward(loss)
             self.masters["policy"].collect()
-            sampler_logp = torch.zeros(logp.shape, device=device)
-            sampler_logp[given.mask_BT] = torch.tensor([p for i in chosen for p in seen.replies[i].logp], device=device)
-            metrics |= {
+            metrics |= changed | {
                 "loss/policy": loss.item(),
                 "policy/entropy": weighted_sum(spread, given.share_BT).item(),
                 "policy/sampler_gap": weighted_sum((given.old_logp_BT - sampler_logp).abs(), given.share_BT).item(),
@@ -298,6 +314,22 @@ class OnlineLearner(Learner):
         weight_BT = torch.zeros(mask_BT.shape)
         weight_BT[list(part)] = token_weights(mask_BT[list(part)], aggregation, longest=self.max_new_tokens)
         return weight_BT
+    def factors(self, step: int, seen: Experience, part: Sequence[int], old_logp_BT: Tensor | None) -> tuple:
+        """Let the algorithm hold policy and sampling role against one another: (B, T) factors, and metrics."""
+        generator = torch.Generator().manual_seed(self.derived("compare", step))
+        uniform_BT = torch.rand(len(seen.replies), self.max_new_tokens, generator=generator)
+        batches = ((each, seen.part(each, pad=self.backbone.tokens.pad)) for each in self.microbatches(seen, part))
+        with self.phases("compare"):
+            return compared(
+                self.backbone,
+                self.algorithm,
+                batches,
+                part,
+                mask_BT=seen.mask_BT,
+                old_logp_BT=old_logp_BT,
+                uniform_BT=uniform_BT[:, : seen.mask_BT.shape[1]],
+                temperature=self.temperature,
+            )
 
     @torch.no_grad()
     def survey(self, seen: Experience, role: str) -> Tensor:
@@ -328,6 +360,22 @@ class OnlineLearner(Learner):
                 piece = []
             piece.append(i)
         yield piece
+
+    # -- what a checkpoint keeps besides -----------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the algorithm remembers, and the copy of the policy that answers, if there is one."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["algorithm"] = self.algorithm.state()
+        if self.algorithm.samples_from != "policy":
+            checkpoint["sampler"] = self.backbone.weights_of(self.algorithm.samples_from)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take both up."""
+        super().on_load_checkpoint(checkpoint)
+        self.algorithm.restore(checkpoint["algorithm"])
+        if self.algorithm.samples_from != "policy":
+            self.backbone.take(self.algorithm.samples_from, checkpoint["sampler"])
 
 
 class _Cut:

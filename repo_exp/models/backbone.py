@@ -26,7 +26,7 @@ from repo_exp.models import library
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
 from repo_exp.models.packing import Packed
 from repo_exp.models.products import FrozenLinear
-from repo_exp.models.roles import BASE, SCALAR_ROLES
+from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
 from repo_exp.models.tokens import ChatTokenizer
 
@@ -146,6 +146,15 @@ class Backbone(nn.Module):
             self._parameters_of[role] = dict(sorted(found.items()))
         return self._parameters_of[role]
 
+    def weights_of(self, role: str) -> dict[str, Tensor]:
+        """Return the weights of a role by names without the role in them; they are the live ones."""
+        return {name.replace(f".{role}.", "."): p.detach() for name, p in self.parameters_of(role).items()}
+
+    def take(self, role: str, weights: Mapping[str, Tensor]) -> None:
+        """Give a role weights that :meth:`weights_of` returned, of this role or of one with the same shape."""
+        for name, weight in self.weights_of(role).items():
+            weight.copy_(weights[name])
+
     @contextmanager
     def speaking(self, role: str, *, training: bool = False) -> Iterator[None]:
         """Let one role speak (``base``: none of them); with ``training`` its weights, and no others, take gradients."""
@@ -264,7 +273,7 @@ class Backbone(nn.Module):
         return voice
 
     def _lora_config(self, role: str) -> LoraConfig:
-        targets, last = self.lora["target_modules"], self.lora["last_layers"].get(role)
+        targets, last = self.lora["target_modules"], self.lora["last_layers"].get(COPIES.get(role, role))
         layers = self.model.config.num_hidden_layers
         if targets == "all-linear":
             targets = self._linear

@@ -6,7 +6,7 @@ nothing is learnt. Legend: N replies, R tokens of the longest reply, H hidden si
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +65,37 @@ def reply_logp(
     said = TokenLogp.apply(hidden_NRH[mask_NR], backbone.head, token_NR[mask_NR], temperature, with_entropy)
     logp_NR, entropy_NR = (_scattered(each_M, mask_NR) for each_M in said)
     return logp_NR, entropy_NR if with_entropy else None
+
+
+@torch.no_grad()
+def reply_comparison(
+    backbone: Backbone,
+    batch: ReplyBatch,
+    roles: tuple[str, str],
+    compare: Callable[[Tensor, Tensor], Tensor],
+    *,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log p(token) under either role, and what ``compare`` makes of the two distributions: each (N, R).
+
+    ``compare`` is handed the log-probabilities of the whole vocabulary, (M, V) each, a block of tokens at a time, and
+    returns (M,). Padding is 0, and there are no gradients.
+    """
+    hidden = []
+    for role in roles:
+        with backbone.speaking(role):
+            said_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
+            mask_NR = batch.mask_NR.to(said_NRH.device)
+            hidden.append(said_NRH[mask_NR])
+    token_M = batch.token_NR.to(mask_NR.device)[mask_NR]
+    blocks = []
+    for start in range(0, len(token_M), TokenLogp.BLOCK):
+        block = slice(start, start + TokenLogp.BLOCK)
+        said = [backbone.head(each_MH[block]).float().div_(temperature).log_softmax(-1) for each_MH in hidden]
+        chosen = [said_BV.gather(-1, token_M[block, None]).squeeze(-1) for said_BV in said]
+        blocks.append(torch.stack([*chosen, compare(*said)]))
+    first_NR, second_NR, compared_NR = (_scattered(each_M, mask_NR) for each_M in torch.cat(blocks, 1))
+    return first_NR, second_NR, compared_NR
 
 
 def _scattered(said_M: Tensor, mask_NR: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Reply, RewardBreakdown
 
-VERSION = 1
+VERSION = 2
 ROLLOUTS = "rollouts.jsonl"
 PARTS = "rollouts"
 
@@ -110,6 +110,7 @@ def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
         "temperature": config.rollout.temperature,
         "max_new_tokens": config.rollout.max_new_tokens,
         "batch_size": config.rollout.batch_size,
+        "correction": config.rollout.correction,
         "microbatch_tokens": config.trainer.microbatch_tokens,
         "rates": {role: getattr(config.optimizer.learning_rate, role) for role in roles},
         "optimizer": config.optimizer,

@@ -35,7 +35,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         "model": bench.model_inputs(),
         "reward_model": config.reward_model.model_dump(),
         "optimizer": bench.optimizer_inputs("reward_model"),
-        "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+        "rollout": config.rollout.model_dump(exclude={"batch_size", "correction"}),
         "seed": config.seed,
     }
 

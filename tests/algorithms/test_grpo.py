@@ -70,6 +70,16 @@ def test_every_token_of_a_reply_has_the_replys_credit() -> None:
     assert credit.return_BT is None
 
 
+def test_a_reply_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None:
+    """1 2 3 has spread, and 2 is its mean; 5 5 5 has none."""
+    mask = torch.ones(6, 2, dtype=torch.bool)
+    seen = Rollouts(torch.tensor([1.0, 2, 3, 5, 5, 5]), torch.tensor([0, 0, 0, 1, 1, 1]), mask, 8)
+    credit = grpo(group_size=3, drop_silent_groups=True).credit(seen)
+    assert credit.advantage_BT[1].tolist() == [0, 0]
+    assert credit.counted_B.tolist() == [True] * 3 + [False] * 3
+    assert grpo(group_size=3).credit(seen).counted_B is None
+
+
 @pytest.mark.parametrize(
     ("aggregation", "expected"),
     [("token_mean", 14 / 6), ("sequence_mean", 2.25), ("sequence_sum", 7.0), ("constant", 14 / 16)],

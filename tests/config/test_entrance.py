@@ -92,7 +92,7 @@ def test_a_mistaken_override_is_named_with_what_would_work(all_mistakes, overrid
         ("trainer.devices=0", ["1 or more", "auto"]),
         ("optimizer.betas.1=1.0", ["below 1"]),
         ("algorithm.kind=pppo", ["'ppo'"]),
-        ("algorithm.clip=2", ["below 1"]),
+        ("algorithm.clip_low=2", ["below 1"]),
         ("algorithm.passes=1.5", ["a whole number"]),
         ("task.kind=chek", ["'check'"]),
         ("judge.kind=locl", ["'local'"]),

@@ -30,7 +30,7 @@ def test_the_help_begins_with_the_commands_and_names_the_rules():
     ("path", "text", "override"),
     [
         ("model/mine.yaml", "# My own model.\ndefaults: [tiny]\nname: mine\n", "model=mine"),
-        ("algorithm/gentle.yaml", "# @package _global_\n# A gentler PPO.\ndefaults: [repo]\nalgorithm: {clip: 0.1}\n",
+        ("algorithm/gentle.yaml", "# @package _global_\n# Gentler PPO.\ndefaults: [repo]\nalgorithm: {clip_low: 0.1}\n",
          "algorithm=gentle"),
         ("experiment/mine.yaml", "# @package _global_\n# My experiment.\nreward: {n: 7}\n", "experiment=mine"),
         ("reward/strict.yaml", "# Rules that bite.\ndefaults: [rm+rf]\nn: 10.0\n", "reward=strict"),
@@ -50,7 +50,7 @@ def test_the_reference_is_up_to_date():
 
 def test_the_reference_has_a_row_for_every_key():
     page = reference.markdown()
-    for key in ("reward.n", "model.lora.rank", "data.contexts.train", "algorithm.clip", "judge.timeout", "seed"):
+    for key in ("reward.n", "model.lora.rank", "data.contexts.train", "algorithm.clip_low", "judge.timeout", "seed"):
         assert f"| `{key}` |" in page
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from repo_exp.core.advantage import gae, reward_at_last_token
-from repo_exp.core.masks import masked_mean, masked_sum, standardize
+from repo_exp.core.advantage import gae, in_groups_with_spread, reward_at_last_token
+from repo_exp.core.masks import masked_mean, masked_sum, standardize, token_weights
 
 
 def t(rows) -> torch.Tensor:
@@ -60,9 +60,41 @@ def test_standardize_by_hand() -> None:
     )
 
 
+def test_the_mean_can_be_kept_while_the_spread_becomes_one() -> None:
+    """1.71475 is added to [.991321, .017092, -1.008413] again; padding stays 0."""
+    mask = torch.tensor([[1, 1, 1, 0]]).bool()
+    kept = standardize(t([[1.72925, 1.715, 1.7, math.nan]]), mask, keep_mean=True)
+    torch.testing.assert_close(kept, t([[2.706071, 1.731842, 0.706337, 0]]), atol=1e-5, rtol=0)
+
+
 def test_a_single_token_has_no_spread() -> None:
     mask = torch.tensor([[True, False]])
     assert standardize(t([[3.0, 9.0]]), mask).tolist() == [[0.0, 0.0]]
+    assert standardize(t([[3.0, 9.0]]), mask, keep_mean=True).tolist() == [[3.0, 0.0]]
+
+
+def test_which_replies_are_in_a_group_with_spread() -> None:
+    """Groups 0: 1 2 3, 1: alike, 2: alike but for one without a number, 3: one alone."""
+    x = t([1, 2, 3, 0.1, 0.1, 5, math.nan, 5, 7])
+    group = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3])
+    assert in_groups_with_spread(x, group).tolist() == [True] * 3 + [False] * 6
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "expected"), [("sequence_mean", 0.5), ("sequence_sum", 1.0), ("constant", 0.25)]
+)
+def test_a_reply_without_a_token_is_not_counted_as_a_reply(aggregation, expected) -> None:
+    """One reply of two tokens beside an empty one, at most 4 tokens: 1 / (1 * 2), 1 / 1 and 1 / (1 * 4)."""
+    mask = torch.tensor([[1, 1], [0, 0]]).bool()
+    assert token_weights(mask, aggregation, longest=4).tolist() == [[expected] * 2, [0, 0]]
+
+
+@pytest.mark.parametrize("longest", [3, 7])
+def test_ways_to_count_tokens_agree_where_all_replies_are_equally_long(longest) -> None:
+    mask = torch.ones(4, 3, dtype=torch.bool)
+    mean, sequences = (token_weights(mask, how, longest=longest) for how in ("token_mean", "sequence_mean"))
+    torch.testing.assert_close(mean, sequences)
+    torch.testing.assert_close(token_weights(mask, "constant", longest=longest) * longest, mean * 3)
 
 
 def test_masked_means_of_parts_add_up_to_the_whole() -> None:

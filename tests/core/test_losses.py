@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repo_exp.core.diagnostics import explained_variance, surrogate_metrics
-from repo_exp.core.kl import kl_per_token
+from repo_exp.core.kl import adapted_coefficient, kl_per_token
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped, probability_ratio
 from repo_exp.core.preference import bradley_terry_loss, calibrate, calibration, pair_accuracy
 from repo_exp.core.value_loss import clipped_value_error
@@ -35,6 +35,18 @@ def test_tokens_clipped_in_the_favoured_direction_give_no_gradient() -> None:
     assert is_clipped(ratio.detach(), advantage, low=0.2, high=0.2).tolist() == [True, False, False, True]
 
 
+def test_a_dual_clip_bounds_the_loss_where_the_advantage_is_negative() -> None:
+    """A = -1, ratio 4: 4 without, 3 with c = 3 and no gradient. A = 1 is as ever."""
+    ratio, advantage = t(4, 2, 4, 0.5).requires_grad_(), t(-1, -1, 1, 1)
+    close(clipped_surrogate(ratio, advantage, low=0.2, high=0.2).detach(), 4.0, 2.0, -1.2, -0.5)
+    loss = clipped_surrogate(ratio, advantage, low=0.2, high=0.2, dual=3.0)
+    close(loss.detach(), 3.0, 2.0, -1.2, -0.5)
+    loss.sum().backward()
+    assert ratio.grad.tolist() == [0.0, 1.0, 0.0, -1.0]
+    clipped = is_clipped(ratio.detach(), advantage, low=0.2, high=0.2, dual=3.0)
+    assert clipped.tolist() == [True, False, True, False]
+
+
 def test_at_ratio_one_the_loss_is_minus_the_advantage() -> None:
     logp = t(-1.0, -2.0, -0.5)
     ratio = probability_ratio(logp, logp)
@@ -53,15 +65,43 @@ def test_the_clipped_value_error_by_hand() -> None:
     assert error.mean().item() == pytest.approx(0.285)
 
 
+def test_without_a_clip_the_value_error_is_the_squared_error() -> None:
+    """Errors of -1, .1 and .1; the clip would have made 1.69 of the first square."""
+    error = clipped_value_error(t(1, 0.4, 0.9), t(0.5, 0.6, 0.7), t(2, 0.3, 0.8), clip=None)
+    close(error, 0.5, 0.005, 0.005)
+
+
 def test_kl_estimates_by_hand() -> None:
     logp, reference = t(-1, -0.5, -2), t(-1.2, -0.4, -2.5)
     close(kl_per_token(logp, reference, estimator="k1"), 0.2, -0.1, 0.5)
     close(kl_per_token(logp, reference, estimator="k3"), 0.018731, 0.005171, 0.106531)
     single, other = t(math.log(0.5)), t(math.log(0.4))
-    for estimator, expected in (("k1", 0.223144), ("k2", 0.024897), ("k3", 0.023144)):
+    for estimator, expected in (("k1", 0.223144), ("k2", 0.024897), ("k3", 0.023144), ("k3+", 0.023144)):
         close(kl_per_token(single, other, estimator=estimator), expected)
-    with pytest.raises(ValueError, match="k1, k2 or k3"):
+    with pytest.raises(ValueError, match="k1, k2, k3 or k3"):
         kl_per_token(single, other, estimator="k4")
+
+
+def test_k3_plus_has_the_value_of_k3_and_the_gradient_of_k2() -> None:
+    """d = log ref - log p = .5: k3 = e^.5 - 1.5; the gradient of d^2 / 2 is -d, that of k3 would be 1 - e^.5."""
+    logp = t(-1.0).requires_grad_()
+    found = kl_per_token(logp, t(-0.5), estimator="k3+")
+    close(found.detach(), math.exp(0.5) - 1.5)
+    found.sum().backward()
+    close(logp.grad, -0.5)
+    for estimator, slope in (("k1", 1.0), ("k2", -0.5), ("k3", 1 - math.exp(0.5))):
+        other = t(-1.0).requires_grad_()
+        kl_per_token(other, t(-0.5), estimator=estimator).sum().backward()
+        close(other.grad, slope)
+
+
+def test_the_weight_of_the_kl_by_hand() -> None:
+    """KL 9 over 6: an error of .5, clipped to .2: .15 (1 + .2 * 256 / 10000). KL 5.4: -.1."""
+    steer = {"target": 6.0, "horizon": 10000.0, "replies": 256}
+    assert adapted_coefficient(0.15, 9.0, **steer) == pytest.approx(0.150768)
+    assert adapted_coefficient(0.15, 5.4, **steer) == pytest.approx(0.149616)
+    assert adapted_coefficient(0.15, 6.0, **steer) == 0.15
+    assert adapted_coefficient(0.15, 900.0, **steer) == adapted_coefficient(0.15, 9.0, **steer)
 
 
 @given(st.floats(-15, 0), st.floats(-15, 0))

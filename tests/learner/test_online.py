@@ -31,6 +31,9 @@ RELATIVES = {
     "gspo": {"kind": "grpo", "ratio": "sequence", "passes": 2},
     "rloo": {"kind": "grpo", "baseline": "leave_one_out", "scale": "none", "aggregation": "sequence_sum"},
     "cispo": {"kind": "grpo", "surrogate": "truncated_importance", "aggregation": "token_mean"},
+    "jackpot": {"kind": "jackpot", "refresh_every": 2},
+    "ppo-full": {"whiten_rewards": True, "missing_eos_penalty": 0.1, "dual_clip": 3.0, "value_clip": None, "passes": 2,
+                 "kl_coefficient": 0.01, "kl_target": 0.5, "kl_estimator": "k3", "aggregation": "sequence_mean"},
 }  # fmt: skip
 
 

@@ -25,7 +25,11 @@ OPTIMIZER = Optimizer(
 TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
 )
-OPTIONS = {"ppo": knobs("ppo"), "grpo": knobs("grpo", group_size=4)}
+OPTIONS = {
+    "ppo": knobs("ppo"),
+    "grpo": knobs("grpo", group_size=4),
+    "jackpot": knobs("grpo", group_size=4) | knobs("jackpot"),
+}
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
@@ -46,7 +50,8 @@ def online(tiny, tmp_path) -> Callable:
     def run(
         *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, **options
     ) -> OnlineLearner:
-        knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
+        others = ("microbatch_tokens", "seed", "temperature", "correction")
+        knobs = {key: options.pop(key) for key in others if key in options}
         module = find(kind)
         algorithm = module.Algorithm(module.Options(**OPTIONS[kind] | options))
         backbone = tiny("policy", "value", "reference")
@@ -71,6 +76,7 @@ def online(tiny, tmp_path) -> Callable:
             max_new_tokens=10,
             batch_size=32,
             microbatch_tokens=knobs.get("microbatch_tokens", 4096),
+            correction=knobs.get("correction"),
             stage="policy",
             steps=updates,
             rates={"policy": 2e-2, "value": 1e-2} if algorithm.needs_value else {"policy": 2e-2},

@@ -1,0 +1,70 @@
+"""Two roles held against one another at every reply token."""
+
+import pytest
+import torch
+
+from repo_exp.models.passes import lay_out, reply_comparison, reply_logp
+
+CONTEXTS, REPLIES = [[5, 6, 7], [5, 6, 7], [9, 8]], [[10, 11, 12], [13], [14, 15]]
+BATCH = lay_out(CONTEXTS, REPLIES, pad=0)
+
+
+def same_token(logp_MV, logq_MV) -> torch.Tensor:
+    """The chance that both would say the same token."""
+    assert len(logp_MV) <= 64
+    return (logp_MV + logq_MV).exp().sum(-1)
+
+
+@pytest.mark.parametrize("engine", ["own", "transformers"])
+def test_it_says_what_each_role_says_alone(tiny, engine) -> None:
+    backbone = tiny("policy", "rollout", engine=engine)
+    told = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token, temperature=0.7)
+    for role, found in zip(("policy", "rollout"), told, strict=False):
+        with torch.no_grad(), backbone.speaking(role):
+            torch.testing.assert_close(found, reply_logp(backbone, BATCH, temperature=0.7)[0])
+    assert not torch.equal(told[0], told[1])
+
+
+def test_what_is_made_of_both_distributions_by_hand(tiny) -> None:
+    """The whole distributions, laid out: the first token of the last reply follows on context 9 8."""
+    backbone = tiny("policy", "rollout")
+    *_, found = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    p = []
+    for role in ("policy", "rollout"):
+        with torch.no_grad(), backbone.speaking(role):
+            hidden = BATCH.packed.gather(backbone.hidden(BATCH.packed), BATCH.before_NR)
+            p.append(backbone.head(hidden[2, 0][None]).softmax(-1)[0])
+    assert found[2, 0].item() == pytest.approx((p[0] * p[1]).sum().item(), rel=1e-5)
+    assert found[~BATCH.mask_NR].tolist() == [0, 0, 0]  # padding
+
+
+def test_the_vocabulary_is_walked_a_block_of_tokens_at_a_time(tiny) -> None:
+    backbone, seen = tiny("policy", "rollout"), []
+
+    def count(logp_MV, _) -> torch.Tensor:
+        seen.append(len(logp_MV))
+        return logp_MV[:, 0]
+
+    batch = lay_out([[5]] * 15, [[7] * 10] * 15, pad=0)
+    reply_comparison(backbone, batch, ("policy", "rollout"), count)
+    assert seen == [64, 64, 22]
+
+
+def test_a_role_takes_the_weights_of_another_and_keeps_them(tiny) -> None:
+    backbone = tiny("policy", "rollout")
+    names = list(backbone.weights_of("policy"))
+    backbone.take("rollout", backbone.weights_of("policy"))
+    first, second, _ = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    assert torch.equal(first, second) and names == list(backbone.weights_of("rollout"))
+    for weight in backbone.parameters_of("policy").values():
+        weight.data.add_(0.1)
+    moved, stayed, _ = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    assert torch.equal(stayed, second) and not torch.allclose(moved, first)
+
+
+@pytest.mark.parametrize("role", ["reference", "rollout"])
+def test_a_copy_of_the_policy_has_its_adapter_on_the_same_layers(tiny, tmp_path, role) -> None:
+    backbone = tiny("policy", last_layers={"policy": 1})
+    backbone.save("policy", tmp_path)
+    backbone.load(role, tmp_path)
+    assert list(backbone.weights_of(role)) == list(backbone.weights_of("policy"))
