@@ -37,16 +37,13 @@ from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequ
 online = True
 
 
-class Options(BaseModel):
-    """The knobs of GRPO and its relatives."""
+class LossOptions(BaseModel):
+    """The knobs of GRPO's loss: what methods have that differ from it in their credit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["grpo"]
     group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
     passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
-    baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
-    scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
     aggregation: Aggregation = Field(
         description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
     )
@@ -54,9 +51,6 @@ class Options(BaseModel):
     ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
     clip_low: Annotated[float, Field(gt=0, lt=1)]
     clip_high: Annotated[float, Field(gt=0)]
-    overlong_cache: Annotated[int, Field(ge=0)] = Field(
-        description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
-    )
     drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         description="weight of the KL to the SFT policy; 0 needs none"
@@ -64,10 +58,21 @@ class Options(BaseModel):
     kl_estimator: Estimator
 
 
+class Options(LossOptions):
+    """The knobs of GRPO and its relatives."""
+
+    kind: Literal["grpo"]
+    baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
+    scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
+    overlong_cache: Annotated[int, Field(ge=0)] = Field(
+        description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
+    )
+
+
 class Algorithm(OnlineAlgorithm):
     """The credit and the loss of GRPO and its relatives."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: LossOptions) -> None:
         super().__init__(options)
         self.passes, self.minibatches, self.group_size = options.passes, options.minibatches, options.group_size
         self.aggregation, self.drop_silent = options.aggregation, options.drop_silent_groups

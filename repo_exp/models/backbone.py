@@ -26,7 +26,7 @@ from repo_exp.models import library
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
 from repo_exp.models.packing import Packed
 from repo_exp.models.products import FrozenLinear
-from repo_exp.models.roles import BASE, SCALAR_ROLES
+from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
 from repo_exp.models.tokens import ChatTokenizer
 
@@ -264,7 +264,7 @@ class Backbone(nn.Module):
         return voice
 
     def _lora_config(self, role: str) -> LoraConfig:
-        targets, last = self.lora["target_modules"], self.lora["last_layers"].get(role)
+        targets, last = self.lora["target_modules"], self.lora["last_layers"].get("policy" if role in COPIES else role)
         layers = self.model.config.num_hidden_layers
         if targets == "all-linear":
             targets = self._linear

@@ -48,7 +48,7 @@ def test_a_missing_score_punishes_nobody() -> None:
 
 
 def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
-    algorithm = Algorithm(Options(**knobs("grpo", kind="gdpo", weights={})))
+    algorithm = Algorithm(Options(**knobs("gdpo", weights={})))
     mask = torch.ones(8, 2, dtype=torch.bool)
     seen = Rollouts(torch.zeros(8), GROUP, mask, 8, {"model": FIRST, "judge": SECOND})
     credit = algorithm.credit(seen)
