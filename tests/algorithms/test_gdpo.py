@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from repo_exp.algorithms.gdpo import Algorithm, Options, problems
@@ -39,6 +40,35 @@ def test_the_sum_merges_what_gdpo_keeps_apart() -> None:
     """GRPO gives +-1.224595 in both prompts; GDPO tells them apart."""
     found = group_advantage(FIRST + SECOND, GROUP, scale="group")
     close(found, -1.224595, 1.224595, 0, 0, 0, 0, 1.224595, -1.224595)
+
+
+def test_golden_sums_of_two_replies() -> None:
+    """(0, 0) and (1, 1): each source gives -+.707107, in sum -+1.414214. (0, 0) and (0, 1): the first gives nothing."""
+    two = torch.tensor([0, 0])
+    close(2 * group_advantage(t(0, 1), two, scale="group", eps=0.0), -1.414214, 1.414214)
+    first, second = (group_advantage(r, two, scale="group") for r in (t(0, 0), t(0, 1)))
+    close(first + second, -0.707007, 0.707007)
+
+
+def test_one_source_is_grpo_whitened_over_the_batch() -> None:
+    z = group_advantage(FIRST, GROUP, scale="group")
+    expected = (z - z.mean()) / (z.std() + 1e-4)
+    torch.testing.assert_close(decoupled_advantage({"model": FIRST}, GROUP, weights={}), expected)
+
+
+def test_the_order_of_sources_and_one_without_spread_change_nothing() -> None:
+    weights = {"model": 1.0, "judge": 0.5}
+    found = decoupled_advantage({"model": FIRST, "judge": SECOND}, GROUP, weights=weights)
+    turned = decoupled_advantage({"judge": SECOND, "model": FIRST}, GROUP, weights=weights)
+    torch.testing.assert_close(turned, found)
+    silent = {"model": FIRST, "judge": SECOND, "rules": GROUP.double()}  # alike inside each group
+    torch.testing.assert_close(decoupled_advantage(silent, GROUP, weights=weights), found)
+
+
+def test_knobs_of_grpos_credit_are_refused() -> None:
+    for knob, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
+        with pytest.raises(ValueError, match=knob):
+            Options(**knobs("gdpo", weights={}, **{knob: value}))
 
 
 def test_a_missing_score_punishes_nobody() -> None:
