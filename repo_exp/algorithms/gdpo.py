@@ -27,10 +27,10 @@ from repo_exp.errors import Problem
 online = True
 
 
-class Options(grpo.Options):
-    """GRPO's knobs and weights by source; ``scale``, ``baseline`` and the overlong penalty are not used."""
+class Options(grpo.LossOptions):
+    """The knobs of GRPO's loss, and weights by source."""
 
-    kind: Literal["gdpo"]  # type: ignore[assignment]
+    kind: Literal["gdpo"]
     weights: dict[Literal["model", "judge", "rules"], float] = Field(
         description="of the normalised scores, by source; reward.weights"
     )

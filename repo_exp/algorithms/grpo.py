@@ -37,35 +37,40 @@ from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequ
 online = True
 
 
-class Options(OnlineOptions):
+class LossOptions(OnlineOptions):
+    """The knobs of GRPO's loss: what methods have that differ from it in their credit."""
+
+    group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
+    surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
+    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
+    drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
+
+
+class Options(LossOptions):
     """The knobs of GRPO and its relatives."""
 
     kind: Literal["grpo"]
-    group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
     baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
     scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
-    surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
-    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
     overlong_cache: Annotated[int, Field(ge=0)] = Field(
         description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
     )
-    drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
 
 
 class Algorithm(OnlineAlgorithm):
     """The credit and the loss of GRPO and its relatives."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: LossOptions) -> None:
         super().__init__(options)
         self.group_size = options.group_size
 
     def credit(self, seen: Rollouts) -> Credit:
         """Give every token of a reply the reply's standing in its group."""
         standing_B = self.advantage(seen)
-        # a reply at its group's very mean has no credit, and counts all the same: its group has spread
-        counted_B = in_groups_with_spread(standing_B, seen.group_B) if self.options.drop_silent_groups else None
+        # a reply at its group's very mean has no credit, and is kept all the same: its group has spread
+        kept_B = in_groups_with_spread(standing_B, seen.group_B) if self.options.drop_silent_groups else None
         credit_BT = torch.where(seen.mask_BT, standing_B[:, None], torch.zeros(()))
-        return Credit(credit_BT, counted_B=counted_B)
+        return Credit(credit_BT, kept_B=kept_B)
 
     def advantage(self, seen: Rollouts) -> Tensor:
         """Return the standing of each reply: (B,)."""

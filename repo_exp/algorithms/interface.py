@@ -6,7 +6,7 @@ and turns each part of a step into a loss whose token weights belong to the whol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
@@ -15,15 +15,21 @@ from torch import Tensor
 
 from repo_exp.core.kl import Estimator
 from repo_exp.core.masks import Aggregation
+from repo_exp.errors import Problem
 
 
-class OnlineOptions(BaseModel):
-    """The knobs that online methods share: how often a batch is learnt from, what a token counts, clip and KL."""
+class StepOptions(BaseModel):
+    """The knobs that every online method has: how often a batch is learnt from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: str
     passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
+
+
+class OnlineOptions(StepOptions):
+    """The knobs of methods whose loss is a sum over tokens: what a token counts, clip and KL."""
+
     aggregation: Aggregation = Field(
         description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
     )
@@ -57,6 +63,8 @@ class Rollouts:
         value_BT: what the value network said; None where the algorithm has none.
         old_logp_BT: log-probabilities at sampling time; None where nobody needs them beforehand.
         reference_logp_BT: the SFT policy's log-probabilities; None without a reference.
+        average_logp_BT: the log-probabilities of the policy's moving average; None without one.
+        answer_BT: True at the tokens behind ``answer_after``; None where nobody asks.
     """
 
     total_B: Tensor
@@ -68,6 +76,8 @@ class Rollouts:
     value_BT: Tensor | None = None
     old_logp_BT: Tensor | None = None
     reference_logp_BT: Tensor | None = None
+    average_logp_BT: Tensor | None = None
+    answer_BT: Tensor | None = None
 
     def of(self, chosen: Sequence[int]) -> Rollouts:
         """Return some of the replies."""
@@ -87,13 +97,13 @@ class Credit:
     Attributes:
         advantage_BT: how much better each token did than expected.
         return_BT: what the values aim at; None without a value network.
-        counted_B: the replies that count in a step's loss; None is all of them.
-        metrics: figures of this batch.
+        kept_B: the replies that are learnt from and count in a step's loss; None is every one.
+        metrics: figures of the credit, for the dashboard.
     """
 
     advantage_BT: Tensor
     return_BT: Tensor | None = None
-    counted_B: Tensor | None = None
+    kept_B: Tensor | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -154,6 +164,19 @@ class Comparison:
     uniform_BT: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Averaging:
+    """A slow-moving average of the policy's weights, the role ``average``: every so many updates it follows a bit.
+
+    Attributes:
+        keep: what the average keeps of itself; the rest it takes from the policy.
+        every: updates between two such steps.
+    """
+
+    keep: float
+    every: int
+
+
 class OnlineAlgorithm:
     """Learns from its own replies. A file of this folder has one, called ``Algorithm``.
 
@@ -162,9 +185,13 @@ class OnlineAlgorithm:
         minibatches: optimiser steps in a pass.
         group_size: replies to each context.
         aggregation: what a token counts in the loss of a step.
+        whole_groups: do replies to one context stay together? Minibatches are then cut between groups, and in a part
+            the kept replies to one context stand side by side, in their order, none of them missing.
         needs_value: is there a value network to ask and to teach?
         needs_reference: are the SFT policy's log-probabilities wanted?
         returns_alone: do the returns of a reply hang on that reply alone? Then a single step asks for values once.
+        averaging: how the policy's moving average moves, whose log-probabilities are wanted; None without one.
+        answer_after: the words behind which a reply's answer begins; None if all of it is the answer.
         samples_from: the role that answers; another one than ``policy`` is a copy of it that stays behind.
         refresh_every: updates after which that copy is taken anew.
         compares: are policy and sampling role held against one another before each step?
@@ -174,17 +201,20 @@ class OnlineAlgorithm:
     minibatches: int = 1
     group_size: int = 1
     aggregation: Aggregation = "token_mean"
+    whole_groups: bool = False
     needs_value: bool = False
     needs_reference: bool = False
     returns_alone: bool = True
+    averaging: Averaging | None = None
+    answer_after: str | None = None
     samples_from: str = "policy"
     refresh_every: int = 1
     compares: bool = False
 
-    def __init__(self, options: Any) -> None:
-        self.options = options
+    def __init__(self, options: StepOptions) -> None:
+        self.options: Any = options
+        self.passes, self.minibatches = options.passes, options.minibatches
         if isinstance(options, OnlineOptions):
-            self.passes, self.minibatches = options.passes, options.minibatches
             self.aggregation, self.needs_reference = options.aggregation, options.kl_coefficient > 0
 
     def credit(self, seen: Rollouts) -> Credit:
@@ -213,3 +243,15 @@ class OnlineAlgorithm:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
+
+def whole_groups_divide(options: Any, config: Any) -> Iterator[Problem]:
+    """A check for methods with ``whole_groups``: minibatches are cut between groups, into equal parts."""
+    rollouts, pieces = config.budget.rollouts, options.minibatches
+    groups, left_over = divmod(rollouts, options.group_size)
+    if left_over == 0 and rollouts % pieces == 0 and groups % pieces:
+        divisors = ", ".join(str(d) for d in range(1, min(groups, 64) + 1) if groups % d == 0)
+        yield Problem(
+            "algorithm.minibatches",
+            f"the {groups} groups of a round cannot be cut into {pieces} equal parts",
+            f"one of {divisors}; or another budget.rollouts",
+        )

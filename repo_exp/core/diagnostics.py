@@ -8,6 +8,15 @@ from repo_exp.core.masks import masked_mean, masked_sum, weighted_sum
 from repo_exp.core.policy_loss import is_clipped
 
 
+def approximate_kl(logp_BT: Tensor, old_logp_BT: Tensor, share_BT: Tensor) -> float:
+    """Return 0.5 * mean((log pi - log pi_old)^2), in nats a token: how far the policy moved since it sampled.
+
+    Args:
+        share_BT: one over the tokens of the step, 0 outside the mask.
+    """
+    return 0.5 * weighted_sum((logp_BT.detach() - old_logp_BT).square(), share_BT).item()
+
+
 def surrogate_metrics(
     logp_BT: Tensor,
     old_logp_BT: Tensor,
@@ -21,17 +30,15 @@ def surrogate_metrics(
 ) -> dict[str, float]:
     """Return how far the policy moved since it sampled; figures of parts of a step add up to those of the step.
 
-    The approximate KL is 0.5 * mean((log pi - log pi_old)^2), in nats.
-
     Args:
         share_BT: one over the tokens of the step, 0 outside the mask.
         low, high: how far the ratio may leave 1 on either side before it is clipped.
         dual: the ratio over which a token with A < 0 is clipped too.
     """
-    ratio_BT, moved_BT = ratio_BT.detach(), logp_BT.detach() - old_logp_BT
+    ratio_BT = ratio_BT.detach()
     clipped_BT = is_clipped(ratio_BT, advantage_BT, low=low, high=high, dual=dual)
     return {
-        "policy/approx_kl": 0.5 * weighted_sum(moved_BT.square(), share_BT).item(),
+        "policy/approx_kl": approximate_kl(logp_BT, old_logp_BT, share_BT),
         "policy/clip_fraction": weighted_sum(clipped_BT.float(), share_BT).item(),
         "policy/ratio": weighted_sum(ratio_BT, share_BT).item(),
     }

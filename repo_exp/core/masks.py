@@ -23,6 +23,12 @@ def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return torch.where(mask_BT, x_BT, torch.zeros_like(x_BT)).sum()
 
 
+def reply_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the sum over the tokens of each reply: (B,). What lies outside is never read, NaN included."""
+    same_shape("reply_sum", x_BT, mask_BT)
+    return torch.where(mask_BT, x_BT, torch.zeros_like(x_BT)).sum(1)
+
+
 def masked_mean(x_BT: Tensor, mask_BT: Tensor, *, count: Tensor | float | None = None) -> Tensor:
     """Return sum(x where mask) / count.
 

@@ -10,7 +10,7 @@ LENGTH_CHANGE = 1.25
 """Replies longer or shorter by this factor are mentioned: a reward is often won by length."""
 
 NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "repo": "REPO", "grpo": "GRPO", "gdpo": "GDPO",
-         "dpo": "DPO"}
+         "dpo": "DPO", "gopo": "GOPO", "grpo_care": "GRPO-CARE", "p3o": "P3O", "sppo": "SPPO"}
 
 
 def arm_name(name: str) -> str:

@@ -111,8 +111,9 @@ class Learner(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Let the adapters follow the master weights, which may have come from a checkpoint."""
-        for master in self.masters.values():
-            master.publish()
+        for module in self.children():
+            if isinstance(module, MasterWeights):
+                module.publish()
 
 
 class Steps:

@@ -16,6 +16,7 @@ from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.optimiser import MasterWeights
 from repo_exp.learner.phases import Phases
 from repo_exp.learner.reweighing import compared, reweighed
 from repo_exp.models.backbone import Backbone
@@ -102,6 +103,8 @@ class OnlineLearner(Learner):
         self.phases = Phases()
         if algorithm.samples_from != "policy":
             backbone.copy("policy", algorithm.samples_from)
+        if algorithm.averaging is not None:  # named as the masters that learn are, so that a checkpoint keeps it
+            self.master_average = MasterWeights(backbone.parameters_of("average").values()).requires_grad_(False)
 
     # -- one round -------------------------------------------------------------------------------------
 
@@ -136,6 +139,9 @@ class OnlineLearner(Learner):
         metrics["reply/unfinished"] = sum(not reply.finished for reply in replies) / len(replies)
         if usable:  # where no reply could be scored there is nothing to learn from; the metrics say so
             metrics |= self.improve(step, self.experience(chosen, prompts, sampled, breakdowns, usable))
+        averaging = self.algorithm.averaging
+        if averaging is not None and (step + 1) % averaging.every == 0:
+            self.master_average.follow(self.masters["policy"], keep=averaging.keep)
         if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
             metrics |= self.capability()
         return metrics
@@ -194,12 +200,16 @@ class OnlineLearner(Learner):
             value_BT=self.survey(seen, "value") if algorithm.needs_value and not at_once else None,
             old_logp_BT=None if single and not algorithm.needs_reference else self.survey(seen, "policy"),
             reference_logp_BT=self.survey(seen, "reference") if algorithm.needs_reference else None,
+            average_logp_BT=self.survey(seen, "average") if algorithm.averaging is not None else None,
+            answer_BT=self.answers(seen) if algorithm.averaging is not None else None,
         )
         metrics: Metrics = {}
         if at_once:
             value_BT, metrics["loss/value"] = self.teach_values(seen, everyone, known, None)
             known = replace(known, value_BT=value_BT)
         credit = algorithm.credit(known)
+        kept = everyone if credit.kept_B is None else credit.kept_B.nonzero().squeeze(1).tolist()
+        units = seen.grouped(kept) if algorithm.whole_groups else [[i] for i in kept]
         metrics["credit/silent"] = (credit.advantage_BT.abs().amax(1) == 0).float().mean().item()
         metrics |= credit.metrics
         if known.value_BT is not None and credit.return_BT is not None:
@@ -210,9 +220,10 @@ class OnlineLearner(Learner):
         taken, planned = step * per_update, self.steps * per_update
         sums: Metrics = {}
         for number in range(algorithm.passes):
-            order = list(everyone)
+            order = list(units)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
-            for part in _split(order, algorithm.minibatches):
+            for cut in _split(order, algorithm.minibatches):
+                part = [i for unit in cut for i in unit]
                 told = self.optimise(step, seen, part, known, credit, (taken, planned), values_taught=at_once)
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
@@ -232,11 +243,8 @@ class OnlineLearner(Learner):
     ) -> Metrics:
         """Take one optimiser step a role from part of the replies."""
         algorithm, device = self.algorithm, self.backbone.model.device
-        counted_BT = seen.mask_BT
-        if credit.counted_B is not None and credit.counted_B[list(part)].any():
-            counted_BT = counted_BT & credit.counted_B[:, None]
-        weight_BT = self._weights(counted_BT, part, algorithm.aggregation)
-        share_BT = self._weights(counted_BT, part, "token_mean")
+        weight_BT = self._weights(seen.mask_BT, part, algorithm.aggregation)
+        share_BT = self._weights(seen.mask_BT, part, "token_mean")
         sums: Metrics = {}
         factor_BT = None
         if algorithm.compares:
@@ -345,9 +353,19 @@ class OnlineLearner(Learner):
                 said_BT[chosen, : said.shape[1]] = said.cpu()
         return said_BT
 
+    def answers(self, seen: Experience) -> Tensor:
+        """Return which tokens are the answer of a reply: all, or those behind the algorithm's ``answer_after``."""
+        words = self.algorithm.answer_after
+        if words is None:
+            return seen.mask_BT
+        start_B = torch.tensor([self.backbone.tokens.behind(reply.tokens, words) for reply in seen.replies])
+        return seen.mask_BT & (torch.arange(seen.mask_BT.shape[1])[None] >= start_B[:, None])
+
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
         """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
-        groups = [piece for group in seen.grouped(part) for piece in self._pieces(seen, group)]
+        groups = seen.grouped(part)
+        if not self.algorithm.whole_groups:
+            groups = [piece for group in groups for piece in self._pieces(seen, group)]
         for chosen in by_tokens([seen.length(group) for group in groups], self.microbatch_tokens):
             yield [i for k in chosen for i in groups[k]]
 
@@ -388,7 +406,7 @@ class _Cut:
         return None if whole_BT is None else whole_BT[self.chosen, : self.width].to(self.device)
 
 
-def _split(order: Sequence[int], parts: int) -> Iterator[Sequence[int]]:
+def _split(order: Sequence[list[int]], parts: int) -> Iterator[Sequence[list[int]]]:
     """Cut into ``parts`` runs whose sizes differ by at most one; none is empty."""
     size, rest = divmod(len(order), parts)
     start = 0

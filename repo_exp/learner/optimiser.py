@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from repo_exp.config.schema import Optimizer
+from repo_exp.core.consistency import moving_average
 
 
 class MasterWeights(nn.Module):
@@ -41,6 +42,13 @@ class MasterWeights(nn.Module):
         """Write the masters to the live parameters, rounded to their precision."""
         for live, master in zip(self._live, self.weights, strict=True):
             live.copy_(master)
+
+    @torch.no_grad()
+    def follow(self, others: MasterWeights, *, keep: float) -> None:
+        """Move a step towards other weights of the same shape, and publish: each becomes their moving average."""
+        for mine, other in zip(self.weights, others.weights, strict=True):
+            mine.copy_(moving_average(mine, other, keep=keep))
+        self.publish()
 
     def clip(self, norm: float) -> float:
         """Scale the gradients down to a global norm of at most ``norm``; return the norm they had."""

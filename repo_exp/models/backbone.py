@@ -273,7 +273,7 @@ class Backbone(nn.Module):
         return voice
 
     def _lora_config(self, role: str) -> LoraConfig:
-        targets, last = self.lora["target_modules"], self.lora["last_layers"].get(COPIES.get(role, role))
+        targets, last = self.lora["target_modules"], self.lora["last_layers"].get("policy" if role in COPIES else role)
         layers = self.model.config.num_hidden_layers
         if targets == "all-linear":
             targets = self._linear

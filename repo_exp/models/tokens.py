@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -81,6 +82,15 @@ class ChatTokenizer:
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of reply tokens, without special tokens and outer white space."""
         return self.hf.decode(tokens, skip_special_tokens=True).strip()
+
+    def behind(self, tokens: Sequence[int], words: str) -> int:
+        """Return the place in a reply's tokens behind the last ``words`` in it; its length where they are not in it."""
+
+        def said(place: int) -> int:  # by text: where the words begin and end no token has to
+            return self.hf.decode(tokens[:place]).count(words)
+
+        often = said(len(tokens))
+        return bisect_left(range(len(tokens) + 1), often, key=said) if often else len(tokens)
 
     def answer_tokens(self, answer: str) -> list[int]:
         """Return the first tokens that an answer may begin with: as it is, capitalised, after a space."""

@@ -57,6 +57,9 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
         backbone = bench.role("policy", sft)
         if algorithm.needs_reference:
             bench.role("reference", sft, saved_as="policy")
+        if algorithm.averaging is not None:
+            bench.role("average", sft, saved_as="policy")
+            bench.learnt("average")  # it moves
         if algorithm.needs_value:
             bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
         scorer, yardstick = instruments.scorer(evaluating=False), instruments.scorer(evaluating=True)

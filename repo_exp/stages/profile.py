@@ -79,7 +79,11 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
     roles = learning_roles(algorithm)
     asked = config.reward.sources
     local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
-    others = (["reference"] if algorithm.needs_reference else []) + (["reward"] if "model" in asked else [])
+    others = [
+        *(["reference"] if algorithm.needs_reference else []),
+        *(["average"] if algorithm.averaging is not None else []),
+        *(["reward"] if "model" in asked else []),
+    ]
     for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
         bench.fresh(role, seed=number)
     budget = config.trainer.microbatch_tokens

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from repo_exp.algorithms.gdpo import Algorithm, Options, problems
@@ -41,6 +42,35 @@ def test_the_sum_merges_what_gdpo_keeps_apart() -> None:
     close(found, -1.224595, 1.224595, 0, 0, 0, 0, 1.224595, -1.224595)
 
 
+def test_golden_sums_of_two_replies() -> None:
+    """(0, 0) and (1, 1): each source gives -+.707107, in sum -+1.414214. (0, 0) and (0, 1): the first gives nothing."""
+    two = torch.tensor([0, 0])
+    close(2 * group_advantage(t(0, 1), two, scale="group", eps=0.0), -1.414214, 1.414214)
+    first, second = (group_advantage(r, two, scale="group") for r in (t(0, 0), t(0, 1)))
+    close(first + second, -0.707007, 0.707007)
+
+
+def test_one_source_is_grpo_whitened_over_the_batch() -> None:
+    z = group_advantage(FIRST, GROUP, scale="group")
+    expected = (z - z.mean()) / (z.std() + 1e-4)
+    torch.testing.assert_close(decoupled_advantage({"model": FIRST}, GROUP, weights={}), expected)
+
+
+def test_the_order_of_sources_and_one_without_spread_change_nothing() -> None:
+    weights = {"model": 1.0, "judge": 0.5}
+    found = decoupled_advantage({"model": FIRST, "judge": SECOND}, GROUP, weights=weights)
+    turned = decoupled_advantage({"judge": SECOND, "model": FIRST}, GROUP, weights=weights)
+    torch.testing.assert_close(turned, found)
+    silent = {"model": FIRST, "judge": SECOND, "rules": GROUP.double()}  # alike inside each group
+    torch.testing.assert_close(decoupled_advantage(silent, GROUP, weights=weights), found)
+
+
+def test_knobs_of_grpos_credit_are_refused() -> None:
+    for knob, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
+        with pytest.raises(ValueError, match=knob):
+            Options(**knobs("gdpo", weights={}, **{knob: value}))
+
+
 def test_a_missing_score_punishes_nobody() -> None:
     """Rule 1 everywhere, judge .8 .8 .8 and one missing: no source has spread, so there is nothing to tell apart."""
     judge = t(0.8, 0.8, 0.8, math.nan)
@@ -48,7 +78,7 @@ def test_a_missing_score_punishes_nobody() -> None:
 
 
 def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
-    algorithm = Algorithm(Options(**knobs("grpo", kind="gdpo", weights={})))
+    algorithm = Algorithm(Options(**knobs("gdpo", weights={})))
     mask = torch.ones(8, 2, dtype=torch.bool)
     seen = Rollouts(torch.zeros(8), GROUP, mask, 8, {"model": FIRST, "judge": SECOND})
     credit = algorithm.credit(seen)

@@ -50,6 +50,14 @@ def test_groups_know_nothing_of_one_another() -> None:
     )
 
 
+def test_scale_and_shift_of_the_reward() -> None:
+    """A(a r + b) is A(r) but for eps where the deviation divides, and a A(r) where nothing does."""
+    r = t(1, 2, 3, 6)
+    grpo_advantage, plain = (group_advantage(r, ONE, scale=scale) for scale in ("group", "none"))
+    torch.testing.assert_close(group_advantage(5 * r - 7, ONE, scale="group"), grpo_advantage, atol=1e-4, rtol=0)
+    torch.testing.assert_close(group_advantage(5 * r - 7, ONE, scale="none"), 5 * plain)
+
+
 def test_no_spread_no_credit() -> None:
     """0.1 three times: its mean in binary is not 0.1, and the difference over 1e-4 must not become credit."""
     assert group_advantage(torch.full((3,), 0.1), ONE[:3], scale="group").tolist() == [0, 0, 0]
@@ -76,8 +84,8 @@ def test_a_reply_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None
     seen = Rollouts(torch.tensor([1.0, 2, 3, 5, 5, 5]), torch.tensor([0, 0, 0, 1, 1, 1]), mask, 8)
     credit = grpo(group_size=3, drop_silent_groups=True).credit(seen)
     assert credit.advantage_BT[1].tolist() == [0, 0]
-    assert credit.counted_B.tolist() == [True] * 3 + [False] * 3
-    assert grpo(group_size=3).credit(seen).counted_B is None
+    assert credit.kept_B.tolist() == [True] * 3 + [False] * 3
+    assert grpo(group_size=3).credit(seen).kept_B is None
 
 
 @pytest.mark.parametrize(

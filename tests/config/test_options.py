@@ -24,6 +24,7 @@ COMPANIONS = {
     ("judge", "none"): ["reward=rm+rf"],
     ("data", "jsonl"): ["data.path={file}"],
     ("domain", "own"): ["data=jsonl", "data.path={file}"],
+    ("algorithm", "sppo"): ["budget.rollouts=30"],  # five replies a context, as published
     ("model", "any"): ["model.folder={folder}"],
 }
 

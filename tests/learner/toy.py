@@ -30,6 +30,7 @@ OPTIONS = {
     "grpo": knobs("grpo", group_size=4),
     "jackpot": knobs("grpo", group_size=4) | knobs("jackpot"),
 }
+OPTIONS |= {kind: knobs(kind, group_size=4) for kind in ("gdpo", "gopo", "grpo_care", "sppo")} | {"p3o": knobs("p3o")}
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
@@ -57,6 +58,8 @@ def online(tiny, tmp_path) -> Callable:
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")
+        if algorithm.averaging is not None:
+            backbone.copy("policy", "average")
 
         def report(step, metrics) -> None:
             if step == stop_at:

@@ -67,6 +67,15 @@ def test_adapters_can_be_kept_to_the_last_layers(tiny) -> None:
     assert {name.split("layers.")[1][0] for name in backbone.parameters_of("policy")} == {"1"}
 
 
+@pytest.mark.parametrize("copy", ["reference", "average"])
+def test_a_copy_of_the_policy_has_the_policys_layers(tiny, tmp_path, copy) -> None:
+    backbone = tiny("policy", last_layers={"policy": 1, "value": 2})
+    backbone.save("policy", tmp_path)
+    backbone.load(copy, tmp_path)
+    assert len(backbone.parameters_of(copy)) == len(backbone.parameters_of("policy"))
+    torch.testing.assert_close(logits(backbone, copy), logits(backbone, "policy"))
+
+
 def test_a_copy_says_the_same_and_then_goes_its_own_way(tiny) -> None:
     backbone = tiny("policy")
     backbone.copy("policy", "reference")

@@ -23,6 +23,15 @@ def test_a_reply_survives_the_round_trip_with_its_end() -> None:
         assert chat.text(encoded) == text
 
 
+def test_what_stands_behind_the_last_of_some_words_is_found() -> None:
+    """Bytes as tokens, and one for the end: behind the words are what follows, and the end."""
+    chat = tokens()
+    for text, rest in (("1 2</think> 3", 3), ("</think>a</think>", 1), ("no such words", 0), ("</think", 0), ("", 0)):
+        said = chat.reply(text)
+        assert len(said) - chat.behind(said, "</think>") == rest
+    assert chat.behind([], "</think>") == 0
+
+
 def test_a_reply_over_the_limit_is_cut_and_has_no_end() -> None:
     chat = tokens()
     assert len(chat.reply("a long reply", limit=5)) == 5

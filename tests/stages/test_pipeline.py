@@ -103,10 +103,11 @@ def test_another_seed_shares_nothing(experiment) -> None:
     [
         (["algorithm=sft"], ["base", "sft"]),
         (["algorithm=ppo", "reward=rm", "algorithm.kl_coefficient=0.05"], ["base", "sft", "ppo"]),
+        (["algorithm=grpo_care", "algorithm.group_size=2", "algorithm.average_every=1"], ["base", "sft", "grpo_care"]),
         (["reward=rf", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
         (["reward=rj+rf", "evaluation.sources=as_trained"], ["base", "sft", "repo"]),
     ],
-    ids=["sft", "ppo with a KL", "rules alone", "no reward model"],
+    ids=["sft", "ppo with a KL", "a moving average", "rules alone", "no reward model"],
 )
 def test_other_experiments_run_to_their_report(experiment, overrides, arms) -> None:
     folder = experiment("a", *overrides)
