@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -79,7 +79,9 @@ class OnlineAlgorithm:
         group_size: replies to each context.
         aggregation: what a token counts in the loss of a step.
         drop_silent: are replies without any credit left out of the count of a step's tokens?
-        needs_value: is there a value network to ask and to teach?
+        needs_value: is there a value network to ask?
+        teaches_value: does it learn with the policy? If not it is a value model, learnt before and frozen.
+        value_of: what a value is of: the state before a token, or the token in it.
         needs_reference: are the SFT policy's log-probabilities wanted?
     """
 
@@ -89,6 +91,8 @@ class OnlineAlgorithm:
     aggregation: Aggregation = "token_mean"
     drop_silent: bool = False
     needs_value: bool = False
+    teaches_value: bool = True
+    value_of: Literal["state", "action"] = "state"
     needs_reference: bool = False
 
     def __init__(self, options: Any) -> None:

@@ -55,7 +55,7 @@ class Experience:
 
 
 class OnlineLearner(Learner):
-    """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm has a value network.
+    """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm teaches a value network.
 
     Args:
         algorithm: gives credit and losses (``algorithms/<kind>.py``).
@@ -188,6 +188,7 @@ class OnlineLearner(Learner):
         if known.value_BT is not None and credit.return_BT is not None:
             spread = explained_variance(known.value_BT, credit.return_BT, seen.mask_BT)
             metrics["value/explained_variance"] = spread.item()
+        if known.value_BT is not None:
             metrics["value/mean"] = masked_mean(known.value_BT, seen.mask_BT).item()
         per_update = algorithm.passes * algorithm.minibatches
         taken, planned = step * per_update, self.steps * per_update
@@ -244,7 +245,7 @@ class OnlineLearner(Learner):
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
             parts.append((batch, given))
-        if algorithm.needs_value:
+        if algorithm.needs_value and algorithm.teaches_value:
             sums["loss/value"] = 0.0
             for batch, given in parts:
                 with self.phases("learn: value"), self.backbone.speaking("value", training=True):
@@ -265,7 +266,7 @@ class OnlineLearner(Learner):
             for chosen in self.microbatches(seen, range(len(seen.replies))):
                 batch = seen.part(chosen, pad=self.backbone.tokens.pad)
                 if role == "value":
-                    said = reply_values(self.backbone, batch)
+                    said = reply_values(self.backbone, batch, of=self.algorithm.value_of)
                 else:
                     said, _ = reply_logp(self.backbone, batch, temperature=self.temperature)
                 said_BT[chosen, : said.shape[1]] = said.cpu()

@@ -80,6 +80,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
     asked = config.reward.sources
     local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
     others = (["reference"] if algorithm.needs_reference else []) + (["reward"] if "model" in asked else [])
+    others += ["value"] if algorithm.needs_value and not algorithm.teaches_value else []
     for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
         bench.fresh(role, seed=number)
     budget = config.trainer.microbatch_tokens
@@ -93,7 +94,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         return run
 
     def model(replies: Sequence[Reply]) -> list[float]:
-        return reward_model.raw_scores(bench.backbone, replies, microbatch_tokens=budget)
+        return reward_model.raw_scores(bench, replies)
 
     def answer(questions: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
         turns = config.judge.turns if isinstance(config.judge, LocalJudgeConfig) else None

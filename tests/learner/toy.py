@@ -8,6 +8,7 @@ from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
+from repo_exp.stages.policy import learning_roles
 from repo_exp.types import Context, Message, RewardBreakdown
 from tests.algorithms.parts import knobs
 
@@ -26,6 +27,7 @@ TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
 )
 OPTIONS = {"ppo": knobs("ppo"), "grpo": knobs("grpo", group_size=4)}
+OPTIONS["dvpo"] = knobs("dvpo", passes=1)
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
@@ -44,7 +46,7 @@ def online(tiny, tmp_path) -> Callable:
     """Return a function that runs the toy task and returns its learner."""
 
     def run(
-        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, **options
+        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, prepare=None, **options
     ) -> OnlineLearner:
         knobs = {key: options.pop(key) for key in ("microbatch_tokens", "seed", "temperature") if key in options}
         module = find(kind)
@@ -52,6 +54,8 @@ def online(tiny, tmp_path) -> Callable:
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")
+        if prepare is not None:
+            prepare(backbone)
 
         def report(step, metrics) -> None:
             if step == stop_at:
@@ -73,7 +77,7 @@ def online(tiny, tmp_path) -> Callable:
             microbatch_tokens=knobs.get("microbatch_tokens", 4096),
             stage="policy",
             steps=updates,
-            rates={"policy": 2e-2, "value": 1e-2} if algorithm.needs_value else {"policy": 2e-2},
+            rates={role: {"policy": 2e-2, "value": 1e-2}[role] for role in learning_roles(algorithm)},
             optimizer=OPTIMIZER,
             seed=knobs.get("seed", 0),
             report=report,
