@@ -18,7 +18,7 @@ def value_targets(
 ) -> Tensor:
     """Return what the values of a finished reply are drawn to: (B, T) in reward units, 0 outside the mask.
 
-        td0              r_t + gamma Q_{t+1}                               as the paper has it
+        td0              r_t + gamma Q_{t+1}                               the paper's, as others read it
         monte_carlo      sum over k of gamma^k r_{t+k}
         lambda_return    A_t + Q_t, with A the GAE of the values           as the released code has it
 

@@ -72,7 +72,7 @@ class RewardModel:
         return self.bench.backbone.tokens.context(context.messages)
 
     def reply(self, text: str) -> list[int]:
-        """Return the tokens of a reply; the score is read at the last one."""
+        """Return the tokens of a reply that is learnt from, its head; the score is read at the last one."""
         return self.bench.backbone.tokens.reply(text, limit=self.longest)
 
     def item(self, pair: Preference) -> PairItem:
