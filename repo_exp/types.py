@@ -28,12 +28,14 @@ class Message:
 class Context:
     """What a reply answers: the messages so far, and the facts that rules and judge may look up.
 
-    ``facts`` is JSON: strings, numbers, lists and mappings. The policy sees only ``messages``.
+    ``facts`` is JSON: strings, numbers, lists and mappings. ``reference`` is a good reply, where the data have one.
+    The policy sees only ``messages``.
     """
 
     id: str
     messages: tuple[Message, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,17 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two replies to one context, the better one known. ``fault`` names what is wrong with the other."""
+    """Two replies to one context, the better one known. ``fault`` names what is wrong with the other.
+
+    ``margin`` is how far apart a reward model is to score them, 0 where the data do not say.
+    """
 
     context: Context
     chosen: str
     rejected: str
     kind: str = ""
     fault: str = ""
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -187,7 +187,9 @@ class OnlineAlgorithm:
         aggregation: what a token counts in the loss of a step.
         whole_groups: do replies to one context stay together? Minibatches are then cut between groups, and in a part
             the kept replies to one context stand side by side, in their order, none of them missing.
-        needs_value: is there a value network to ask and to teach?
+        needs_value: is there a value network to ask?
+        teaches_value: does it learn with the policy? If not it is a value model, learnt before and frozen.
+        value_of: what a value is of: the state before a token, or the token in it.
         needs_reference: are the SFT policy's log-probabilities wanted?
         returns_alone: do the returns of a reply hang on that reply alone? Then a single step asks for values once.
         averaging: how the policy's moving average moves, whose log-probabilities are wanted; None without one.
@@ -203,6 +205,8 @@ class OnlineAlgorithm:
     aggregation: Aggregation = "token_mean"
     whole_groups: bool = False
     needs_value: bool = False
+    teaches_value: bool = True
+    value_of: Literal["state", "action"] = "state"
     needs_reference: bool = False
     returns_alone: bool = True
     averaging: Averaging | None = None

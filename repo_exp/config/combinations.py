@@ -123,6 +123,25 @@ def groups_divide(c: Any) -> Iterator[Problem]:
         )
 
 
+def polar_has_room_and_two_policies(c: Any) -> Iterator[Problem]:
+    """POLAR lays two trajectories out in one row, and tells policies of a pool apart."""
+    if c.reward_model.kind != "polar":
+        return
+    least = 4 * c.rollout.max_new_tokens + 128  # two replies of twice that length, and a short prompt twice
+    if c.reward_model.max_tokens < least:
+        yield Problem(
+            "reward_model.max_tokens",
+            f"{c.reward_model.max_tokens} tokens leave no room beside replies of {c.rollout.max_new_tokens}",
+            f"{least} or more; or a smaller rollout.max_new_tokens",
+        )
+    if len({*c.reward_model.adapters}) * len({*c.reward_model.temperatures}) < 2:
+        yield Problem(
+            "reward_model.adapters",
+            "the pool has a single policy, with nobody to be told from",
+            "several adapters or temperatures, such as reward_model.adapters=[0.0,1.0]",
+        )
+
+
 def named_rules_exist(c: Any) -> Iterator[Problem]:
     """Rules that are dropped or weighed have to be in the folder."""
     yield from _folder_and_names(
@@ -251,6 +270,7 @@ COMBINATIONS: tuple[Check, ...] = (
     capability_has_its_contexts,
     minibatches_divide,
     groups_divide,
+    polar_has_room_and_two_policies,
     named_rules_exist,
     named_items_exist,
     backbone_has_its_source,

@@ -171,6 +171,33 @@ class BradleyTerry(Section):
     calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT samples that fix its zero and its unit")
 
 
+class Rrm(BradleyTerry):
+    """Bradley-Terry on original pairs and on pairs across contexts."""
+
+    kind: Literal["rrm"]  # type: ignore[assignment]
+    threshold: Fraction = Field(description="augmented pairs are kept where the first model is off by this much")
+    augmented_pairs: CountOrZero | None = Field(description="of those that are kept, how many are learnt; null is all")
+    tie_weight: NonNegative = Field(description="what a tie counts in the loss, beside 1 for a pair with a winner")
+
+
+class Polar(Section):
+    """A reward model that compares with a reference reply: learns to tell policies apart, then which reply is liked."""
+
+    kind: Literal["polar"]
+    epochs: Count = Field(description="passes over the pairs")
+    batch_size: Count = Field(description="pairs in an optimiser step")
+    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT samples that fix its zero and its unit")
+    pretraining_contexts: Count = Field(description="contexts that two policies of the pool answer, one of them twice")
+    pretraining_epochs: Count = Field(description="passes over these")
+    adapters: Annotated[list[NonNegative], Field(min_length=1)] = Field(
+        description="the pool's shares of the SFT adapter: 0 is the base model, 1 the SFT policy"
+    )
+    temperatures: Annotated[list[Positive], Field(min_length=1)] = Field(
+        description="the pool's temperatures; every share goes with every one of them"
+    )
+    max_tokens: Count = Field(description="of both trajectories; a longer prompt loses its beginning")
+
+
 class LocalJudge(Section):
     """The judge adapter on the backbone reads each rubric question and answers yes or no."""
 
@@ -301,7 +328,7 @@ class Config(Section):
     optimizer: Optimizer
     budget: Budget
     sft: Sft
-    reward_model: BradleyTerry
+    reward_model: Annotated[BradleyTerry | Rrm | Polar, Field(discriminator="kind")]
     judge: Annotated[LocalJudge | OpenaiJudge | NoJudge, Field(discriminator="kind")]
     rollout: Rollout
     trainer: Trainer

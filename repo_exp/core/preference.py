@@ -9,14 +9,36 @@ from torch.nn.functional import logsigmoid
 from repo_exp.core.masks import same_shape
 
 
-def bradley_terry_loss(chosen_B: Tensor, rejected_B: Tensor, *, centring: float = 0.0) -> Tensor:
-    """Return the loss of each pair: -log sigmoid(r_chosen - r_rejected) + centring * (r_chosen + r_rejected)^2.
+def bradley_terry_loss(
+    chosen_B: Tensor,
+    rejected_B: Tensor,
+    *,
+    margin_B: Tensor | float = 0.0,
+    label_B: Tensor | float = 1.0,
+    centring: float = 0.0,
+) -> Tensor:
+    """Return the loss of each pair, a cross-entropy: (B,).
 
-    Without centring the loss does not change when a constant is added to every score; with it the
-    scores are drawn to a mean of 0 within the pair (Eisenstein et al., 2023).
+        d = r_chosen - r_rejected
+        L = -label log sigmoid(d - margin) - (1 - label) log sigmoid(-d - margin) + centring (r_chosen + r_rejected)^2
+
+    With the label 1 this is Bradley-Terry; with 0.5 a tie, whose loss is symmetric and lowest at d = 0. Without
+    centring the loss does not change when a constant is added to every score; with it the scores are drawn to a
+    mean of 0 within the pair (Eisenstein et al., 2023).
+
+    Args:
+        margin_B: how far apart the two ought to be, in units of the score; 0 asks for no distance.
+        label_B: the probability that the first one is the better.
     """
     same_shape("bradley_terry_loss", chosen_B, rejected_B)
-    return -logsigmoid(chosen_B - rejected_B) + centring * (chosen_B + rejected_B).square()
+    d_B = chosen_B - rejected_B
+    entropy_B = label_B * -logsigmoid(d_B - margin_B) + (1 - label_B) * -logsigmoid(-d_B - margin_B)
+    return entropy_B + centring * (chosen_B + rejected_B).square()
+
+
+def disagrees(predicted: float, label: float, *, least: float) -> bool:
+    """Is a predicted win probability off the label by at least ``least``? RRM keeps such pairs and no others."""
+    return abs(predicted - label) >= least
 
 
 def pair_accuracy(chosen_B: Tensor, rejected_B: Tensor) -> float:

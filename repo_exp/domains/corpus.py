@@ -18,11 +18,18 @@ def _from_context(context: Context) -> dict[str, Any]:
         "id": context.id,
         "messages": [{"role": m.role, "content": m.content} for m in context.messages],
         "facts": dict(context.facts),
+        **({"reference": context.reference} if context.reference else {}),
     }
 
 
 def _to_context(row: Mapping[str, Any]) -> Context:
-    return Context(row["id"], tuple(Message(m["role"], m["content"]) for m in row["messages"]), row["facts"])
+    messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
+    return Context(row["id"], messages, row["facts"], row.get("reference", ""))
+
+
+def _to_preference(row: Mapping[str, Any]) -> Preference:
+    context, margin = _to_context(row["context"]), row.get("margin", 0.0)
+    return Preference(context, row["chosen"], row["rejected"], row["kind"], row["fault"], margin)
 
 
 # kind of item -> how an item becomes a row, and a row an item
@@ -38,8 +45,9 @@ _KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Mapping[str, 
             "rejected": p.rejected,
             "kind": p.kind,
             "fault": p.fault,
+            **({"margin": p.margin} if p.margin else {}),
         },
-        lambda row: Preference(_to_context(row["context"]), row["chosen"], row["rejected"], row["kind"], row["fault"]),
+        _to_preference,
     ),
     "judgements": (
         lambda j: {"context": _from_context(j.context), "reply": j.reply, "labels": dict(j.labels)},

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class _Row:
     kind: str
     fault: str
     labels: Mapping[str, Mapping[str, bool]]
+    margin: float
     key: str  # the prompt in one fixed form
 
 
@@ -120,6 +121,12 @@ def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
     return value
 
 
+def _margin(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise _Bad(f"'margin' is {value!r}", "give a number of 0 or more")
+    return float(value)
+
+
 def _row(raw: bytes, name: str) -> _Row:
     """Read one line."""
     row = _decode(raw)
@@ -134,9 +141,8 @@ def _row(raw: bytes, name: str) -> _Row:
     if not all(isinstance(word, str) for word in words):
         raise _Bad("'kind' or 'fault' is not text", "give a string")
     key = json.dumps([[m.role, m.content] for m in prompt], ensure_ascii=True)
-    return _Row(
-        Context(name, prompt, facts), chosen, rejected, words[0], words[1], _labels(row.get("labels") or {}), key
-    )
+    labels, margin = _labels(row.get("labels") or {}), _margin(row.get("margin") or 0.0)
+    return _Row(Context(name, prompt, facts), chosen, rejected, words[0], words[1], labels, margin, key)
 
 
 def _split(key: str, seed: int, development: float, test: float) -> Split:
@@ -157,8 +163,9 @@ def load_preferences(
 
     A line has ``prompt`` (a string, or messages that do not end with the assistant), ``chosen`` and ``rejected`` (a
     string, or one assistant message each), and may have ``facts`` (an object for rules and judge), ``labels``
-    (chosen and rejected: rubric item -> true or false), ``kind`` and ``fault``. Demonstrations are the chosen
-    replies, contexts the distinct prompts, judgements the labelled replies. Equal prompts land in one split.
+    (chosen and rejected: rubric item -> true or false), ``margin``, ``kind`` and ``fault``. Demonstrations are the
+    chosen replies, contexts the distinct prompts, judgements the labelled replies. Equal prompts land in one split, and
+    have the first chosen reply among them as their reference.
 
     Args:
         seed: which prompts go to which split.
@@ -233,17 +240,18 @@ def _corpus(rows: list[_Row], seed: int, development: float, test: float) -> Cor
     made: dict[str, dict[Split, list]] = {
         kind: {split: [] for split in SPLITS} for kind in ("demonstrations", "preferences", "judgements", "contexts")
     }
-    seen: set[str] = set()
+    references: dict[str, str] = {}
     for row in rows:
-        split = _split(row.key, seed, development, test)
+        split, new = _split(row.key, seed, development, test), row.key not in references
+        context = replace(row.context, reference=references.setdefault(row.key, row.chosen))
+        pair = Preference(context, row.chosen, row.rejected, row.kind, row.fault, row.margin)
         made["demonstrations"][split].append(Demonstration(row.context, row.chosen))
-        made["preferences"][split].append(Preference(row.context, row.chosen, row.rejected, row.kind, row.fault))
+        made["preferences"][split].append(pair)
         for side, reply in (("chosen", row.chosen), ("rejected", row.rejected)):
             if row.labels.get(side):
                 made["judgements"][split].append(Judgement(row.context, reply, row.labels[side]))
-        if row.key not in seen:
-            seen.add(row.key)
-            made["contexts"][split].append(row.context)
+        if new:
+            made["contexts"][split].append(context)
     return Corpus(
         **{kind: {split: tuple(items) for split, items in by_split.items()} for kind, by_split in made.items()}
     )

@@ -35,7 +35,7 @@ COLOURS = {
     "violations": VERMILION,
 }
 ARM_COLOURS = (SKY, ORANGE, BLUE, GREEN, PURPLE)
-STAGE_TITLES = {"sft": "SFT", "reward_model": "Reward model", "judge": "Judge"}
+STAGE_TITLES = {"sft": "SFT", "reward_model": "Reward model", "judge": "Judge", "value_model": "Value model"}
 
 Panel = tuple[str, Sequence[tuple[str, str, str]]]
 """Title, and (metric name, label, colour) of each of its curves."""

@@ -1,20 +1,23 @@
-"""What the supervised stages minimise: SFT, reward model and judge, each over prepared token sequences."""
+"""What the supervised stages minimise: SFT, reward and value model, judge, each over prepared token sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from repo_exp.core.advantage import reward_at_last_token
 from repo_exp.core.diagnostics import negative_log_likelihood
+from repo_exp.core.frozen_value import Targets, value_targets
+from repo_exp.core.masks import masked_sum
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.packing import pack, packed_length
-from repo_exp.models.passes import final_scores, lay_out, reply_logp, yes_logits
+from repo_exp.models.passes import final_scores, lay_out, reply_logp, reply_values, yes_logits
 
 Tokens = Sequence[int]
 
@@ -39,11 +42,23 @@ class ReplyItem:
 
 @dataclass(frozen=True, slots=True)
 class PairItem:
-    """A context, the better and the worse reply to it."""
+    """A context, the better and the worse reply to it, or two that tie (``label`` 0.5); see ``core/preference.py``."""
 
     context: Tokens
     chosen: Tokens
     rejected: Tokens
+    margin: float = 0.0
+    label: float = 1.0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorthItem:
+    """A context, a reply to it, and what the whole reply is worth."""
+
+    context: Tokens
+    reply: Tokens
+    worth: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Preferring:
         self.centring = centring
 
     def weight(self, item: PairItem) -> float:
-        return 1.0
+        return item.weight
 
     def length(self, item: PairItem) -> int:
         return packed_length([[*item.context, *item.chosen], [*item.context, *item.rejected]])
@@ -93,7 +108,40 @@ class Preferring:
 
     def loss(self, backbone: Backbone, items: Sequence[PairItem], *, count: float) -> Tensor:
         chosen_N, rejected_N = self.scores(backbone, items)
-        return bradley_terry_loss(chosen_N, rejected_N, centring=self.centring).sum() / count
+        margin_N, label_N, weight_N = chosen_N.new_tensor([[i.margin, i.label, i.weight] for i in items]).unbind(1)
+        loss_N = bradley_terry_loss(chosen_N, rejected_N, margin_B=margin_N, label_B=label_N, centring=self.centring)
+        return (weight_N * loss_N).sum() / count
+
+
+class Valuing:
+    """Value model: half the squared distance of each token's value to its target, which hangs on a reply's worth.
+
+    Args:
+        of: whether a value is read before its token (of the state) or at it (of the action).
+    """
+
+    role = "value"
+
+    def __init__(self, *, targets: Targets, gamma: float, gae_lambda: float, of: Literal["state", "action"]) -> None:
+        self.of, self.how = of, {"targets": targets, "gamma": gamma, "gae_lambda": gae_lambda}
+
+    def weight(self, item: WorthItem) -> float:
+        return len(item.reply)
+
+    def length(self, item: WorthItem) -> int:
+        return len(item.context) + len(item.reply)
+
+    def values(self, backbone: Backbone, items: Sequence[WorthItem]) -> tuple[Tensor, Tensor]:
+        """Return the values of the reply tokens, and where these are."""
+        batch = lay_out([item.context for item in items], [item.reply for item in items], pad=backbone.tokens.pad)
+        value_NR = reply_values(backbone, batch, of=self.of)
+        return value_NR, batch.mask_NR.to(value_NR.device)
+
+    def loss(self, backbone: Backbone, items: Sequence[WorthItem], *, count: float) -> Tensor:
+        value_NR, mask_NR = self.values(backbone, items)
+        reward_NR = reward_at_last_token(value_NR.new_tensor([item.worth for item in items]), mask_NR)
+        target_NR = value_targets(reward_NR, value_NR, mask_NR, **self.how)
+        return 0.5 * masked_sum((value_NR - target_NR).square(), mask_NR) / count
 
 
 class Judging:

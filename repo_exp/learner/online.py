@@ -58,7 +58,7 @@ class Experience:
 
 
 class OnlineLearner(Learner):
-    """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm has a value network.
+    """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm teaches a value network.
 
     Args:
         algorithm: gives credit and losses (``algorithms/<kind>.py``).
@@ -189,7 +189,7 @@ class OnlineLearner(Learner):
         algorithm, everyone = self.algorithm, range(len(seen.replies))
         # with a single step the only pass is the old one, and need not be computed twice
         single = algorithm.passes * algorithm.minibatches == 1
-        at_once = algorithm.needs_value and single and algorithm.returns_alone
+        at_once = algorithm.needs_value and algorithm.teaches_value and single and algorithm.returns_alone
         known = Rollouts(
             seen.total_B,
             seen.group_B,
@@ -215,6 +215,7 @@ class OnlineLearner(Learner):
         if known.value_BT is not None and credit.return_BT is not None:
             spread = explained_variance(known.value_BT, credit.return_BT, seen.mask_BT)
             metrics["value/explained_variance"] = spread.item()
+        if known.value_BT is not None:
             metrics["value/mean"] = masked_mean(known.value_BT, seen.mask_BT).item()
         per_update = algorithm.passes * algorithm.minibatches
         taken, planned = step * per_update, self.steps * per_update
@@ -276,7 +277,7 @@ class OnlineLearner(Learner):
             }
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
-        if algorithm.needs_value and not values_taught:
+        if algorithm.needs_value and algorithm.teaches_value and not values_taught:
             _, sums["loss/value"] = self.teach_values(seen, part, known, credit)
         with self.phases("optimiser"):
             for role in self.masters:
@@ -347,7 +348,7 @@ class OnlineLearner(Learner):
             for chosen in self.microbatches(seen, range(len(seen.replies))):
                 batch = seen.part(chosen, pad=self.backbone.tokens.pad)
                 if role == "value":
-                    said = reply_values(self.backbone, batch)
+                    said = reply_values(self.backbone, batch, of=self.algorithm.value_of)
                 else:
                     said, _ = reply_logp(self.backbone, batch, temperature=self.temperature)
                 said_BT[chosen, : said.shape[1]] = said.cpu()

@@ -126,7 +126,9 @@ class Backbone(nn.Module):
                 self.peft.unload()
                 self.peft = None
             else:
-                self.peft.delete_adapter(role)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="Adapter .* was active")  # whoever speaks says so
+                    self.peft.delete_adapter(role)
         if role in self.heads:
             del self.heads[role]
 

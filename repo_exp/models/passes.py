@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -103,9 +104,13 @@ def _scattered(said_M: Tensor, mask_NR: Tensor) -> Tensor:
     return torch.zeros(mask_NR.shape, device=said_M.device).masked_scatter(mask_NR, said_M)
 
 
-def reply_values(backbone: Backbone, batch: ReplyBatch) -> Tensor:
-    """Return the value network's V(state before each reply token): (N, R), in reward units."""
-    return backbone.scalar("value", batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR))
+def reply_values(backbone: Backbone, batch: ReplyBatch, *, of: Literal["state", "action"] = "state") -> Tensor:
+    """Return what the value network says at each reply token: (N, R), in reward units.
+
+    ``state`` is V of the state before the token, ``action`` is Q of the token in that state, read at the token.
+    """
+    index_NR = batch.before_NR + batch.mask_NR if of == "action" else batch.before_NR
+    return backbone.scalar("value", batch.packed.gather(backbone.hidden(batch.packed), index_NR))
 
 
 def final_scores(backbone: Backbone, packed: Packed) -> Tensor:

@@ -12,14 +12,14 @@ from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rules.ruleset import RuleSet
 from repo_exp.types import Reply, RewardBreakdown, Score
 
-RewardModel = Callable[[Sequence[Reply]], list[float]]
+RewardModel = Callable[[Sequence[Reply]], Sequence[float | Score]]
 
 
 class Scorer:
     """Scores replies with the sources it is given; ``None`` leaves a source out.
 
     Args:
-        reward_model: replies -> calibrated scores; what is not finite becomes "no score".
+        reward_model: replies -> calibrated scores; what is not finite becomes "no score", unless it is one already.
         judge: answers the rubric.
         rules: the rule functions.
         join: sources -> total.
@@ -67,5 +67,7 @@ class Scorer:
         return RewardBreakdown(sources, joined.enhancement, joined.total, joined.clipped)
 
 
-def _model_score(value: float) -> Score:
+def _model_score(value: float | Score) -> Score:
+    if isinstance(value, Score):
+        return value
     return Score(float(value)) if math.isfinite(value) else Score.none(f"the reward model gave {float(value)}")

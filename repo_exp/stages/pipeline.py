@@ -15,7 +15,7 @@ from rich.console import Console
 
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Config
-from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft
+from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.store import Artifact
@@ -73,7 +73,10 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
         made["judge"] = judge.make(bench, made["data"], found.rubric)
     instruments = Instruments(bench, found, model=made.get("reward_model"), judge_artifact=made.get("judge"))
     if online:
-        made["policy"] = policy.make(bench, made["data"], made["sft"], instruments)
+        algorithm = policy.algorithm_of(config)
+        if algorithm.needs_value and not algorithm.teaches_value:
+            made["value_model"] = value_model.make(bench, made["data"], algorithm.options, value_of=algorithm.value_of)
+        made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
     return made
 

@@ -24,12 +24,16 @@ ROLLOUTS = "rollouts.jsonl"
 PARTS = "rollouts"
 
 
-def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments) -> Artifact:
-    """Return the policy artifact: ``policy/``, ``value/`` if there is one, ``rollouts.jsonl``, ``metrics.json``."""
+def make(
+    bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments, *, value_model: Artifact | None = None
+) -> Artifact:
+    """Return the policy artifact: ``policy/``, ``value/`` if one learns, ``rollouts.jsonl``, ``metrics.json``.
+
+    Args:
+        value_model: what an algorithm with a frozen value model asks.
+    """
     config = bench.config
-    module = find(str(config.algorithm["kind"]))
-    options = module.Options.model_validate(config.algorithm)
-    algorithm = module.Algorithm(options)
+    algorithm = algorithm_of(config)
     roles = learning_roles(algorithm)
     measured = config.evaluation.capability_every > 0
     inputs = {
@@ -49,6 +53,8 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
         ],
     }
     parents = {"data": data, "sft": sft, **instruments.parents(evaluating=False)}
+    if value_model is not None:
+        parents["value_model"] = value_model
     if measured:
         parents |= instruments.parents(evaluating=True)
 
@@ -60,7 +66,9 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
         if algorithm.averaging is not None:
             bench.role("average", sft, saved_as="policy")
             bench.learnt("average")  # it moves
-        if algorithm.needs_value:
+        if value_model is not None:
+            bench.role("value", value_model)
+        elif algorithm.needs_value:
             bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
         scorer, yardstick = instruments.scorer(evaluating=False), instruments.scorer(evaluating=True)
         held = corpus.contexts["development"][: config.evaluation.capability_contexts]
@@ -100,9 +108,15 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, instruments: Instrumen
     return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
 
 
+def algorithm_of(config: Config) -> OnlineAlgorithm:
+    """Return the online algorithm that the configuration names."""
+    module = find(str(config.algorithm["kind"]))
+    return module.Algorithm(module.Options.model_validate(config.algorithm))
+
+
 def learning_roles(algorithm: OnlineAlgorithm) -> tuple[str, ...]:
     """Return the roles that an online algorithm teaches."""
-    return ("policy", "value") if algorithm.needs_value else ("policy",)
+    return ("policy", "value") if algorithm.needs_value and algorithm.teaches_value else ("policy",)
 
 
 def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:

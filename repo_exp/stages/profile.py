@@ -82,6 +82,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
     others = [
         *(["reference"] if algorithm.needs_reference else []),
         *(["average"] if algorithm.averaging is not None else []),
+        *(["value"] if algorithm.needs_value and not algorithm.teaches_value else []),
         *(["reward"] if "model" in asked else []),
     ]
     for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
@@ -97,7 +98,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         return run
 
     def model(replies: Sequence[Reply]) -> list[float]:
-        return reward_model.raw_scores(bench.backbone, replies, microbatch_tokens=budget)
+        return reward_model.raw_scores(bench, replies)
 
     def answer(questions: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
         turns = config.judge.turns if isinstance(config.judge, LocalJudgeConfig) else None

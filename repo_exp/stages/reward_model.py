@@ -1,11 +1,14 @@
 """reward_model: learns to prefer, then is calibrated on replies of the SFT policy.
 
 Calibrated scores have mean 0 and spread 1 over what the SFT policy says, so that the sign of R_model
-means better or worse than where learning starts: the enhancement reads that sign.
+means better or worse than where learning starts: the enhancement reads that sign. What the kinds of
+reward model differ in is ``stages/reward_models/<kind>.py``; what stands here they share.
 """
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +17,22 @@ import torch
 
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
-from repo_exp.learner.objectives import PairItem, Preferring
-from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_tokens, score_replies
-from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
+from repo_exp.stages.reward_models.bradley_terry import RewardModel
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
-from repo_exp.types import Preference, Reply
+from repo_exp.types import Preference, Reply, Score
 
 VERSION = 1
 
 
 def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
     """Return the reward-model artifact: ``reward/``, ``calibration.json``, ``quality.json``, ``metrics.json``."""
-    config = bench.config
+    config, kind = bench.config, of_its_kind(bench)
+    before = kind.prepare(data, sft)
     inputs = {
         "model": bench.model_inputs(),
         "reward_model": config.reward_model.model_dump(),
@@ -38,73 +40,71 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         "rollout": config.rollout.model_dump(exclude={"batch_size", "correction"}),
         "seed": config.seed,
     }
+    parents = {"data": data, "sft": sft, **({"before": before} if before is not None else {})}
 
     def build(folder: Path) -> None:
-        corpus, limit = read(data), config.rollout.max_new_tokens
-        backbone = bench.fresh("reward", seed=derived_seed(config.seed, "reward adapter"))
-        objective = Preferring(centring=config.reward_model.centring)
-        train = [_item(backbone.tokens, pair, limit=limit) for pair in corpus.preferences["train"]]
-        bench.teach(
-            "reward_model",
-            objective,
-            train,
-            epochs=config.reward_model.epochs,
-            batch_size=config.reward_model.batch_size,
-            learning_rate=config.optimizer.learning_rate.reward_model,
-            folder=folder,
-        )
-        held = corpus.preferences["development"]
-        write_json(folder / "quality.json", _quality(bench, backbone, objective, held, limit=limit))
-        contexts = corpus.contexts["train"][: config.reward_model.calibration_replies]
+        corpus, settings = read(data), config.reward_model
+        lessons = kind.lessons(corpus, before, folder)
+        backbone = kind.start(before)
+        kind.teach("reward_model", lessons, epochs=settings.epochs, folder=folder)
+        held = [pair for pair in corpus.preferences["development"] if kind.can_measure(pair)]
+        write_json(folder / "quality.json", _quality(kind, held))
+        contexts = [context for context in corpus.contexts["train"] if kind.can_score(context)]
         bench.role("policy", sft)
         seed = derived_seed(config.seed, "calibration")
-        replies = answer(backbone, "policy", contexts, config.rollout, seed=seed)
-        raw = raw_scores(backbone, replies, microbatch_tokens=config.trainer.microbatch_tokens)
+        replies = answer(backbone, "policy", contexts[: settings.calibration_replies], config.rollout, seed=seed)
+        raw = raw_scores(bench, replies)
         mean, spread = calibration(torch.tensor(raw))
         write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(raw)})
         backbone.save("reward", folder / "reward")
 
-    return bench.make("reward_model", build, version=VERSION, inputs=inputs, parents={"data": data, "sft": sft})
+    return bench.make("reward_model", build, version=VERSION, inputs=inputs, parents=parents)
 
 
-def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], list[float]]:
-    """Return the calibrated reward model as a function of replies."""
-    told = artifact.read("calibration.json")
+def of_its_kind(bench: Workbench) -> RewardModel:
+    """Return the kind of reward model that the configuration names: ``stages/reward_models/<kind>.py``."""
+    return importlib.import_module(f"repo_exp.stages.reward_models.{bench.config.reward_model.kind}").RewardModel(bench)
 
-    def score(replies: Sequence[Reply]) -> list[float]:
-        backbone = bench.role("reward", artifact)
-        raw = raw_scores(backbone, replies, microbatch_tokens=bench.config.trainer.microbatch_tokens)
-        return calibrate(torch.tensor(raw, dtype=torch.float64), mean=told["mean"], spread=told["spread"]).tolist()
+
+def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], list[float | Score]]:
+    """Return the calibrated reward model as a function of replies; a score that cannot be says why."""
+    told, kind = artifact.read("calibration.json"), of_its_kind(bench)
+
+    def score(replies: Sequence[Reply]) -> list[float | Score]:
+        bench.role("reward", artifact)
+        raw = torch.tensor(raw_scores(bench, replies), dtype=torch.float64)
+        scores = calibrate(raw, mean=told["mean"], spread=told["spread"]).tolist()
+        return [
+            score if kind.can_score(reply.context) else Score.none(kind.unscorable)
+            for score, reply in zip(scores, replies, strict=True)
+        ]
 
     return score
 
 
-def raw_scores(backbone: Backbone, replies: Sequence[Reply], *, microbatch_tokens: int) -> list[float]:
-    """Return what the reward role says of replies, before calibration."""
-    tokens = backbone.tokens
-    return score_replies(
-        backbone,
-        [tokens.context(reply.context.messages) for reply in replies],
-        [tokens.reply(reply.text) for reply in replies],
-        microbatch_tokens=microbatch_tokens,
+def raw_scores(bench: Workbench, replies: Sequence[Reply]) -> list[float]:
+    """Return what the reward role says of replies, before calibration; NaN where a context cannot be scored."""
+    kind, scores = of_its_kind(bench), [math.nan] * len(replies)
+    there = [i for i, reply in enumerate(replies) if kind.can_score(reply.context)]
+    told = score_replies(
+        bench.backbone,
+        [kind.before_reply(replies[i].context) for i in there],
+        [bench.backbone.tokens.reply(replies[i].text) for i in there],  # whole: the policy's budget bounds it
+        microbatch_tokens=bench.config.trainer.microbatch_tokens,
     )
-
-
-def _item(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> PairItem:
-    chosen, rejected = (tokens.reply(text)[: 2 * limit] for text in (pair.chosen, pair.rejected))
-    return PairItem(tokens.context(pair.context.messages), chosen, rejected)
+    for i, score in zip(there, told, strict=True):
+        scores[i] = score
+    return scores
 
 
 @torch.no_grad()
-def _quality(
-    bench: Workbench, backbone: Backbone, objective: Preferring, pairs: Sequence[Preference], *, limit: int
-) -> dict[str, Any]:
+def _quality(kind: RewardModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     """Return the accuracy on held-out pairs, whole and by kind and fault, beside two rules that know nothing."""
-    items = [_item(backbone.tokens, pair, limit=limit) for pair in pairs]
+    bench, objective, items = kind.bench, kind.objective, [kind.item(pair) for pair in pairs]
     right = torch.zeros(len(pairs), dtype=torch.float64)
-    with backbone.speaking("reward"):
+    with bench.backbone.speaking("reward"):
         for chosen in by_tokens([objective.length(item) for item in items], bench.config.trainer.microbatch_tokens):
-            better_N, worse_N = objective.scores(backbone, [items[i] for i in chosen])
+            better_N, worse_N = objective.scores(bench.backbone, [items[i] for i in chosen])
             right[chosen] = torch.tensor(
                 [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64
             )

@@ -85,6 +85,14 @@ def test_faulty_replies_are_judged_beside_good_ones(corpus):
     assert sum(dict(one.labels) != dict(other.labels) for one, other in pairs) > 0.8 * len(pairs)
 
 
+def test_contexts_and_pairs_have_a_reference_of_their_own_and_nothing_else_has(corpus):
+    for split in SPLITS:
+        assert all(context.reference for context in corpus.contexts[split])
+        own = [pair.context.reference not in ("", pair.chosen, pair.rejected) for pair in corpus.preferences[split]]
+        assert sum(own) > 0.9 * len(own)
+        assert not any(shown.context.reference for shown in corpus.demonstrations[split])
+
+
 def test_facts_are_json(corpus):
     for context in contexts_of(corpus, "train"):
         assert json.loads(json.dumps(context.facts, allow_nan=False)) == context.facts

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from repo_exp.domains.corpus import read_corpus, write_corpus
 from repo_exp.domains.own_data import load_preferences
 from repo_exp.errors import ConfigError, DataError
 from repo_exp.types import SPLITS
@@ -47,6 +48,23 @@ def test_a_pair_becomes_a_demonstration_a_preference_a_context_and_two_judgement
     assert [d.reply for d in everything(corpus, "demonstrations")] == ["Hello!"]
     assert [j.labels for j in everything(corpus, "judgements")] == [{"polite": True}, {"polite": False}]
     assert len(everything(corpus, "contexts")) == 1
+
+
+def test_a_margin_is_kept_and_a_prompts_first_chosen_reply_is_its_reference(tmp_path):
+    rows = [GOOD | {"margin": 0.5}, GOOD | {"chosen": "Good day!"}, GOOD | {"prompt": "Other", "chosen": "Yes?"}]
+    corpus = load_preferences(save(tmp_path / "a.jsonl", rows), seed=0)
+    pairs = {pair.chosen: pair for pair in everything(corpus, "preferences")}
+    assert [pairs[said].margin for said in ("Hello!", "Good day!", "Yes?")] == [0.5, 0.0, 0.0]
+    assert [pairs[said].context.reference for said in ("Hello!", "Good day!", "Yes?")] == ["Hello!", "Hello!", "Yes?"]
+    assert {context.reference for context in everything(corpus, "contexts")} == {"Hello!", "Yes?"}
+    write_corpus(corpus, tmp_path / "corpus")
+    assert read_corpus(tmp_path / "corpus") == corpus
+
+
+@pytest.mark.parametrize("margin", [-0.1, "much", True, [1]])
+def test_a_margin_that_is_none_is_reported(tmp_path, margin):
+    with pytest.raises(DataError, match="'margin' is"):
+        load_preferences(save(tmp_path / "a.jsonl", [GOOD | {"margin": margin}]), seed=0)
 
 
 def test_bom_crlf_and_blank_lines_are_fine(tmp_path):

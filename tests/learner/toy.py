@@ -8,6 +8,7 @@ from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
+from repo_exp.stages.policy import learning_roles
 from repo_exp.types import Context, Message, RewardBreakdown
 from tests.algorithms.parts import knobs
 
@@ -29,6 +30,7 @@ OPTIONS = {
     "ppo": knobs("ppo"),
     "grpo": knobs("grpo", group_size=4),
     "jackpot": knobs("grpo", group_size=4) | knobs("jackpot"),
+    "dvpo": knobs("dvpo", passes=1),
 }
 OPTIONS |= {kind: knobs(kind, group_size=4) for kind in ("gdpo", "gopo", "grpo_care", "sppo")} | {"p3o": knobs("p3o")}
 CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
@@ -49,7 +51,7 @@ def online(tiny, tmp_path) -> Callable:
     """Return a function that runs the toy task and returns its learner."""
 
     def run(
-        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, **options
+        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, prepare=None, **options
     ) -> OnlineLearner:
         others = ("microbatch_tokens", "seed", "temperature", "correction")
         knobs = {key: options.pop(key) for key in others if key in options}
@@ -60,6 +62,8 @@ def online(tiny, tmp_path) -> Callable:
         backbone.copy("policy", "reference")
         if algorithm.averaging is not None:
             backbone.copy("policy", "average")
+        if prepare is not None:
+            prepare(backbone)
 
         def report(step, metrics) -> None:
             if step == stop_at:
@@ -82,7 +86,7 @@ def online(tiny, tmp_path) -> Callable:
             correction=knobs.get("correction"),
             stage="policy",
             steps=updates,
-            rates={"policy": 2e-2, "value": 1e-2} if algorithm.needs_value else {"policy": 2e-2},
+            rates={role: {"policy": 2e-2, "value": 1e-2}[role] for role in learning_roles(algorithm)},
             optimizer=OPTIMIZER,
             seed=knobs.get("seed", 0),
             report=report,

@@ -37,6 +37,13 @@ def test_each_reply_gets_its_own_scores_in_order(make_reply):
     assert second.sources["judge"].reason == "timeout"
 
 
+def test_a_reward_model_may_say_why_it_has_no_score(make_reply):
+    scorer = Scorer(reward_model=lambda replies: [Score.none("no reference"), 1.0], judge=None, rules=None, join=JOIN)
+    first, second = scorer.score([make_reply("a"), make_reply("b")])
+    assert first.sources["model"].reason == "no reference" and math.isnan(first.total)
+    assert second.total == 1.0
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_reward_model_that_gives_no_number_gives_no_score(make_reply, value):
     (worth,) = Scorer(reward_model=lambda replies: [value], judge=None, rules=RULES, join=JOIN).score(

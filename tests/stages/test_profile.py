@@ -24,8 +24,9 @@ def config(*overrides: str):
         (("algorithm=grpo", "algorithm.group_size=2", "reward=rm+rf"), {"sample", "score: model", "learn: policy"}),
         (("algorithm=grpo_care", "algorithm.group_size=2", "reward=rm"), {"survey: average", "learn: policy"}),
         (("reward=rf",), {"sample", "score", "learn: value"}),
+        (("algorithm=dvpo", "reward_model=polar"), {"score: model", "survey: value", "survey: reference"}),
     ],
-    ids=["repo", "grpo", "grpo_care", "rules alone"],
+    ids=["repo", "grpo", "grpo_care", "rules alone", "dvpo"],
 )
 def test_an_update_is_shown_by_phase_and_operator(tmp_path, capsys, overrides, phases) -> None:
     profile.show(config(f"store={tmp_path / 'store'}", *overrides), folder=tmp_path / "run")

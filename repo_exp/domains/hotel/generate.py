@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from repo_exp.domains.hotel.expert import reply
@@ -95,14 +96,20 @@ def _demonstrations(situations: _Situations, rng: random.Random, count: int, fau
         yield Demonstration(situation.context(name), said.text)
 
 
-def _preferences(situations: _Situations, rng: random.Random, sizes: Mapping[str, int], split: Split
-                 ) -> Iterator[Preference]:
+def _shown(situation: Situation, name: str, rng: random.Random) -> Context:
+    """Return the context with a further reply of the expert's as its reference."""
+    return replace(situation.context(name), reference=reply(situation, rng).text)
+
+
+def _preferences(situations: _Situations, rng: random.Random, sizes: Mapping[str, int], split: Split,
+                 references: random.Random) -> Iterator[Preference]:
     for kind, count in sizes.items():
         mixture = KIND_FAULTS[kind]
         for number in range(count):
             fault = rng.choices(list(mixture), weights=list(mixture.values()))[0]
             situation, good, bad = _faulty(fault, situations, rng)
-            yield Preference(situation.context(f"hotel-{split}-{kind}-{number}"), good.text, bad.text, kind, fault)
+            context = _shown(situation, f"hotel-{split}-{kind}-{number}", references)
+            yield Preference(context, good.text, bad.text, kind, fault)
 
 
 def _judgements(situations: _Situations, rng: random.Random, count: int, split: Split) -> Iterator[Judgement]:
@@ -123,9 +130,9 @@ def _judgements(situations: _Situations, rng: random.Random, count: int, split: 
         made += len(replies)
 
 
-def _contexts(situations: _Situations, count: int, split: Split) -> Iterator[Context]:
+def _contexts(situations: _Situations, count: int, split: Split, references: random.Random) -> Iterator[Context]:
     for number in range(count):
-        yield situations.next(_ANY).context(f"hotel-{split}-context-{number}")
+        yield _shown(situations.next(_ANY), f"hotel-{split}-context-{number}", references)
 
 
 def kind_sizes(total: float) -> dict[str, int]:
@@ -165,6 +172,9 @@ def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judge
         talks = stops(name, split, careless=careless, two_tickets=two_tickets)
         return _Situations(talks), random.Random(f"{name} {split}")
 
+    def references(purpose: str, split: Split) -> random.Random:
+        return random.Random(f"{seed} references of {purpose} {split}")
+
     made: dict[str, dict[Split, tuple]] = {"demonstrations": {}, "preferences": {}, "judgements": {}, "contexts": {}}
     for split in SPLITS:
         train = split == "train"
@@ -173,10 +183,11 @@ def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judge
             faulty_demonstrations if train else 0.0, split))
         wanted = sum(KIND_SIZES.values()) * scale if train else held_out
         made["preferences"][split] = tuple(_preferences(
-            *source("preferences", split), kind_sizes(wanted) if wanted else {}, split))
+            *source("preferences", split), kind_sizes(wanted) if wanted else {}, split, references("pairs", split)))
         made["judgements"][split] = tuple(_judgements(
             *source("judgements", split), judgements if train else held_out, split))
-        made["contexts"][split] = tuple(_contexts(source("contexts", split)[0], contexts.get(split, 0), split))
+        made["contexts"][split] = tuple(_contexts(
+            source("contexts", split)[0], contexts.get(split, 0), split, references("contexts", split)))
     return Corpus(**made)
 
 

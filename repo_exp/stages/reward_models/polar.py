@@ -1,0 +1,158 @@
+"""POLAR (2025, arXiv 2507.05197): a reply is worth as much as it is like a reference reply to the same context.
+
+    layout       prompt + reference, split, prompt + reply; the score is read at the reply's last token
+    before       -log sigmoid(r(p, A1, A2) - r(p, A1, B1)): A1, A2 of one policy, B1 of another
+    then         -log sigmoid(r(p, A, B) - r(p, A, C)) for A > B > C
+
+The paper's pool is made of many models. Ours is what the pipeline has: the SFT policy, the base model, and mixtures of
+the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked replies and not three: B is the
+chosen and C the rejected one, and A the reference that comes with the context, or the chosen reply where there is none.
+A score needs a reference. Where the context has none, the score is missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from repo_exp.errors import DataError, Problem
+from repo_exp.learner.objectives import PairItem, Preferring
+from repo_exp.models.backbone import Backbone
+from repo_exp.rollout.sampler import derived_seed
+from repo_exp.stages.answering import answer
+from repo_exp.stages.data import read
+from repo_exp.stages.reward_models import bradley_terry
+from repo_exp.stages.store import Artifact, write_json
+from repo_exp.types import Context, Preference
+
+VERSION = 1
+SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
+
+
+class RewardModel(bradley_terry.RewardModel):
+    """Bradley-Terry over trajectories that begin with a reference."""
+
+    unscorable = "the context has no reference reply"
+
+    @property
+    def objective(self) -> Preferring:
+        """Return what is minimised: the ranking loss without a penalty."""
+        return Preferring(centring=0.0)
+
+    # -- learning --------------------------------------------------------------------------------------
+
+    def prepare(self, data: Artifact, sft: Artifact) -> Artifact:
+        """Return the reward role that learnt to tell policies apart."""
+        config, settings = self.bench.config, self.settings
+        inputs = {
+            "model": self.bench.model_inputs(),
+            "reward_model": settings.model_dump(exclude={"epochs", "calibration_replies"}),
+            "optimizer": self.bench.optimizer_inputs("reward_model"),
+            "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+            "seed": config.seed,
+        }
+
+        def build(folder: Path) -> None:
+            corpus = read(data)
+            if not any(map(self.can_score, corpus.contexts["train"])):
+                remedy = "reward_model=bradley_terry; or a corpus whose contexts have one, made by this version"
+                problem = Problem(str(data.folder), "no training context has a reference reply", remedy)
+                raise DataError("POLAR has nothing to compare replies with", [problem])
+            contexts = corpus.contexts["train"][: settings.pretraining_contexts]
+            items = self.same_or_not(contexts, sft)
+            backbone = super(RewardModel, self).start(None)
+            self.teach("reward_pretraining", items, epochs=settings.pretraining_epochs, folder=folder)
+            write_json(folder / "pool.json", {"policies": self.pool, "contexts": len(contexts), "triples": len(items)})
+            backbone.save("reward", folder / "reward")
+
+        parents = {"data": data, "sft": sft}
+        return self.bench.make("reward_pretraining", build, version=VERSION, inputs=inputs, parents=parents)
+
+    def start(self, before: Artifact | None) -> Backbone:
+        """Return the backbone with the pre-trained reward role."""
+        assert before is not None
+        return self.bench.role("reward", before)
+
+    @property
+    def pool(self) -> list[tuple[float, float]]:
+        """Return the policies: how much of the SFT adapter each has, and its temperature."""
+        shares, temperatures = (dict.fromkeys(each) for each in (self.settings.adapters, self.settings.temperatures))
+        return list(itertools.product(shares, temperatures))
+
+    def same_or_not(self, contexts: Sequence[Context], sft: Artifact) -> list[PairItem]:
+        """Return for each context two samples of one policy of the pool, and one of another."""
+        rng = random.Random(derived_seed(self.bench.config.seed, "pool"))
+        drawn = [rng.sample(range(len(self.pool)), 2) for _ in contexts]
+        said: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
+        for policy, (share, temperature) in enumerate(self.pool):
+            asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
+                     if by == policy]  # fmt: skip
+            seed = derived_seed(self.bench.config.seed, "pool", policy)
+            replies = answer(
+                self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked], self.bench.config.rollout,
+                seed=seed, temperature=temperature,
+            )  # fmt: skip
+            said |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
+        triples = [(context, *(said[i, k] for k in range(3))) for i, context in enumerate(contexts)]
+        return [
+            self.item(Preference(replace(context, reference=reference), same, other))
+            for context, reference, same, other in triples
+            if same != other
+        ]
+
+    @torch.no_grad()
+    def _mixture(self, sft: Artifact, share: float) -> Backbone:
+        """Return the backbone with so much of the SFT adapter as its policy; 0 is the base model."""
+        self.bench.learnt("policy")
+        backbone = self.bench.role("policy", sft)
+        for name, weight in backbone.parameters_of("policy").items():
+            if "lora_B" in name:
+                weight.mul_(share)
+        self.bench.learnt("policy")
+        return backbone
+
+    # -- layout ----------------------------------------------------------------------------------------
+
+    def can_score(self, context: Context) -> bool:
+        """Is there a reference?"""
+        return bool(context.reference)
+
+    def can_measure(self, pair: Preference) -> bool:
+        """A reply that is its own reference wins without any merit of the model."""
+        return self.can_score(pair.context) and pair.context.reference.strip() != pair.chosen.strip()
+
+    def before_reply(self, context: Context) -> list[int]:
+        """Return the prompt with the reference, the split, and the prompt again."""
+        tokens = self.bench.backbone.tokens
+        return laid_out(
+            tokens.context(context.messages),
+            tokens.reply(context.reference),
+            split=tokens.hf(SPLIT, add_special_tokens=False)["input_ids"],
+            budget=self.settings.max_tokens,
+            longest=self.longest,
+        )
+
+    def item(self, pair: Preference) -> PairItem:
+        """Return a pair behind its reference, which is the chosen reply where there is no other."""
+        reference = pair.context.reference or pair.chosen
+        return super().item(replace(pair, context=replace(pair.context, reference=reference)))
+
+
+def laid_out(
+    prompt: Sequence[int], reference: Sequence[int], *, split: Sequence[int], budget: int, longest: int
+) -> list[int]:
+    """Return prompt + reference, split, prompt: the tokens that a reply of up to ``longest`` stands behind.
+
+    A reference keeps its head. The prompt keeps its tail, at most half of what two replies of the longest kind leave
+    of the budget: the same for all replies to it, so that they stay comparable.
+    """
+    room = (budget - 2 * longest - len(split)) // 2
+    if room < 1:
+        raise ValueError(f"{budget} tokens leave no room for a prompt beside two replies of {longest}")
+    prompt = prompt[-room:]
+    return [*prompt, *reference[:longest], *split, *prompt]
