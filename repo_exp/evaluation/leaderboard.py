@@ -82,9 +82,12 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
     ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.arm["total"]["mean"], float("-inf")), run.method))
     lines = [COLUMNS, ["---"] * len(COLUMNS), *map(_cells, ordered)]
     page = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = [f"n = {' or '.join(sorted({str(run.arm['n']) for run in runs}))} test contexts; means and shares with their "
-             "intervals. Seconds, tokens and the peak of the process's memory are those of the policy stage when it was "
-             "made; a run that was cut off counts only what it did after."]  # fmt: skip
+    contexts = " or ".join(map(str, sorted({run.arm["n"] for run in runs})))
+    notes = [
+        f"n = {contexts} test contexts; means and shares with their intervals. Tokens (of replies), seconds and the "
+        "process's peak of memory are those of the policy stage when it was made; of a run that went on after a stop, "
+        "the seconds after that alone."
+    ]
     if any(run.yardstick != runs[0].yardstick for run in runs):
         notes.append("These runs were measured with different yardsticks: their totals cannot be compared.")
     if len({run.seed for run in runs}) > 1:

@@ -118,7 +118,7 @@ class PairedLearner(Learner):
     def survey(self) -> dict[int, Tensor]:
         """Return what the reference says of every pair that a step will learn from.
 
-        Laid out as the steps lay them out, so that a policy that has not moved says the same to the bit.
+        Laid out as the steps lay them out, so that what a policy says that has not moved is rounded alike.
         """
         said: dict[int, Tensor] = {}
         with self.phases("survey: reference"), self.backbone.speaking("reference"):
