@@ -1,7 +1,9 @@
-"""What an online algorithm is handed and what it gives back.   B replies, T tokens of the longest.
+"""What an algorithm is handed and what it gives back.   B replies (or pairs of two), T tokens of the longest.
 
-The learner computes in microbatches; an algorithm never notices. It gives credit to a whole batch at once,
-and turns each part of a step into a loss whose token weights belong to the whole step, so parts add up.
+An online algorithm learns from its own replies, an offline one from pairs of replies that are there. The learner
+computes in microbatches; an algorithm never notices. Online, it gives credit to a whole batch at once, and turns each
+part of a step into a loss whose token weights belong to the whole step, so parts add up. Offline, the loss of a part is
+divided by what the whole step has.
 """
 
 from __future__ import annotations
@@ -248,6 +250,7 @@ class OnlineAlgorithm:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
 
+
 def whole_groups_divide(options: Any, config: Any) -> Iterator[Problem]:
     """A check for methods with ``whole_groups``: minibatches are cut between groups, into equal parts."""
     rollouts, pieces = config.budget.rollouts, options.minibatches
@@ -259,3 +262,37 @@ def whole_groups_divide(options: Any, config: Any) -> Iterator[Problem]:
             f"the {groups} groups of a round cannot be cut into {pieces} equal parts",
             f"one of {divisors}; or another budget.rollouts",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Some pairs of an optimiser step; the better reply of each comes first.
+
+    Attributes:
+        mask_B2T: True at reply tokens.
+        pairs: how many the whole step has: a pair's loss is divided by it, so that parts add up.
+        better_tokens: how many the better replies of the whole step have.
+        reference_logp_B2T: the SFT policy's log-probabilities; None without a reference.
+    """
+
+    mask_B2T: Tensor
+    pairs: int
+    better_tokens: int
+    reference_logp_B2T: Tensor | None = None
+
+
+class OfflineAlgorithm:
+    """Learns from pairs of replies, the better one known. A file of this folder has one, called ``Algorithm``.
+
+    Attributes:
+        needs_reference: are the SFT policy's log-probabilities wanted?
+    """
+
+    needs_reference: bool = False
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def loss(self, logp_B2T: Tensor, part: Pairs) -> tuple[Tensor, dict[str, float]]:
+        """Return the policy's loss of this part, and metrics that add up over parts."""
+        raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import Literal
 
 import repo_exp.algorithms as folder
 from repo_exp.errors import ConfigError, Problem, did_you_mean
@@ -18,7 +19,19 @@ def names() -> list[str]:
 
 
 def find(kind: str) -> ModuleType:
-    """Return the algorithm's module: ``Options``, ``online`` and, for online methods, ``Algorithm``."""
+    """Return the algorithm's module: ``Options``, ``online`` and, for methods that learn, ``Algorithm``."""
     if kind not in names():
         raise ConfigError("no such algorithm", [Problem("algorithm.kind", f"'{kind}'", did_you_mean(kind, names()))])
     return importlib.import_module(f"repo_exp.algorithms.{kind}")
+
+
+def learns_from(module: ModuleType) -> Literal["own replies", "pairs", "nothing"]:
+    """Return what a method learns from beyond SFT.
+
+        own replies   online: it samples, a reward says what the replies are worth
+        pairs         offline: replies that are there, the better one known; it samples nothing and asks no reward
+        nothing       the policy is the SFT policy
+    """
+    if module.online:
+        return "own replies"
+    return "pairs" if hasattr(module, "Algorithm") else "nothing"

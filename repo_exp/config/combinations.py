@@ -18,7 +18,7 @@ Check = Callable[[Any], Iterable[Problem]]
 
 def judge_is_there(c: Any) -> Iterator[Problem]:
     """A reward that asks the judge needs one."""
-    if "judge" in c.reward.sources and c.judge.kind == "none":
+    if "judge" in c.reward.sources and c.judge.kind == "none" and _reward_is_asked(c):
         yield Problem(
             "judge.kind",
             f"there is no judge, but reward.sources asks it: {_listed(c.reward.sources)}",
@@ -28,11 +28,21 @@ def judge_is_there(c: Any) -> Iterator[Problem]:
 
 def join_has_its_source(c: Any) -> Iterator[Problem]:
     """A reward of the reward model alone needs the reward model."""
-    if c.reward.join == "model_only" and "model" not in c.reward.sources:
+    if c.reward.join == "model_only" and "model" not in c.reward.sources and not _learns_from_pairs(c):
         yield Problem(
             "reward.join",
             f"model_only takes the reward model's score, but reward.sources is {_listed(c.reward.sources)}",
             "a reward with rm in its name, such as reward=rm; or algorithm=repo, which joins what there is",
+        )
+
+
+def join_has_its_listener(c: Any) -> Iterator[Problem]:
+    """A method that learns from pairs asks no reward; whoever chooses a join for it expects that it does."""
+    if c.reward.join != "enhancement" and _learns_from_pairs(c):
+        yield Problem(
+            "reward.join",
+            f"{c.algorithm['kind']} learns from pairs and asks no reward, so {c.reward.join} would change nothing",
+            "leave it out (the evaluation joins by the enhancement anyway); or an online method: algorithm=grpo",
         )
 
 
@@ -233,6 +243,17 @@ def adapters_fit(c: Any) -> Iterator[Problem]:
             )
 
 
+def _learns_from_pairs(c: Any) -> bool:
+    from repo_exp.algorithms import registry  # inside: an algorithm's file brings torch with it
+
+    return registry.learns_from(registry.find(c.algorithm["kind"])) == "pairs"
+
+
+def _reward_is_asked(c: Any) -> bool:
+    """Is the reward asked while learning, or by the evaluation?"""
+    return c.evaluation.sources == "as_trained" or not _learns_from_pairs(c)
+
+
 def _folder_and_names(
     what: str, where: str, name: str, folder: Path, needed: bool, mentioned: dict[str, Iterable[str]]
 ) -> Iterator[Problem]:
@@ -263,6 +284,7 @@ def _listed(names: Iterable[str]) -> str:
 COMBINATIONS: tuple[Check, ...] = (
     judge_is_there,
     join_has_its_source,
+    join_has_its_listener,
     sources_differ,
     domain_is_there,
     data_file_is_there,

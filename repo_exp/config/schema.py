@@ -148,10 +148,10 @@ class Optimizer(Section):
 
 
 class Budget(Section):
-    """What an online method may spend. The same for all of them, so that they can be compared."""
+    """What a method may spend. The same for all of them, so that they can be compared."""
 
-    updates: Count = Field(description="rounds of sampling and learning")
-    rollouts: Count = Field(description="replies sampled in each round")
+    updates: Count = Field(description="rounds of sampling and learning; steps of a method that learns from pairs")
+    rollouts: Count = Field(description="replies sampled in each round; or half as many pairs to learn from in a step")
 
 
 class Sft(Section):

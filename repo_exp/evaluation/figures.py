@@ -71,6 +71,15 @@ def capability_curve(metrics: Metrics) -> str:
     ], smoothed=False)
 
 
+def pair_curves(metrics: Metrics) -> str:
+    """What the policy came to say of the pairs it learnt from, against the SFT policy."""
+    return _curves("pairs", metrics, "Preference pairs against the training step", [
+        ("Implicit reward", [("implicit/chosen", "better reply", BLUE), ("implicit/rejected", "other reply", ORANGE)]),
+        ("Margin", [("implicit/margin", "margin", INK)]),
+        ("Share of pairs put right", [("implicit/accuracy", "put right", GREEN)]),
+    ])
+
+
 def health_curves(metrics: Metrics) -> str:
     """Whether the learner was well: how far a step went, what the value knew, how long replies grew."""
     return _curves("health", metrics, "Learner diagnostics against the training step", [

@@ -88,6 +88,7 @@ def _figures(results: Mapping[str, Any], metrics: list) -> dict[str, Markup]:
         "composition": figures.composition_curves(metrics),
         "capability": figures.capability_curve(metrics),
         "health": figures.health_curves(metrics),
+        "pairs": figures.pair_curves(metrics),
         "losses": figures.loss_curves(metrics),
         "violations": figures.violation_bars(results),
         "differences": figures.difference_strip(results["comparisons"][0]) if results["comparisons"] else "",

@@ -75,6 +75,7 @@ class Run(TypedDict, total=False):
 class RewardSetup(TypedDict, total=False):
     """How the reward was put together."""
 
+    learns_from: str  # "own replies"; "pairs" or "nothing" where the reward only measures
     sources: list[str]  # of "model", "judge", "rules"
     join: str  # "enhancement"; "none" where the reward model trains alone; or another rule's name
     bound: float | None  # n

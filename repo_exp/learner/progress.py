@@ -16,6 +16,8 @@ SHOWN = {  # metric -> what it is called on the bar
     "reward/judge": "RJ",
     "reward/rules": "RF",
     "composition/violations": "violations",
+    "implicit/accuracy": "pairs put right",
+    "implicit/margin": "margin",
 }
 
 

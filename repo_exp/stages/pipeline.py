@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
@@ -63,8 +63,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
 
 def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     config = bench.config
-    online = find(str(config.algorithm["kind"])).online
-    wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if online else set())
+    learnt = learns_from(find(str(config.algorithm["kind"])))
+    wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
     made = {"data": data.make(bench)}
     made["sft"] = sft.make(bench, made["data"])
     if "model" in wanted:
@@ -72,9 +72,9 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     if "judge" in wanted and config.judge.kind == "local":
         made["judge"] = judge.make(bench, made["data"], found.rubric)
     instruments = Instruments(bench, found, model=made.get("reward_model"), judge_artifact=made.get("judge"))
-    if online:
+    if learnt != "nothing":
         algorithm = policy.algorithm_of(config)
-        if algorithm.needs_value and not algorithm.teaches_value:
+        if policy.asks_value_model(algorithm):
             made["value_model"] = value_model.make(bench, made["data"], algorithm.options, value_of=algorithm.value_of)
         made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
@@ -84,7 +84,7 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
 def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
     """Put what a person looks for into the run folder: replies with every score, and where the adapters are."""
     for stage, name in (("policy", policy.ROLLOUTS), ("evaluate", "replies.jsonl")):
-        if stage in made:
+        if stage in made and (made[stage].folder / name).is_file():  # learning from pairs leaves no replies
             unfinished = folder / f"{name}.{os.getpid()}.tmp"
             shutil.copyfile(made[stage].folder / name, unfinished)
             os.replace(unfinished, folder / name)

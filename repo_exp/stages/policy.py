@@ -1,23 +1,30 @@
-"""policy: the SFT policy learns from its own replies and what they are worth."""
+"""policy: the SFT policy learns from its own replies and what they are worth, or from pairs of replies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repo_exp.algorithms.interface import OnlineAlgorithm
+from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Config
+from repo_exp.errors import DataError, Problem
+from repo_exp.learner.base import Metrics
+from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.online import OnlineLearner
+from repo_exp.learner.paired import PairedLearner
+from repo_exp.learner.phases import Phases
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
+from repo_exp.stages.machine import forget_peak, peak_memory
 from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
-from repo_exp.types import Reply, RewardBreakdown
+from repo_exp.types import Corpus, Reply, RewardBreakdown
 
 VERSION = 2
 ROLLOUTS = "rollouts.jsonl"
@@ -27,21 +34,24 @@ PARTS = "rollouts"
 def make(
     bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments, *, value_model: Artifact | None = None
 ) -> Artifact:
-    """Return the policy artifact: ``policy/``, ``value/`` if one learns, ``rollouts.jsonl``, ``metrics.json``.
+    """Return the policy artifact: ``policy/``, ``value/`` if one learns, ``metrics.json``, and what it cost.
+
+    A method that learns from its own replies leaves ``rollouts.jsonl`` too. One that learns from pairs asks no reward,
+    so its address hangs on none.
 
     Args:
         value_model: what an algorithm with a frozen value model asks.
     """
     config = bench.config
     algorithm = algorithm_of(config)
-    roles = learning_roles(algorithm)
+    paired = isinstance(algorithm, OfflineAlgorithm)
+    roles = ("policy",) if paired else learning_roles(algorithm)
     measured = config.evaluation.capability_every > 0
     inputs = {
         "model": bench.model_inputs(),
         "algorithm": dict(config.algorithm),
         "budget": config.budget.model_dump(),
-        "reward": instruments.inputs(evaluating=False),
-        "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+        "rollout": config.rollout.model_dump(exclude={"batch_size", "temperature", "correction"} if paired else {"batch_size"}),
         "optimizer": bench.optimizer_inputs(*roles),
         "seed": config.seed,
         "capability": measured
@@ -52,28 +62,30 @@ def make(
             instruments.inputs(evaluating=True),
         ],
     }
-    parents = {"data": data, "sft": sft, **instruments.parents(evaluating=False)}
+    parents = {"data": data, "sft": sft}
+    if not paired:
+        inputs["reward"] = instruments.inputs(evaluating=False)
+        parents |= instruments.parents(evaluating=False)
     if value_model is not None:
         parents["value_model"] = value_model
     if measured:
         parents |= instruments.parents(evaluating=True)
 
-    def build(folder: Path) -> None:
+    def build(folder: Path) -> dict[str, Any]:
+        forget_peak()
         corpus = read(data)
         backbone = bench.role("policy", sft)
         if algorithm.needs_reference:
             bench.role("reference", sft, saved_as="policy")
-        if algorithm.averaging is not None:
+        if not paired and algorithm.averaging is not None:
             bench.role("average", sft, saved_as="policy")
             bench.learnt("average")  # it moves
         if value_model is not None:
             bench.role("value", value_model)
-        elif algorithm.needs_value:
-            bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
-        scorer, yardstick = instruments.scorer(evaluating=False), instruments.scorer(evaluating=True)
+        yardstick = instruments.scorer(evaluating=True)
         held = corpus.contexts["development"][: config.evaluation.capability_contexts]
 
-        def capability() -> dict[str, float]:
+        def capability() -> Metrics:
             seed = derived_seed(config.seed, "capability")
             replies = answer(
                 backbone, "policy", held, config.rollout, seed=seed, temperature=config.evaluation.temperature
@@ -81,37 +93,107 @@ def make(
             told = instruments.describe(yardstick.score(replies), n=config.evaluation.n)
             return {f"capability/{name}": told[key] for key, name in CAPABILITY.items() if key in told}
 
-        def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
-            rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
-            write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
-
-        bench.fit(
-            lambda report: OnlineLearner(
-                backbone,
-                algorithm,
-                corpus.contexts["train"],
-                score=scorer.score,
-                describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
-                record=keep,
-                capability=capability,
-                capability_every=config.evaluation.capability_every,
-                steps=config.budget.updates,
-                report=report,
-                **settings(config, roles),
-            ),
-            folder=folder,
-        )
-        _gather(folder)
+        if paired:
+            phases, tokens = _from_pairs(bench, algorithm, corpus, capability, folder)
+        else:
+            phases, tokens = _from_replies(bench, algorithm, corpus, capability, folder, instruments)
         for role in roles:
             backbone.save(role, folder / role)
+        seconds = {name: round(spent, 1) for name, spent in phases.seconds.items()}
+        return {"tokens": tokens, "phases": seconds, "peak_memory": peak_memory()}
 
     return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
 
 
-def algorithm_of(config: Config) -> OnlineAlgorithm:
-    """Return the online algorithm that the configuration names."""
+def algorithm_of(config: Config) -> OnlineAlgorithm | OfflineAlgorithm:
+    """Return the algorithm that the configuration names."""
     module = find(str(config.algorithm["kind"]))
     return module.Algorithm(module.Options.model_validate(config.algorithm))
+
+
+def asks_value_model(algorithm: OnlineAlgorithm | OfflineAlgorithm) -> bool:
+    """Does it ask a value model that has to be taught beforehand?"""
+    return isinstance(algorithm, OnlineAlgorithm) and algorithm.needs_value and not algorithm.teaches_value
+
+
+def _from_replies(
+    bench: Workbench,
+    algorithm: OnlineAlgorithm,
+    corpus: Corpus,
+    capability: Callable[[], Metrics],
+    folder: Path,
+    instruments: Instruments,
+) -> tuple[Phases, dict[str, int]]:
+    """Let the policy learn from its own replies; return where the time went, and how many tokens it took."""
+    config = bench.config
+    if "value" in learning_roles(algorithm):
+        bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
+    scorer = instruments.scorer(evaluating=False)
+
+    def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
+        rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
+        write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
+
+    learner = bench.fit(
+        lambda report: OnlineLearner(
+            bench.backbone,
+            algorithm,
+            corpus.contexts["train"],
+            score=scorer.score,
+            describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
+            record=keep,
+            capability=capability,
+            capability_every=config.evaluation.capability_every,
+            steps=config.budget.updates,
+            report=report,
+            **settings(config, learning_roles(algorithm)),
+        ),
+        folder=folder,
+    )
+    _gather(folder)
+    sampled = scored = 0
+    with (folder / ROLLOUTS).open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            sampled += row["tokens"]
+            scored += row["tokens"] if row["total"] is not None else 0
+    return learner.phases, {"sampled": sampled, "learnt": scored * algorithm.passes}
+
+
+def _from_pairs(
+    bench: Workbench,
+    algorithm: OfflineAlgorithm,
+    corpus: Corpus,
+    capability: Callable[[], Metrics],
+    folder: Path,
+) -> tuple[Phases, dict[str, int]]:
+    """Let it learn from the pairs that the reward model learns from; return the same."""
+    config, tokens, limit = bench.config, bench.backbone.tokens, bench.config.rollout.max_new_tokens
+    pairs = [
+        PairItem(
+            tokens.context(pair.context.messages),
+            tokens.reply(pair.chosen, limit=limit),
+            tokens.reply(pair.rejected, limit=limit),
+        )
+        for pair in corpus.preferences["train"]
+    ]
+    if not pairs:
+        problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")
+        raise DataError(f"{config.algorithm['kind']} has nothing to learn from", [problem])
+    known = settings(config, ("policy",))
+    learner = bench.fit(
+        lambda report: PairedLearner(
+            bench.backbone,
+            algorithm,
+            pairs,
+            capability=capability,
+            capability_every=config.evaluation.capability_every,
+            steps=config.budget.updates,
+            report=report,
+            **{name: known[name] for name in known if name not in SAMPLING},
+        ),
+        folder=folder,
+    )
+    return learner.phases, {"sampled": 0, "learnt": learner.tokens_learnt}
 
 
 def learning_roles(algorithm: OnlineAlgorithm) -> tuple[str, ...]:
@@ -134,6 +216,8 @@ def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
         "seed": config.seed,
     }
 
+
+SAMPLING = ("temperature", "max_new_tokens", "batch_size", "correction")  # settings of a learner that samples
 
 CAPABILITY = {  # metric of the composition -> name on the capability curve
     "reward/total": "total",

@@ -7,8 +7,6 @@ roles have learnt. A remote judge is left out, since it costs waiting and not wo
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +28,7 @@ from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
 from repo_exp.stages.instruments import declared
-from repo_exp.stages.machine import prepare
+from repo_exp.stages.machine import peak_memory, prepare
 from repo_exp.stages.policy import learning_roles, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
@@ -50,7 +48,7 @@ def show(config: Config, *, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     module = find(str(config.algorithm["kind"]))
     if not module.online:
-        found = f"'{config.algorithm['kind']}' takes no updates of its own"
+        found = f"'{config.algorithm['kind']}' takes no updates on replies of its own"
         raise ConfigError("there is no update to profile", [Problem("algorithm.kind", found, "such as algorithm=repo")])
     with tempfile.TemporaryDirectory() as scratch:
         bench = Workbench(config, folder=folder, trackers=Trackers([]))
@@ -141,11 +139,8 @@ def _print(config: Config, learner: OnlineLearner, watch: profile, folder: Path)
         table.add_row(name, f"{spent:.2f}", f"{spent / whole:.0%}")
     table.add_row("all", f"{whole:.2f}", "")
     console.print(table)
-    # ru_maxrss is in kilobytes, but for macOS, where it is in bytes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-    console.print(f"peak memory of the process: {peak:.2f} GiB")
-    if torch.cuda.is_available():
-        console.print(f"peak memory of the accelerator: {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+    for where, peak in peak_memory().items():
+        console.print(f"peak memory of the {where}: {peak / 2**30:.2f} GiB")
     table = Table("operator", "seconds", "share", "calls", box=None, pad_edge=False)
     rows = [row for row in watch.key_averages() if not row.key.startswith("phase: ")]
     total = sum(row.self_cpu_time_total for row in rows)

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 import yaml
 
+from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
 from repo_exp.stages.evaluate import arm_name
-from repo_exp.stages.instruments import Declared
+from repo_exp.stages.instruments import Declared, sources
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import METRICS, Workbench, installed
 from repo_exp.tracking.masking import mask_secrets
@@ -44,7 +46,7 @@ def write(
             for row in artifact.read(METRICS):
                 figures = {name: value for name, value in row.items() if name != "step"}
                 metrics.append({"stage": artifact.stage, "step": row["step"], "metrics": figures})
-    examples = evaluation.read("examples.json")
+    examples, learnt = evaluation.read("examples.json"), learns_from(find(str(config.algorithm["kind"])))
     arm = arm_name(bench)
     report: Report = {
         "title": f"{arm.upper()} on {config.model.name}",
@@ -62,9 +64,8 @@ def write(
             "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
         },
         "reward": {
-            "sources": list(config.reward.sources),
-            "join": config.reward.join,
-            "bound": config.reward.n,
+            "learns_from": learnt,
+            **_told_apart(config, learnt),
             "rules": {rule.name: rule.purpose for rule in found.rules.rules} if found.rules else {},
             "items": {item.name: item.question for item in found.rubric.items} if found.rubric else {},
         },
@@ -85,6 +86,13 @@ def write(
     path = bench.folder / "report.html"
     render_report(report, path)
     return path
+
+
+def _told_apart(config: Config, learnt: str) -> dict[str, Any]:
+    """Return the reward that was learnt from; where none was, the yardstick of the evaluation."""
+    if learnt == "own replies":
+        return {"sources": list(config.reward.sources), "join": config.reward.join, "bound": config.reward.n}
+    return {"sources": list(sources(config, evaluating=True)), "join": "enhancement", "bound": config.evaluation.n}
 
 
 def _reward_model(artifact: Artifact | None) -> Any:

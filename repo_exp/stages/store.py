@@ -72,7 +72,7 @@ class Store:
         version: int,
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
-        build: Callable[[Path], None],
+        build: Callable[[Path], Mapping[str, Any] | None],
     ) -> Artifact:
         """Return the artifact, made by ``build`` unless it is there.
 
@@ -82,7 +82,8 @@ class Store:
             inputs: the part of the configuration that can change the result; JSON.
             parents: artifacts that go into it, by the part they play.
             build: writes the files into the folder it is handed. What an interrupted run left there is
-                still in it, so that it can go on.
+                still in it, so that it can go on. What it cost is what it returns: JSON for the record, which
+                unlike the files may differ from one making to the next.
         """
         address = self.address(stage, version, inputs, parents)
         final, work = self.root / stage / address, self.root / ".work" / f"{stage}-{address}"
@@ -93,7 +94,7 @@ class Store:
                 return found
             work.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
-            build(work)
+            cost = build(work)
             for leftover in [*work.glob("*.ckpt"), *work.glob("*.tmp")]:
                 leftover.unlink()
             record = {
@@ -104,6 +105,7 @@ class Store:
                 "parents": {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()},
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - start, 1),
+                "cost": dict(cost or {}),
                 "files": {str(p.relative_to(work)): _describe(p) for p in sorted(work.rglob("*")) if p.is_file()},
             }
             write_json(work / RECORD, record)

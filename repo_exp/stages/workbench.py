@@ -45,7 +45,7 @@ class Workbench:
     def make(
         self,
         stage: str,
-        build: Callable[[Path], None],
+        build: Callable[[Path], Mapping[str, Any] | None],
         *,
         version: int,
         inputs: Mapping[str, Any],

@@ -39,3 +39,10 @@ def rows_of(whole: Any, rows: list[int]) -> Any:
     told = {each.name: getattr(whole, each.name) for each in fields(whole)}
     told = {name: value[rows] if isinstance(value, Tensor) else value for name, value in told.items()}
     return type(whole)(**told)
+
+
+def pair_knobs(option: str, **changes: Any) -> dict[str, Any]:
+    """Return the options of an offline method as ``conf/`` has them: DPO's, what differs, and changes."""
+    files = [conf_dir() / "algorithm" / f"{name}.yaml" for name in ("dpo", option)]
+    told = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+    return {key: value for each in (*told, changes) for key, value in each.items() if key != "defaults"}

@@ -1,0 +1,146 @@
+"""One table of several runs: what each method reached on the test contexts, and what learning it cost.
+
+    python -m repo_exp.evaluation.leaderboard multirun/DATE/TIME
+
+prints the table and writes it to ``leaderboard.md`` in that folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repo_exp.evaluation.report_view import number
+from repo_exp.evaluation.verdict import percent
+
+PAGE = "leaderboard.md"
+NONE = "–"
+COLUMNS = (
+    "method", "seed", "total", "reward model", "judge", "rules", "violations", "tokens sampled", "tokens learnt from",
+    "seconds", "peak memory",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        method: the option of ``algorithm`` that was chosen.
+        arm: of its trained policy, as in ``results.json``.
+        yardstick: what it was measured with; totals of another yardstick cannot be compared.
+        policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
+    """
+
+    method: str
+    seed: int
+    arm: Mapping[str, Any]
+    yardstick: Mapping[str, Any]
+    policy: Mapping[str, Any] | None
+
+
+def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """Return the finished runs below a folder, and the names of those that did not finish."""
+    runs, unfinished = [], []
+    for hydra in sorted(folder.glob("*/.hydra/hydra.yaml")):
+        place = hydra.parents[1]
+        if (place / "artifacts.tsv").is_file():
+            runs.append(_read(place, yaml.safe_load(hydra.read_text(encoding="utf-8"))["hydra"]["runtime"]))
+        else:
+            unfinished.append(place.name)
+    return runs, unfinished
+
+
+def _read(place: Path, runtime: Mapping[str, Any]) -> Run:
+    lines = (place / "artifacts.tsv").read_text(encoding="utf-8").splitlines()
+    # the store may be given from the folder that the run was started in
+    made = {stage: Path(runtime["cwd"], at) for stage, at in (line.split("\t") for line in lines)}
+    results, seed = _json(made["evaluate"] / "results.json"), yaml.safe_load((place / ".hydra/config.yaml").read_text())
+    policy = _json(made["policy"] / "artifact.json") if "policy" in made else None
+    yardstick = _json(made["evaluate"] / "artifact.json")["inputs"]["yardstick"]
+    return Run(runtime["choices"]["algorithm"], seed["seed"], results["arms"][results["order"][-1]], yardstick, policy)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
+    """Return the runs as a markdown table, seed by seed, the best total first; what is not there is a dash.
+
+    Under it stands what a reader must know to compare them.
+    """
+    if not runs:
+        return "no finished run\n"
+    ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.arm["total"]["mean"], float("-inf")), run.method))
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(_cells, ordered)]
+    page = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    contexts = " or ".join(map(str, sorted({run.arm["n"] for run in runs})))
+    notes = [
+        f"n = {contexts} test contexts; means and shares with their intervals. Tokens (of replies), seconds and the "
+        "process's peak of memory are those of the policy stage when it was made; of a run that went on after a stop, "
+        "the seconds after that alone."
+    ]
+    if any(run.yardstick != runs[0].yardstick for run in runs):
+        notes.append("These runs were measured with different yardsticks: their totals cannot be compared.")
+    if len({run.seed for run in runs}) > 1:
+        notes.append("Each seed has a reward model of its own: compare totals within a seed.")
+    if unfinished:
+        notes.append(f"Not finished: {', '.join(unfinished)}.")
+    return "\n\n".join([page, *notes]) + "\n"
+
+
+def _cells(run: Run) -> list[str]:
+    record = run.policy or {}
+    cost = record.get("cost") or {}  # records of an older version have none
+    tokens, peak = cost.get("tokens", {}), cost.get("peak_memory", {})
+    sources = run.arm["sources"]
+    return [
+        run.method,
+        str(run.seed),
+        _mean(run.arm["total"], 2),
+        _mean(sources.get("model"), 2),
+        _mean(sources.get("judge"), 1),
+        _mean(sources.get("rules"), 1),
+        _share(run.arm["violations"]),
+        *(f"{tokens[name]:,}" if name in tokens else NONE for name in ("sampled", "learnt")),
+        f"{record['seconds']:.0f}" if record else NONE,
+        " + ".join(f"{size / 2**30:.2f} GiB" for size in peak.values()) or NONE,
+    ]
+
+
+def _mean(cell: Mapping[str, Any] | None, digits: int) -> str:
+    if cell is None or cell["mean"] is None:
+        return NONE
+    interval = "" if cell["low"] is None else f" [{number(cell['low'], digits)}, {number(cell['high'], digits)}]"
+    return number(cell["mean"], digits) + interval
+
+
+def _share(cell: Mapping[str, Any] | None) -> str:
+    return NONE if cell is None else f"{percent(cell['share'])} [{percent(cell['low'])}, {percent(cell['high'])}]"
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
+
+
+def main(folder: Path) -> str:
+    """Write the page into the folder, whole or not at all, and return it."""
+    page = table(*read_runs(folder))
+    unfinished = folder / f"{PAGE}.{os.getpid()}.tmp"
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, folder / PAGE)
+    return page
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python -m repo_exp.evaluation.leaderboard FOLDER   (of a sweep: multirun/DATE/TIME)")
+    print(main(Path(sys.argv[1])), end="")

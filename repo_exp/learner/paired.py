@@ -1,0 +1,143 @@
+"""Learning from pairs of replies, the better one known.   B pairs, 2 replies (the better one first), T tokens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repo_exp.algorithms.interface import OfflineAlgorithm, Pairs
+from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.objectives import PairItem
+from repo_exp.learner.phases import Phases
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.packing import packed_length
+from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp
+
+
+class PairedLearner(Learner):
+    """Learning on the backbone's ``policy`` role, one optimiser step an update.
+
+    What the reference says of the pairs is asked once, before the first step; it does not move, so a run that goes on
+    from a checkpoint asks it again and hears the same.
+
+    Args:
+        algorithm: gives the loss (``algorithms/<kind>.py``).
+        pairs: what there is to learn from; each step takes the next ones of an order that hangs on the seed.
+        rollouts: replies that a step learns from, two a pair: as many as an online method samples for an update.
+        capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
+
+    Attributes:
+        phases: where the time went; never part of a result.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        algorithm: OfflineAlgorithm,
+        pairs: Sequence[PairItem],
+        *,
+        capability: Callable[[], Metrics],
+        capability_every: int,
+        rollouts: int,
+        microbatch_tokens: int,
+        **common: Any,
+    ) -> None:
+        super().__init__(backbone, **common)
+        self.algorithm, self.pairs, self.wanted = algorithm, pairs, rollouts // 2
+        self.capability, self.capability_every = capability, capability_every
+        self.microbatch_tokens = microbatch_tokens
+        self.phases = Phases()
+        self._reference: dict[int, Tensor] = {}  # pair -> (2, its tokens)
+
+    def upcoming(self, step: int) -> list[int]:
+        """Return which pairs this step learns from: the next ones, in an order drawn anew each time round."""
+        size = len(self.pairs)
+        places = range(step * self.wanted, (step + 1) * self.wanted)
+        orders = {epoch: self._order(epoch) for epoch in {place // size for place in places}}
+        return [orders[place // size][place % size] for place in places]
+
+    def _order(self, epoch: int) -> list[int]:
+        order = list(range(len(self.pairs)))
+        random.Random(self.derived("order", epoch)).shuffle(order)
+        return order
+
+    @property
+    def tokens_learnt(self) -> int:
+        """The reply tokens of all steps; a pair that comes round again counts again."""
+        return sum(
+            len(self.pairs[i].chosen) + len(self.pairs[i].rejected)
+            for step in range(self.steps)
+            for i in self.upcoming(step)
+        )
+
+    def learn(self, step: int) -> Metrics:
+        """Take one optimiser step."""
+        if step == 0 and self.capability_every:
+            before = self.capability()
+            self.history.append({"step": 0, **before})
+            self.report(0, before)
+        if self.algorithm.needs_reference and not self._reference:
+            self._reference = self.survey()
+        metrics = self.optimise(step)
+        if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
+            metrics |= self.capability()
+        return metrics
+
+    def optimise(self, step: int) -> Metrics:
+        """Learn from the pairs of a step, cut into microbatches."""
+        chosen, device = self.upcoming(step), self.backbone.model.device
+        tokens = sum(len(self.pairs[i].chosen) for i in chosen)
+        sums: Metrics = {}
+        for cut, batch in self.microbatches(chosen):
+            mask_B2T = batch.mask_NR.view(len(cut), 2, -1)
+            reference_B2T = torch.zeros(mask_B2T.shape) if self._reference else None
+            for row, i in enumerate(cut if self._reference else ()):
+                reference_B2T[row, :, : self._reference[i].shape[1]] = self._reference[i]
+            with self.phases("learn: policy"), self.backbone.speaking("policy", training=True):
+                logp_NR, _ = reply_logp(self.backbone, batch)
+                given = Pairs(
+                    mask_B2T=mask_B2T.to(device),
+                    pairs=len(chosen),
+                    better_tokens=tokens,
+                    reference_logp_B2T=reference_B2T.to(device) if reference_B2T is not None else None,
+                )
+                loss, metrics = self.algorithm.loss(logp_NR.view(mask_B2T.shape), given)
+                self.manual_backward(loss)
+            self.masters["policy"].collect()
+            for name, value in (metrics | {"loss/policy": loss.item()}).items():
+                sums[name] = sums.get(name, 0.0) + value
+        with self.phases("optimiser"):
+            sums["grad/policy_norm"] = self.apply_gradients("policy", progress=(step, self.steps))
+        return sums
+
+    @torch.no_grad()
+    def survey(self) -> dict[int, Tensor]:
+        """Return what the reference says of every pair that a step will learn from.
+
+        Laid out as the steps lay them out, so that what a policy says that has not moved is rounded alike.
+        """
+        said: dict[int, Tensor] = {}
+        with self.phases("survey: reference"), self.backbone.speaking("reference"):
+            for cut, batch in (each for step in range(self.steps) for each in self.microbatches(self.upcoming(step))):
+                if set(cut) <= set(said):
+                    continue
+                logp_NR, _ = reply_logp(self.backbone, batch)
+                for i, said_2T in zip(cut, logp_NR.cpu().view(len(cut), 2, -1), strict=True):
+                    said[i] = said_2T[:, : max(len(self.pairs[i].chosen), len(self.pairs[i].rejected))]
+        return said
+
+    def microbatches(self, chosen: Sequence[int]) -> Iterator[tuple[list[int], ReplyBatch]]:
+        """Yield pairs of like length, laid out: the two replies share the computation of their context."""
+        lengths = [
+            packed_length([[*pair.context, *pair.chosen], [*pair.context, *pair.rejected]])
+            for pair in (self.pairs[i] for i in chosen)
+        ]
+        for cut in by_tokens(lengths, self.microbatch_tokens):
+            found = [chosen[k] for k in cut]
+            contexts = [self.pairs[i].context for i in found for _ in range(2)]
+            replies = [reply for i in found for reply in (self.pairs[i].chosen, self.pairs[i].rejected)]
+            yield found, lay_out(contexts, replies, pad=self.backbone.tokens.pad)

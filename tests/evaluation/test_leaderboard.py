@@ -1,0 +1,108 @@
+"""The table of several runs: from records by hand, and from folders as runs leave them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repo_exp.evaluation.leaderboard import PAGE, Run, main, read_runs, table
+
+GIB = 2**30
+
+
+def mean(value: float | None, low: float | None = None, high: float | None = None) -> dict:
+    return {"mean": value, "low": low, "high": high, "n": 96, "missing": 0}
+
+
+def arm(total: float | None) -> dict:
+    return {
+        "n": 96,
+        "total": mean(total, -0.125, 0.625),
+        "sources": {"model": mean(0.5, 0.25, 0.75), "judge": mean(12.34, 10.0, 14.0)},
+        "violations": {"share": 0.0625, "low": 0.02, "high": 0.13, "n": 96},
+    }
+
+
+def record(sampled: int, learnt: int) -> dict:
+    cost = {"tokens": {"sampled": sampled, "learnt": learnt}, "phases": {}, "peak_memory": {"process": 3 * GIB // 2}}
+    return {"seconds": 41.7, "cost": cost}
+
+
+REPO = Run("repo", 0, arm(0.25), {"n": 100}, record(12000, 24000))
+IPO = Run("ipo", 0, arm(0.5), {"n": 100}, record(0, 15000))
+SFT = Run("sft", 0, arm(0.0), {"n": 100}, None)
+
+
+def rows(page: str) -> list[list[str]]:
+    lines = [line for line in page.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_a_row_by_hand() -> None:
+    assert rows(table([REPO])) == [
+        ["repo", "0", "0.25 [−0.12, 0.62]", "0.50 [0.25, 0.75]", "12.3 [10.0, 14.0]", "–", "6.2 % [2.0 %, 13 %]",
+         "12,000", "24,000", "42", "1.50 GiB"]
+    ]  # fmt: skip
+
+
+def test_the_best_total_is_first_and_what_is_not_there_is_a_dash() -> None:
+    unscored = Run("ppo", 0, arm(None) | {"violations": None}, {"n": 100}, {"seconds": 3.0})
+    found = rows(table([SFT, unscored, REPO, IPO]))
+    assert [row[0] for row in found] == ["ipo", "repo", "sft", "ppo"]
+    assert found[2][-4:] == ["–"] * 4 and found[3][2] == "–" and found[3][-4:] == ["–", "–", "3", "–"]
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    page = table([REPO, IPO])
+    assert "yardsticks" not in page and "within a seed" not in page
+    other = Run("grpo", 1, arm(0.9), {"n": 50}, None)
+    page = table([REPO, other, IPO], ["3-gdpo-seed0"])
+    assert "different yardsticks" in page and "within a seed" in page and "Not finished: 3-gdpo-seed0" in page
+    assert [row[0] for row in rows(page)] == ["ipo", "repo", "grpo"]  # seed by seed
+
+
+def test_accelerators_have_their_own_peak() -> None:
+    costly = record(1, 1) | {"cost": {"peak_memory": {"process": GIB, "accelerator": 2 * GIB}}}
+    assert rows(table([Run("dpo", 0, arm(0.1), {}, costly)]))[0][-1] == "1.00 GiB + 2.00 GiB"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Return a sweep of two jobs with a store named from the folder they ran in; the second did not finish."""
+    for stage, files in {
+        "evaluate": {"results.json": {"order": ["base", "sft", "dpo"], "arms": {"dpo": arm(0.5), "sft": arm(0)}},
+                     "artifact.json": {"inputs": {"yardstick": {"n": 100}}}},
+        "policy": {"artifact.json": record(0, 15000)},
+    }.items():  # fmt: skip
+        (tmp_path / "store" / stage).mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / "store" / stage / name).write_text(json.dumps(content))
+    for job in ("0-ipo-seed7", "1-repo-seed7"):
+        hydra = tmp_path / "sweep" / job / ".hydra"
+        hydra.mkdir(parents=True)
+        method = {"hydra": {"runtime": {"cwd": str(tmp_path), "choices": {"algorithm": job.split("-")[1]}}}}
+        (hydra / "hydra.yaml").write_text(yaml.safe_dump(method))
+        (hydra / "config.yaml").write_text("seed: 7\n")
+    made = "".join(f"{stage}\tstore/{stage}\n" for stage in ("policy", "evaluate"))
+    (tmp_path / "sweep" / "0-ipo-seed7" / "artifacts.tsv").write_text(made)
+    return tmp_path / "sweep"
+
+
+def test_finished_runs_are_read_by_the_option_that_was_chosen(sweep) -> None:
+    """The arm is called dpo, the method is ipo."""
+    runs, unfinished = read_runs(sweep)
+    assert [(run.method, run.seed, run.arm["total"]["mean"]) for run in runs] == [("ipo", 7, 0.5)]
+    assert unfinished == ["1-repo-seed7"]
+
+
+def test_the_page_is_written_into_the_folder(sweep) -> None:
+    page = main(sweep)
+    assert (sweep / PAGE).read_text(encoding="utf-8") == page and "15,000" in page
+    assert not list(sweep.glob("*.tmp"))
+
+
+def test_a_folder_without_runs_says_so(tmp_path) -> None:
+    assert main(tmp_path) == "no finished run\n"

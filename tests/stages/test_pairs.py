@@ -1,0 +1,38 @@
+"""A policy that learns from pairs: from one command to a report, without a reward."""
+
+import json
+from pathlib import Path
+
+from tests.stages.test_pipeline import made, rows
+
+
+def record(run: Path, stage: str = "policy") -> dict:
+    return json.loads((Path(made(run)[stage]) / "artifact.json").read_text())
+
+
+def test_pairs_go_through_the_whole_pipeline(experiment) -> None:
+    run = experiment("a", "algorithm=dpo")
+    assert json.loads((Path(made(run)["evaluate"]) / "results.json").read_text())["order"] == ["base", "sft", "dpo"]
+    assert not (run / "rollouts.jsonl").exists() and "value" not in "".join(record(run)["files"])
+    policy = [row["metrics"] for row in rows(run / "metrics.jsonl") if row["stage"] == "policy"]
+    assert "capability/total" in policy[0] and {"loss/policy", "implicit/accuracy"} <= set(policy[1])
+    html = (run / "report.html").read_text()
+    assert "learnt from pairs of replies" in html and "Implicit reward" in html
+
+
+def test_a_reward_that_is_not_asked_does_not_train_the_policy_anew(experiment) -> None:
+    """Nor does its judge have to be there."""
+    runs = [experiment(str(i), "algorithm=simpo", "evaluation.capability_every=0", *more)
+            for i, more in enumerate(([], ["reward=rm", "judge=none"], ["rollout.temperature=0.9"]))]  # fmt: skip
+    assert len({made(run)["policy"] for run in runs}) == 1
+    assert "judge" not in made(runs[1])
+
+
+def test_the_record_says_what_the_policy_cost(experiment) -> None:
+    paired, online = record(experiment("a", "algorithm=dpo"))["cost"], experiment("b")
+    assert paired["tokens"]["sampled"] == 0 < paired["tokens"]["learnt"]
+    said = sum(row["tokens"] for row in rows(online / "rollouts.jsonl"))
+    cost = record(online)["cost"]
+    assert cost["tokens"] == {"sampled": said, "learnt": said}  # one pass, and every reply had a total
+    assert cost["peak_memory"]["process"] > 2**20 and "learn: policy" in cost["phases"]
+    assert record(online, "sft")["cost"] == {}
