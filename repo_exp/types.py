@@ -126,9 +126,11 @@ class RewardBreakdown:
         enhancement: E = clip(E_judge + E_func, -n, n); a missing part counts as 0.
         total: what the learner sees; NaN when no source gave a score.
         clipped: how many points the clip took off the sum (0 inside the bound).
+        lacks: sources that the total does without, for want of a score.
     """
 
     sources: Mapping[str, Score]
     enhancement: float
     total: float
     clipped: float = 0.0
+    lacks: tuple[str, ...] = ()

@@ -46,6 +46,25 @@ def join_has_its_listener(c: Any) -> Iterator[Problem]:
         )
 
 
+def gate_has_its_source(c: Any) -> Iterator[Problem]:
+    """A gate opens for a source that is asked."""
+    if c.reward.join == "gated" and c.reward.gate.source not in c.reward.sources:
+        yield Problem(
+            "reward.gate.source",
+            f"the gate opens for {c.reward.gate.source}, but reward.sources is {_listed(c.reward.sources)}",
+            f"one of {_listed(c.reward.sources)}; or a reward that asks it, such as reward=rm+rf",
+        )
+
+
+def order_is_whole(c: Any) -> Iterator[Problem]:
+    """An order of importance names every source that is asked, and each once."""
+    left_out = [name for name in c.reward.sources if name not in c.reward.order]
+    if c.reward.join == "lexicographic" and left_out:
+        yield Problem("reward.order", f"{_listed(left_out)} has no place in {_listed(c.reward.order)}", "name it too")
+    elif len(set(c.reward.order)) < len(c.reward.order):
+        yield Problem("reward.order", f"a source is listed twice: {_listed(c.reward.order)}", "list each once")
+
+
 def sources_differ(c: Any) -> Iterator[Problem]:
     """A source speaks once."""
     if len(set(c.reward.sources)) < len(c.reward.sources):
@@ -285,6 +304,8 @@ COMBINATIONS: tuple[Check, ...] = (
     judge_is_there,
     join_has_its_source,
     join_has_its_listener,
+    gate_has_its_source,
+    order_is_whole,
     sources_differ,
     domain_is_there,
     data_file_is_there,

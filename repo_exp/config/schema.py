@@ -18,6 +18,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
+Source = Literal["model", "judge", "rules"]
 
 
 class Section(BaseModel):
@@ -241,15 +242,34 @@ class SourceWeights(Section):
     rules: Finite
 
 
+class Gate(Section):
+    """Where the gated join lets the weighted sum count."""
+
+    source: Source = Field(description="whose score opens the gate")
+    threshold: Finite = Field(description="from this score on it is open")
+    otherwise: Finite = Field(description="what a reply is worth before a shut gate")
+
+
+class Tolerances(Section):
+    """How far two scores may lie apart and still be alike to the lexicographic join, in each source's own unit."""
+
+    model: NonNegative
+    judge: NonNegative
+    rules: NonNegative
+
+
 class Reward(Section):
     """Which sources speak, how they join, and the bound n of the enhancement."""
 
-    sources: Annotated[list[Literal["model", "judge", "rules"]], Field(min_length=1)] = Field(
+    sources: Annotated[list[Source], Field(min_length=1)] = Field(
         description="who speaks: reward model (RM), judge (RJ), rules (RF)"
     )
     join: Name = Field(description="a rule of repo_exp/rewards/joins.py")
     n: Positive = Field(description="the enhancement bound: E = clip(E_judge + E_func, -n, n)")
     weights: SourceWeights
+    gate: Gate
+    order: list[Source] = Field(description="sources by importance, for the lexicographic join; the first decides")
+    tolerance: Tolerances
     drop_rules: list[Name] = Field(description="rules to leave out, by name")
     rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
     drop_items: list[Name] = Field(description="rubric items to leave out, by name")

@@ -31,7 +31,7 @@ Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
 class Experience:
     """One batch of replies that can be learnt from, and what was known of them before learning.
 
-    ``group_B`` numbers the contexts: replies to the same one have the same number.
+    ``group_B`` numbers what is compared: replies to the same context that lack the same scores have the same number.
     """
 
     contexts: list[list[int]]
@@ -169,13 +169,17 @@ class OnlineLearner(Learner):
         breakdowns: Sequence[RewardBreakdown],
         usable: Sequence[int],
     ) -> Experience:
-        """Return what can be learnt from: the replies whose total is there."""
+        """Return what can be learnt from: the replies whose total is there.
+
+        Totals that lack different scores are not of one measure, so replies are compared with those that lack the same.
+        """
         replies = [sampled[i] for i in usable]
         length_B = torch.tensor([len(reply.tokens) for reply in replies])
         mask_BT = torch.arange(int(length_B.max()))[None] < length_B[:, None]
         total_B = torch.tensor([breakdowns[i].total for i in usable], dtype=torch.float32)
-        numbers: dict[str, int] = {}
-        group_B = torch.tensor([numbers.setdefault(contexts[i].id, len(numbers)) for i in usable])
+        numbers: dict[tuple[str, ...], int] = {}
+        alike = [(contexts[i].id, *breakdowns[i].lacks) for i in usable]
+        group_B = torch.tensor([numbers.setdefault(key, len(numbers)) for key in alike])
         sources = {
             name: torch.tensor([breakdowns[i].sources[name].value for i in usable], dtype=torch.float32)
             for name in breakdowns[usable[0]].sources

@@ -26,6 +26,7 @@ def record(reply: Reply, breakdown: RewardBreakdown, **extra: Any) -> dict[str, 
         "total": breakdown.total,
         "enhancement": breakdown.enhancement,
         "clipped": breakdown.clipped,
+        "lacks": list(breakdown.lacks),
         "sources": {name: _score(score) for name, score in breakdown.sources.items()},
     }
     if taken := sorted(set(extra) & set(row)):

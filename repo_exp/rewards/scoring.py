@@ -22,7 +22,7 @@ class Scorer:
         reward_model: replies -> calibrated scores; what is not finite becomes "no score", unless it is one already.
         judge: answers the rubric.
         rules: the rule functions.
-        join: sources -> total.
+        join: the sources of all replies, and which of them answer the same context -> totals.
 
     Raises:
         RewardError: there is no source at all.
@@ -60,11 +60,12 @@ class Scorer:
             if len(scores) != len(replies):
                 raise ValueError(f"the {source} gave {len(scores)} scores for {len(replies)} replies")
         names = [name for name in ("model", "judge", "rules") if name in asked]
-        return [self._joined({name: asked[name][i] for name in names}) for i in range(len(replies))]
-
-    def _joined(self, sources: dict[str, Score]) -> RewardBreakdown:
-        joined = self.join(sources)
-        return RewardBreakdown(sources, joined.enhancement, joined.total, joined.clipped)
+        sources = [{name: asked[name][i] for name in names} for i in range(len(replies))]
+        joined = self.join(sources, [reply.context.id for reply in replies])
+        return [
+            RewardBreakdown(said, told.enhancement, told.total, told.clipped, told.lacks)
+            for said, told in zip(sources, joined, strict=True)
+        ]
 
 
 def _model_score(value: float | Score) -> Score:

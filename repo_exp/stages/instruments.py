@@ -14,7 +14,7 @@ from typing import Any
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.rewards.composition import compose
-from repo_exp.rewards.joins import build_join
+from repo_exp.rewards.joins import KNOBS, build_join, knobs_of
 from repo_exp.rewards.rubric import Rubric, load_rubric
 from repo_exp.rewards.rules import RuleSet, load_rules
 from repo_exp.rewards.scoring import Scorer
@@ -75,7 +75,7 @@ class Instruments:
             reward_model=reward_model.scorer(self.bench, self.model) if "model" in asked and self.model else None,
             judge=self._judge if "judge" in asked else None,
             rules=self.found.rules if "rules" in asked else None,
-            join=build_join(name, n=n, weights=config.reward.weights.model_dump()),
+            join=build_join(name, **config.reward.model_dump(include={*KNOBS}) | {"n": n}),
         )
 
     def describe(self, breakdowns: Sequence[RewardBreakdown], *, n: float) -> dict[str, float]:
@@ -98,7 +98,8 @@ class Instruments:
             else {
                 "join": config.reward.join,
                 "n": config.reward.n,
-                "weights": config.reward.weights.model_dump() if config.reward.join == "weighted_sum" else {},
+                "weights": {},  # for joins without them
+                **config.reward.model_dump(include={*knobs_of(config.reward.join)}),
             }
         )
         if "rules" in asked and self.found.rules is not None:

@@ -47,11 +47,12 @@ def make(
     paired = isinstance(algorithm, OfflineAlgorithm)
     roles = ("policy",) if paired else learning_roles(algorithm)
     measured = config.evaluation.capability_every > 0
+    unread = {"batch_size", "temperature", "correction"} if paired else {"batch_size"}
     inputs = {
         "model": bench.model_inputs(),
         "algorithm": dict(config.algorithm),
         "budget": config.budget.model_dump(),
-        "rollout": config.rollout.model_dump(exclude={"batch_size", "temperature", "correction"} if paired else {"batch_size"}),
+        "rollout": config.rollout.model_dump(exclude=unread),
         "optimizer": bench.optimizer_inputs(*roles),
         "seed": config.seed,
         "capability": measured

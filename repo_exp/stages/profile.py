@@ -23,7 +23,7 @@ from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.errors import ConfigError, Problem
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
-from repo_exp.rewards.joins import build_join
+from repo_exp.rewards.joins import KNOBS, build_join
 from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
@@ -107,7 +107,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         reward_model=timed("model", model) if "model" in asked else None,
         judge=LocalJudge(found.rubric, timed("judge", answer)) if local and found.rubric is not None else None,
         rules=found.rules if "rules" in asked or not ("model" in asked or local) else None,
-        join=build_join(config.reward.join, n=config.reward.n, weights=config.reward.weights.model_dump()),
+        join=build_join(config.reward.join, **config.reward.model_dump(include={*KNOBS})),
     )
     learner = OnlineLearner(
         bench.backbone,

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from repo_exp.types import RewardBreakdown
+from repo_exp.rewards.joins import build_join
+from repo_exp.types import RewardBreakdown, Score
 from tests.learner.toy import Stop, oddness
 
 
@@ -42,6 +43,28 @@ def test_a_toy_reward_rises(online, name) -> None:
     learner = online(updates=40, rollouts=32, **RELATIVES[name])
     totals = [row["reward/total"] for row in learner.history]
     assert sum(totals[-6:]) / 6 > sum(totals[:6]) / 6 + 0.08
+
+
+@pytest.mark.parametrize(
+    ("kind", "join"), [("ppo", "lexicographic"), ("ppo", "gated"), ("grpo", "decoupled"), ("grpo", "lexicographic")]
+)
+def test_a_toy_reward_rises_through_any_join(online, kind, join) -> None:
+    """The sources are the share of odd characters, and a rule that is broken by replies below one half of it."""
+    order, gate = ["rules", "model"], {"source": "rules", "threshold": 0.0, "otherwise": -1.0}
+    joined = build_join(join, n=100.0, order=order, gate=gate)
+    shares: list[float] = []
+
+    def score(replies):
+        found = [each.total for each in oddness(replies)]
+        shares.append(sum(found) / len(found))
+        batch = [{"model": Score(share), "rules": Score(-10.0 if share < 0 else 0.0)} for share in found]
+        totals = joined(batch, [reply.context.id for reply in replies])
+        return [
+            RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)
+        ]
+
+    online(kind=kind, updates=30, rollouts=32, score=score)
+    assert sum(shares[-6:]) / 6 > sum(shares[:6]) / 6 + 0.08
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(online, tmp_path) -> None:

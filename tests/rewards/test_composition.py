@@ -17,10 +17,10 @@ JOIN = build_join("enhancement", n=N)
 
 
 def batch(*sources: dict[str, Score]) -> list[RewardBreakdown]:
+    joined = JOIN(sources, range(len(sources)))
     return [
-        RewardBreakdown(each, joined.enhancement, joined.total, joined.clipped)
-        for each in sources
-        for joined in [JOIN(each)]
+        RewardBreakdown(said, each.enhancement, each.total, each.clipped)
+        for said, each in zip(sources, joined, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""How the sources join: the golden values of the paper's formula, and what is missing."""
+"""How the sources of one reply join: the golden values of the paper's formula, gates, and what is missing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repo_exp.errors import RewardError
-from repo_exp.rewards.joins import build_join, join_names
+from repo_exp.rewards.joins import build_join, join_names, knobs_of
 
 NAN = math.nan
-JOIN = build_join("enhancement", n=100.0)
+
+
+def one(name: str, **knobs):
+    """Return a join for a single reply: sources -> what they make."""
+    join = build_join(name, **{"n": 100.0} | knobs)
+    return lambda sources: join([sources], ["c"])[0]
+
+
+JOIN = one("enhancement")
 
 
 @pytest.mark.parametrize(
@@ -55,29 +63,79 @@ def test_the_clip_is_recorded(worth):
 
 
 def test_model_only_keeps_the_enhancement_for_the_record(worth):
-    joined = build_join("model_only", n=100.0)(worth(-1.5, 40, 10))
+    joined = one("model_only")(worth(-1.5, 40, 10))
     assert (joined.total, joined.enhancement) == (-1.5, 50.0)
 
 
 def test_a_weighted_sum_by_hand(worth):
     """R = 2 * 1.5 + (0.5 * 40 - 10) / 100; without weights 1.5 + 0.3. Rules alone: their points over n."""
-    weigh = build_join("weighted_sum", n=100.0, weights={"model": 2.0, "judge": 0.5})
+    weigh = one("weighted_sum", weights={"model": 2.0, "judge": 0.5})
     assert weigh(worth(1.5, 40, -10)).total == pytest.approx(3.1)
-    assert build_join("weighted_sum", n=100.0)(worth(1.5, 40, -10)).total == pytest.approx(1.8)
+    assert one("weighted_sum")(worth(1.5, 40, -10)).total == pytest.approx(1.8)
     assert weigh(worth(None, None, -10)).total == pytest.approx(-0.1)
     assert weigh(worth(1.5, 40, -10)).enhancement == 30
 
 
 def test_a_sum_without_one_of_its_parts_is_no_total(worth):
     """Added up from what is there, a reply would be worse for a judge that timed out."""
-    assert math.isnan(build_join("weighted_sum", n=100.0)(worth(1.5, NAN, -10)).total)
+    assert math.isnan(one("weighted_sum")(worth(1.5, NAN, -10)).total)
+
+
+def test_a_source_of_weight_zero_has_no_say_there_or_not(worth):
+    weigh = one("weighted_sum", weights={"judge": 0.0})
+    assert weigh(worth(1.5, 40, -10)).total == weigh(worth(1.5, NAN, -10)).total == pytest.approx(1.4)
+
+
+RULES_HOLD = {"source": "rules", "threshold": 0.0, "otherwise": -3.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "judge", "rules", "total"),
+    [
+        (1.5, 40, 0, 1.9),  # open: 1.5 + 40 / 100
+        (1.5, 40, -1, -3.0),  # shut
+        (1.5, NAN, -1, -3.0),  # shut: nobody asks the judge
+        (NAN, 40, -1, -3.0),
+        (1.5, NAN, 0, NAN),  # open, and one of the parts is not there
+        (1.5, 40, NAN, NAN),  # open or shut? nobody knows
+    ],
+)
+def test_a_gate_by_hand(worth, model, judge, rules, total):
+    joined = one("gated", gate=RULES_HOLD)(worth(model, judge, rules))
+    assert joined.total == pytest.approx(total, nan_ok=True)
+    assert not joined.lacks
+
+
+def test_golden_conditioning(worth):
+    """t = 1, easy 1 1 0 1, hard 1 0 1 0 -> 1 0 0 0: the easy one counts where the hard one is reached."""
+    gate = one("gated", gate={"source": "rules", "threshold": 1.0, "otherwise": 0.0}, weights={"rules": 0.0})
+    assert [gate(worth(easy, None, hard)).total for easy, hard in ((1, 1), (1, 0), (0, 1), (1, 0))] == [1, 0, 0, 0]
+
+
+def test_a_join_says_what_its_total_lacks(worth):
+    """What has no say is not lacking."""
+    assert JOIN(worth(2.0, NAN, -10)).lacks == ("judge",)
+    assert JOIN(worth(None, 30, NAN)).lacks == ("rules",)
+    assert JOIN(worth(2.0, 30, None)).lacks == ()
+    assert one("model_only")(worth(2.0, NAN, NAN)).lacks == ()
+
+
+def test_a_knob_that_is_needed_is_asked_for_and_another_left_aside():
+    with pytest.raises(RewardError, match=r"reward\.gate"):
+        build_join("gated", n=100.0)
+    with pytest.raises(RewardError, match=r"reward\.order"):
+        build_join("lexicographic", n=100.0)
+    build_join("enhancement", n=100.0, gate=None, order=None, tolerance=None)
+    assert knobs_of("enhancement") == ("n",) and knobs_of("gated") == ("n", "weights", "gate")
 
 
 def test_an_unknown_join_and_a_bound_that_is_none_are_refused_together():
     with pytest.raises(RewardError, match="did you mean 'enhancement'") as caught:
         build_join("enhancment", n=0.0)
     assert len(caught.value.problems) == 2
-    assert {"enhancement", "model_only", "weighted_sum"} == set(join_names())
+    assert set(join_names()) == {
+        "enhancement", "model_only", "weighted_sum", "gated", "lexicographic", "decoupled"
+    }  # fmt: skip
 
 
 finite = st.floats(-1e3, 1e3)
@@ -85,7 +143,7 @@ finite = st.floats(-1e3, 1e3)
 
 @given(finite, finite, finite, st.floats(0, 500), st.floats(1, 500))
 def test_a_better_judgement_never_lowers_the_reward_nor_changes_its_sign(worth, model, judge, rules, more, n):
-    join = build_join("enhancement", n=n)
+    join = one("enhancement", n=n)
     before, after = join(worth(model, judge, rules)).total, join(worth(model, judge + more, rules)).total
     assert after >= before - 1e-9 * abs(model)
     assert before * model >= -1e-9 * model**2

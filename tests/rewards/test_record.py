@@ -18,6 +18,7 @@ def breakdown() -> RewardBreakdown:
         {"model": Score(1.5), "judge": Score.none("timeout", "hm"), "rules": Score(-20.0, {"too_long": -20.0})},
         -20.0,
         math.nan,
+        lacks=("judge",),
     )
 
 
@@ -32,7 +33,7 @@ def test_a_record_says_everything_and_nan_is_null(make_reply, tmp_path):
     assert row["step"] == 3
     assert row["messages"] == [{"role": "user", "content": "hi"}]
     assert (row["reply"], row["finished"], row["tokens"]) == ("Good morning", False, 2)
-    assert row["total"] is None
+    assert row["total"] is None and row["lacks"] == ["judge"]
     assert row["sources"]["judge"] == {"value": None, "parts": {}, "reason": "timeout", "words": "hm"}
     assert row["sources"]["rules"]["parts"] == {"too_long": -20.0}
 

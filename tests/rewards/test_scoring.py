@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from repo_exp.errors import RewardError
 from repo_exp.rewards.joins import build_join
 from repo_exp.rewards.rules import Rule, RuleSet
 from repo_exp.rewards.scoring import Scorer
-from repo_exp.types import Score
+from repo_exp.types import Context, Score
 
 JOIN = build_join("enhancement", n=100.0)
 RULES = RuleSet((Rule("short", "", "test", -20.0, lambda reply: len(reply.text) < 3),))
@@ -35,6 +36,15 @@ def test_each_reply_gets_its_own_scores_in_order(make_reply):
     assert (second.enhancement, second.total) == (-20.0, pytest.approx(-1.2))
     assert list(first.sources) == ["model", "judge", "rules"]
     assert second.sources["judge"].reason == "timeout"
+    assert (first.lacks, second.lacks) == ((), ("judge",))
+
+
+def test_replies_to_one_context_are_joined_together(make_reply):
+    """Two contexts, the model's scores 1 3 and 10 30: each is normalised by its own."""
+    replies = [replace(make_reply("abc"), context=Context(name, ())) for name in "abab"]
+    join = build_join("decoupled", n=100.0)
+    found = Scorer(reward_model=lambda _: [1.0, 10, 3, 30], judge=None, rules=None, join=join).score(replies)
+    assert [each.total for each in found] == pytest.approx([-0.7071, -0.7071, 0.7071, 0.7071], abs=1e-4)
 
 
 def test_a_reward_model_may_say_why_it_has_no_score(make_reply):
