@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,45 +16,16 @@ from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
 from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.experience import Cut, Experience, split
 from repo_exp.learner.optimiser import MasterWeights
 from repo_exp.learner.phases import Phases
 from repo_exp.learner.reweighing import compared, reweighed
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp, reply_values
+from repo_exp.models.passes import reply_logp, reply_values
 from repo_exp.rollout.sampler import Sampled, sample, spoken
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
-
-
-@dataclass(frozen=True, slots=True)
-class Experience:
-    """One batch of replies that can be learnt from, and what was known of them before learning.
-
-    ``group_B`` numbers what is compared: replies to the same context that lack the same scores have the same number.
-    """
-
-    contexts: list[list[int]]
-    replies: list[Sampled]
-    total_B: Tensor
-    group_B: Tensor
-    mask_BT: Tensor
-    sources: dict[str, Tensor]
-
-    def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
-        """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""
-        return lay_out([self.contexts[i] for i in chosen], [self.replies[i].tokens for i in chosen], pad=pad)
-
-    def grouped(self, part: Sequence[int]) -> list[list[int]]:
-        """Return the replies of a part, those to the same context together."""
-        found: dict[int, list[int]] = {}
-        for i in part:
-            found.setdefault(int(self.group_B[i]), []).append(i)
-        return list(found.values())
-
-    def length(self, group: Sequence[int]) -> int:
-        """Return the tokens of replies to one context, the context counted once."""
-        return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
 
 
 class OnlineLearner(Learner):
@@ -227,7 +198,7 @@ class OnlineLearner(Learner):
         for number in range(algorithm.passes):
             order = list(units)
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
-            for cut in _split(order, algorithm.minibatches):
+            for cut in split(order, algorithm.minibatches):
                 part = [i for unit in cut for i in unit]
                 told = self.optimise(step, seen, part, known, credit, (taken, planned), values_taught=at_once)
                 for name, value in told.items():
@@ -256,7 +227,7 @@ class OnlineLearner(Learner):
             factor_BT, sums = self.factors(step, seen, part, known.old_logp_BT)
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
-            cut = _Cut(chosen, batch.mask_NR.shape[1], device)
+            cut = Cut(chosen, batch.mask_NR.shape[1], device)
             with self.phases("learn: policy"), self.backbone.speaking("policy", training=True):
                 logp, spread = reply_logp(self.backbone, batch, temperature=self.temperature, with_entropy=True)
                 given = Part(
@@ -301,7 +272,7 @@ class OnlineLearner(Learner):
         said_BT, total = torch.zeros(seen.mask_BT.shape), 0.0
         for chosen in self.microbatches(seen, part):
             batch = seen.part(chosen, pad=self.backbone.tokens.pad)
-            cut = _Cut(chosen, batch.mask_NR.shape[1], device)
+            cut = Cut(chosen, batch.mask_NR.shape[1], device)
             with self.phases("learn: value"), self.backbone.speaking("value", training=True):
                 value = reply_values(self.backbone, batch)
                 said_BT[chosen, : cut.width] = value.detach().cpu()
@@ -367,22 +338,8 @@ class OnlineLearner(Learner):
         return seen.mask_BT & (torch.arange(seen.mask_BT.shape[1])[None] >= start_B[:, None])
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
-        """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
-        groups = seen.grouped(part)
-        if not self.algorithm.whole_groups:
-            groups = [piece for group in groups for piece in self._pieces(seen, group)]
-        for chosen in by_tokens([seen.length(group) for group in groups], self.microbatch_tokens):
-            yield [i for k in chosen for i in groups[k]]
-
-    def _pieces(self, seen: Experience, group: Sequence[int]) -> Iterator[list[int]]:
-        """Cut a group whose row would be longer than a microbatch."""
-        piece: list[int] = []
-        for i in group:
-            if piece and seen.length([*piece, i]) > self.microbatch_tokens:
-                yield piece
-                piece = []
-            piece.append(i)
-        yield piece
+        """Yield the replies of a part as the passes take them."""
+        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=self.algorithm.whole_groups)
 
     # -- what a checkpoint keeps besides -----------------------------------------------------------------
 
@@ -399,24 +356,3 @@ class OnlineLearner(Learner):
         self.algorithm.restore(checkpoint["algorithm"])
         if self.algorithm.samples_from != "policy":
             self.backbone.take(self.algorithm.samples_from, checkpoint["sampler"])
-
-
-class _Cut:
-    """Cuts a batch's numbers down to some replies and to the columns that their microbatch has."""
-
-    def __init__(self, chosen: Sequence[int], width: int, device: torch.device) -> None:
-        self.chosen, self.width, self.device = list(chosen), width, device
-
-    def __call__(self, whole_BT: Tensor | None) -> Tensor | None:
-        return None if whole_BT is None else whole_BT[self.chosen, : self.width].to(self.device)
-
-
-def _split(order: Sequence[list[int]], parts: int) -> Iterator[Sequence[list[int]]]:
-    """Cut into ``parts`` runs whose sizes differ by at most one; none is empty."""
-    size, rest = divmod(len(order), parts)
-    start = 0
-    for number in range(parts):
-        end = start + size + (number < rest)
-        if end > start:
-            yield order[start:end]
-        start = end

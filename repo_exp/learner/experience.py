@@ -1,0 +1,81 @@
+"""A round of replies as it is learnt from, and how it is cut: into minibatches, microbatches and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out
+from repo_exp.rollout.sampler import Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """One batch of replies that can be learnt from, and what was known of them before learning.
+
+    ``group_B`` numbers what is compared: replies to the same context that lack the same scores have the same number.
+    """
+
+    contexts: list[list[int]]
+    replies: list[Sampled]
+    total_B: Tensor
+    group_B: Tensor
+    mask_BT: Tensor
+    sources: dict[str, Tensor]
+
+    def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
+        """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""
+        return lay_out([self.contexts[i] for i in chosen], [self.replies[i].tokens for i in chosen], pad=pad)
+
+    def grouped(self, part: Sequence[int]) -> list[list[int]]:
+        """Return the replies of a part, those to the same context together."""
+        found: dict[int, list[int]] = {}
+        for i in part:
+            found.setdefault(int(self.group_B[i]), []).append(i)
+        return list(found.values())
+
+    def length(self, group: Sequence[int]) -> int:
+        """Return the tokens of replies to one context, the context counted once."""
+        return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
+
+    def microbatches(self, part: Sequence[int], *, tokens: int, whole_groups: bool) -> Iterator[list[int]]:
+        """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
+        groups = self.grouped(part)
+        if not whole_groups:
+            groups = [piece for group in groups for piece in self._pieces(group, tokens)]
+        for chosen in by_tokens([self.length(group) for group in groups], tokens):
+            yield [i for k in chosen for i in groups[k]]
+
+    def _pieces(self, group: Sequence[int], tokens: int) -> Iterator[list[int]]:
+        """Cut a group whose row would be longer than a microbatch."""
+        piece: list[int] = []
+        for i in group:
+            if piece and self.length([*piece, i]) > tokens:
+                yield piece
+                piece = []
+            piece.append(i)
+        yield piece
+
+
+class Cut:
+    """Cuts a batch's numbers down to some replies and to the columns that their microbatch has."""
+
+    def __init__(self, chosen: Sequence[int], width: int, device: torch.device) -> None:
+        self.chosen, self.width, self.device = list(chosen), width, device
+
+    def __call__(self, whole_BT: Tensor | None) -> Tensor | None:
+        return None if whole_BT is None else whole_BT[self.chosen, : self.width].to(self.device)
+
+
+def split(order: Sequence[list[int]], parts: int) -> Iterator[Sequence[list[int]]]:
+    """Cut into ``parts`` runs whose sizes differ by at most one; none is empty."""
+    size, rest = divmod(len(order), parts)
+    start = 0
+    for number in range(parts):
+        end = start + size + (number < rest)
+        if end > start:
+            yield order[start:end]
+        start = end
