@@ -23,7 +23,7 @@ from repo_exp.stages.machine import prepare
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 
 # larger ones are a little faster and keep more: chosen so that a quarter of the peer's memory is not passed
-MICROBATCH_TOKENS = {"grpo": 1024, "ppo": 1400}
+MICROBATCH_TOKENS = {"grpo": 1024, "ppo": 1900}
 
 
 def main(folder: str, kind: str) -> None:

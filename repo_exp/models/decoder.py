@@ -162,16 +162,16 @@ class Decoder:
         if cache is not None:
             k, v = cache.put(number, k, v)
         # the query heads that share a key head are further rows of the same product
-        q = q.view(rows, columns, kv_heads, group, channels).permute(0, 2, 3, 1, 4)
+        q = q.view(rows, columns, kv_heads, group, channels).transpose(1, 2)
         y = apply(
             Attention,
-            q.reshape(rows * kv_heads, group * columns, channels),
+            q.reshape(rows * kv_heads, columns * group, channels),
             k.flatten(0, 1),
             v.flatten(0, 1),
             bias,
             self.scale,
         )
-        return y.view(rows, kv_heads, group, columns, channels).permute(0, 3, 1, 2, 4).reshape(rows * columns, -1)
+        return y.view(rows, kv_heads, columns, group * channels).transpose(1, 2).reshape(rows * columns, -1)
 
     def _norm(self, x: Tensor, norm: Any) -> Tensor:
         return apply(RMSNorm, x, norm.weight, self.eps)

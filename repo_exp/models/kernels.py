@@ -5,13 +5,14 @@ backward pass reads, passes over memory fewer times, and multiplies with weights
 processor. Frozen weights get no gradient; only inputs and low-rank factors do.
 
 Legend: M tokens, H inputs, N outputs, K ranks (of all adapters that read one input), B rows, T columns of a
-row, P key-value heads, G query heads that share one, D channels of a head, V vocabulary.
+row, S keys of a row, P key-value heads, G query heads that share one, D channels of a head, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -180,46 +181,73 @@ class Rotary(Function):
         return rotated(dy, cos, -sin), None, None
 
 
-def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """Return softmax(scale q kᵀ + bias) in float32 inside: (B P, G Q, T) for Q queries and T keys a row.
-
-    Query heads that share a key head are rows of one product, so keys are never repeated.
-
-    Args:
-        q: (B P, G Q, D).
-        k: (B P, T, D).
-        bias: (B, 1, Q, T), 0 where a query may look and the lowest number elsewhere.
-    """
-    rows, queries, keys = bias.shape[0], bias.shape[2], bias.shape[3]
-    scores = torch.bmm(q * scale, k.transpose(1, 2))
-    scores.view(rows, -1, queries, keys).add_(bias)
-    if queries == 1:  # one pass less; the sum is in float32 inside all the same
-        return scores.softmax(-1)
-    return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
-
-
 class Attention(Function):
     """softmax(q kᵀ / sqrt(D) + bias) v over grouped heads, the weights kept for the backward pass.
 
+    Query heads that share a key head are rows of one product, so keys are never repeated. No query looks at later
+    columns than its own, so a block of queries is multiplied with the keys up to its end only: about half of the
+    square is never computed, nor kept.
+
     Backward, with p the weights: dv = pᵀ dy;  ds = p (dp - sum(dp p)), dp = dy vᵀ;  dq = ds k / sqrt(D);
-    dk = dsᵀ q / sqrt(D).
+    dk = dsᵀ q / sqrt(D). Blocks add up in float32.
     """
+
+    BLOCK = 64  # queries of a block at most; smaller ones leave out more and multiply less well
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
-        """Return (B P, G T, D) from q of that shape, k and v of (B P, T, D) and a bias of (B, 1, T, T)."""
-        p = attention_weights(q, k, bias, scale)
-        ctx.save_for_backward(q, k, v, p)
+        """Return (B P, T G, D), the heads of a token side by side.
+
+        Args:
+            q: (B P, T G, D), of T queries.
+            k, v: (B P, S, D), of S keys; the queries are the last T columns.
+            bias: (B, 1, T, S), 0 where a query may look and the lowest number elsewhere, later columns included.
+        """
+        weights = [
+            attention_weights(q[:, rows], k[:, :end], bias[:, :, queries, :end], scale)
+            for queries, rows, end in _blocks(q, bias)
+        ]
+        ctx.save_for_backward(q, k, v, bias, *weights)
         ctx.scale = scale
-        return torch.bmm(p, v)
+        parts = [torch.bmm(p, v[:, : p.shape[-1]]) for p in weights]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q, k, v, p = ctx.saved_tensors
-        dv = torch.bmm(p.transpose(1, 2), dy)
-        ds = torch._softmax_backward_data(torch.bmm(dy, v.transpose(1, 2)), p, -1, p.dtype).mul_(ctx.scale)
-        return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), dv, None, None
+        q, k, v, bias, *weights = ctx.saved_tensors
+        dq = torch.empty_like(q)
+        exact = torch.promote_types(k.dtype, torch.float32)
+        dk, dv = (torch.zeros(k.shape, dtype=exact, device=k.device) for _ in range(2))
+        for p, (_, rows, end) in zip(weights, _blocks(q, bias), strict=True):
+            dy_part, past_k, past_v = dy[:, rows], k[:, :end], v[:, :end]
+            ds = torch._softmax_backward_data(torch.bmm(dy_part, past_v.transpose(1, 2)), p, -1, p.dtype)
+            ds.mul_(ctx.scale)
+            dq[:, rows] = torch.bmm(ds, past_k)
+            dk[:, :end] += torch.bmm(ds.transpose(1, 2), q[:, rows])
+            dv[:, :end] += torch.bmm(p.transpose(1, 2), dy_part)
+        return dq, dk.to(k.dtype), dv.to(v.dtype), None, None
+
+
+def _blocks(q: Tensor, bias: Tensor) -> list[tuple[slice, slice, int]]:
+    """Return of each block its queries, their rows in q, and how many keys they may look at."""
+    queries, keys = bias.shape[-2:]
+    heads, number = q.shape[1] // queries, -(-queries // Attention.BLOCK)
+    edges = [queries * i // number for i in range(number + 1)]
+    return [
+        (slice(a, b), slice(a * heads, b * heads), keys - queries + b)
+        for a, b in pairwise(edges)
+    ]
+
+
+def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tensor:
+    """Return softmax(scale q kᵀ + bias) in float32 inside: (B P, T G, S); see :class:`Attention`."""
+    rows, _, queries, keys = bias.shape
+    scores = torch.bmm(q * scale, k.transpose(1, 2))
+    scores.view(rows, -1, queries, q.shape[1] // queries, keys).add_(bias[..., None, :])
+    if queries == 1:  # one pass less; the sum is in float32 inside all the same
+        return scores.softmax(-1)
+    return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
 class TokenLogp(Function):

@@ -72,8 +72,10 @@ def test_rotary_turns_each_pair_by_its_angle(draw) -> None:
     assert gradcheck(lambda x: Rotary.apply(x, angle.cos(), angle.sin()), (draw(2, 3, 4, 4),))
 
 
-def test_attention_over_grouped_heads(draw) -> None:
-    """2 rows, 2 key heads that serve 3 query heads each, 5 columns, 4 channels."""
+@pytest.mark.parametrize("block", [2, 64])
+def test_attention_over_grouped_heads(draw, monkeypatch, block) -> None:
+    """2 rows, 2 key heads that serve 3 query heads each, 5 columns, 4 channels; in one block, and in three."""
+    monkeypatch.setattr(Attention, "BLOCK", block)
     q, k, v = draw(2, 2, 3, 5, 4), draw(2, 2, 5, 4), draw(2, 2, 5, 4)
     bias = torch.zeros(2, 1, 5, 5, dtype=torch.float64)
     bias.masked_fill_(torch.ones(5, 5, dtype=torch.bool).triu(1), torch.finfo(torch.float64).min)
@@ -81,8 +83,9 @@ def test_attention_over_grouped_heads(draw) -> None:
     bias[1, 0, 0, 0] = 0
 
     def ours(q, k, v):
-        y = Attention.apply(q.reshape(4, 15, 4), k.flatten(0, 1), v.flatten(0, 1), bias, 0.5)
-        return y.view(2, 6, 5, 4)
+        side_by_side = q.transpose(2, 3).reshape(4, 15, 4)
+        y = Attention.apply(side_by_side, k.flatten(0, 1), v.flatten(0, 1), bias, 0.5)
+        return y.view(2, 2, 5, 3, 4).transpose(2, 3).reshape(2, 6, 5, 4)
 
     wanted = scaled_dot_product_attention(q.flatten(1, 2), k, v, attn_mask=bias, enable_gqa=True, scale=0.5)
     torch.testing.assert_close(ours(q, k, v), wanted, atol=1e-6, rtol=1e-6)
@@ -91,6 +94,16 @@ def test_attention_over_grouped_heads(draw) -> None:
     right = torch.autograd.grad(wanted, (q, k, v), slope)
     for mine, theirs in zip(found, right, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-6)
+
+
+def test_later_queries_look_at_what_a_cache_held_before_them(draw, monkeypatch) -> None:
+    """The last 3 of 7 columns as queries say what they say among all 7."""
+    monkeypatch.setattr(Attention, "BLOCK", 2)
+    q, k, v = draw(2, 7, 4), draw(2, 7, 4), draw(2, 7, 4)
+    bias = torch.zeros(1, 1, 7, 7, dtype=torch.float64)
+    bias.masked_fill_(torch.ones(7, 7, dtype=torch.bool).triu(1), torch.finfo(torch.float64).min)
+    whole = Attention.apply(q, k, v, bias, 0.5)
+    torch.testing.assert_close(Attention.apply(q[:, 4:], k, v, bias[:, :, 4:], 0.5), whole[:, 4:])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
