@@ -23,8 +23,9 @@ def config(*overrides: str):
         ((), {"sample", "score: model", "score: judge", "survey: value", "learn: policy", "learn: value"}),
         (("algorithm=grpo", "algorithm.group_size=2", "reward=rm+rf"), {"sample", "score: model", "learn: policy"}),
         (("reward=rf",), {"sample", "score", "learn: value"}),
+        (("algorithm=jackpot", "algorithm.group_size=2", "reward=rm"), {"sample", "compare", "learn: policy"}),
     ],
-    ids=["repo", "grpo", "rules alone"],
+    ids=["repo", "grpo", "rules alone", "jackpot"],
 )
 def test_an_update_is_shown_by_phase_and_operator(tmp_path, capsys, overrides, phases) -> None:
     profile.show(config(f"store={tmp_path / 'store'}", *overrides), folder=tmp_path / "run")
