@@ -76,6 +76,7 @@ def test_the_weight_of_the_kl_follows_its_target_and_survives_a_checkpoint() -> 
     assert first.metrics == pytest.approx({"policy/kl_to_reference": 0.2, "policy/kl_coefficient": 0.05})
     second = credited(algorithm, 1.0, **known)
     assert second.metrics["policy/kl_coefficient"] == pytest.approx(0.051)
+    assert second.advantage_BT[0, 2].item() == pytest.approx(1 - 0.051 * 0.5 - 0.3)
     other = ppo(kl_coefficient=0.05, kl_target=0.3, kl_horizon=10.0)
     other.restore(algorithm.state())
     assert other.kl_coefficient == algorithm.kl_coefficient == pytest.approx(0.051 * 1.02)

@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from repo_exp.core.advantage import gae, in_groups_with_spread, reward_at_last_token
-from repo_exp.core.masks import masked_mean, masked_sum, standardize, token_weights
+from repo_exp.core.advantage import gae, group_advantage, in_groups_with_spread, reward_at_last_token
+from repo_exp.core.masks import masked_mean, masked_sum, standardize, token_weights, weighted_sum
 
 
 def t(rows) -> torch.Tensor:
@@ -87,6 +89,29 @@ def test_a_reply_without_a_token_is_not_counted_as_a_reply(aggregation, expected
     """One reply of two tokens beside an empty one, at most 4 tokens: 1 / (1 * 2), 1 / 1 and 1 / (1 * 4)."""
     mask = torch.tensor([[1, 1], [0, 0]]).bool()
     assert token_weights(mask, aggregation, longest=4).tolist() == [[expected] * 2, [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "expected"),
+    [("token_mean", 2.0), ("sequence_mean", 2.0), ("sequence_sum", 6.0), ("constant", 0.75)],
+)
+def test_golden_ways_to_count_tokens(aggregation, expected) -> None:
+    """Losses 1 3 and 2 2 0 4, at most 8 tokens: 12 / 6, (2 + 2) / 2, (4 + 8) / 2 and 12 / (2 * 8)."""
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool()
+    weight = token_weights(mask, aggregation, longest=8)
+    assert weighted_sum(t([[1, 3, 9, 9], [2, 2, 0, 4]]), weight).item() == pytest.approx(expected)
+
+
+@given(st.lists(st.integers(-9, 9), min_size=4, max_size=4), st.floats(0.5, 4), st.floats(-5, 5))
+def test_a_groups_standing_knows_no_shift_and_its_scale_only_where_nothing_divides(worths, a, b) -> None:
+    total, group = t(worths), torch.zeros(4, dtype=torch.long)
+    moved = a * total + b
+    torch.testing.assert_close(
+        group_advantage(moved, group, scale="group"), group_advantage(total, group, scale="group"), atol=1e-3, rtol=0
+    )
+    torch.testing.assert_close(
+        group_advantage(moved, group, scale="none"), a * group_advantage(total, group, scale="none")
+    )
 
 
 @pytest.mark.parametrize("longest", [3, 7])

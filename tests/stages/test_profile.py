@@ -25,8 +25,9 @@ def config(*overrides: str):
         (("algorithm=grpo_care", "algorithm.group_size=2", "reward=rm"), {"survey: average", "learn: policy"}),
         (("reward=rf",), {"sample", "score", "learn: value"}),
         (("algorithm=dvpo", "reward_model=polar"), {"score: model", "survey: value", "survey: reference"}),
+        (("algorithm=jackpot", "algorithm.group_size=2", "reward=rm"), {"sample", "compare", "learn: policy"}),
     ],
-    ids=["repo", "grpo", "grpo_care", "rules alone", "dvpo"],
+    ids=["repo", "grpo", "grpo_care", "rules alone", "dvpo", "jackpot"],
 )
 def test_an_update_is_shown_by_phase_and_operator(tmp_path, capsys, overrides, phases) -> None:
     profile.show(config(f"store={tmp_path / 'store'}", *overrides), folder=tmp_path / "run")
