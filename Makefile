@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup run smoke test lint docs bench clean
+.PHONY: help setup run smoke test mutants independent lint docs bench clean
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
@@ -19,6 +19,12 @@ smoke: setup ## the whole pipeline on random weights, in under a minute
 
 test: setup ## the tests; ARGS="-m slow" passes options on to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: setup ## small mistakes in repo_exp/core, made on purpose: each has to be noticed by a test; minutes
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+independent: bench/.work/independent/ready ## our formulas against other libraries, in an environment of its own
+	PYTHONPATH=. bench/.work/independent/bin/python -m pytest tests/independent $(ARGS)
 
 lint: setup ## look at the style of the code
 	$(BIN)/ruff check repo_exp tests

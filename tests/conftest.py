@@ -9,6 +9,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# the same examples every time, and no opinion on how long one may take: other work may share the machine
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "heads": 4, "key_value_heads": 2}
 LORA = {"rank": 4, "alpha": 8, "target_modules": "all-linear", "last_layers": {}}

@@ -24,7 +24,7 @@ def z_scores(values: Sequence[float], *, eps: float = 1e-4) -> list[float]:
     """
     x_G = np.asarray(values, dtype=float)
     there = x_G[~np.isnan(x_G)]
-    if len(there) < 2 or there.min() == there.max():  # alike, whatever rounding makes of their mean
+    if not len(there) or there.min() == there.max():  # alike, whatever rounding makes of their mean
         return [0.0] * len(x_G)
     return np.nan_to_num((x_G - there.mean()) / (there.std(ddof=1) + eps), nan=0.0).tolist()
 
@@ -40,9 +40,8 @@ def lexicographic(values_KG: Sequence[Sequence[float]], *, tolerance_K: Sequence
         values_KG: scores by source, the most important one first.
         tolerance_K: what two scores of a source may differ by and still be alike; 0 or more.
     """
-    scores_KG = np.asarray(values_KG, dtype=float)
-    won_GG = np.zeros((scores_KG.shape[1],) * 2)
-    for x_G, tolerance in zip(scores_KG, tolerance_K, strict=True):
+    won_GG = np.zeros(())
+    for x_G, tolerance in zip(np.asarray(values_KG, dtype=float), tolerance_K, strict=True):
         lead_GG = x_G[:, None] - x_G[None, :]
         won_GG = np.where((won_GG == 0) & (np.abs(lead_GG) > tolerance), np.sign(lead_GG), won_GG)
     return (won_GG.sum(1) / max(len(won_GG) - 1, 1)).tolist()

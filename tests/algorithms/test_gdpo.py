@@ -36,6 +36,16 @@ def test_golden_weights() -> None:
     close(found, -1.178769, 1.178769, 0.392923, -0.392923, 0.226848, 0.226848, 1.13424, -1.587936)
 
 
+def test_golden_two_replies() -> None:
+    """Worse in both sources, or in one: +-1.414214 and +-0.707107 before the batch makes +-0.707107 of either."""
+    for second, z in ((t(0, 1), math.sqrt(2)), (t(0, 0), math.sqrt(0.5))):
+        found = decoupled_advantage({"model": t(0, 1), "judge": second}, GROUP[:2], weights={}, eps=0.0)
+        close(found, -math.sqrt(0.5), math.sqrt(0.5))
+        kept = decoupled_advantage({"model": t(0, 1), "judge": second}, GROUP[:2], weights={}, eps=1e-4)
+        deviation = z * math.sqrt(2)
+        close(kept, *(sign * z / (deviation + 1e-4) for sign in (-1, 1)))
+
+
 def test_the_sum_merges_what_gdpo_keeps_apart() -> None:
     """GRPO gives +-1.224595 in both prompts; GDPO tells them apart."""
     found = group_advantage(FIRST + SECOND, GROUP, scale="group")

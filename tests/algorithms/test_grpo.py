@@ -60,7 +60,8 @@ def test_scale_and_shift_of_the_reward() -> None:
 
 def test_no_spread_no_credit() -> None:
     """0.1 three times: its mean in binary is not 0.1, and the difference over 1e-4 must not become credit."""
-    assert group_advantage(torch.full((3,), 0.1), ONE[:3], scale="group").tolist() == [0, 0, 0]
+    for scale in ("group", "none"):
+        assert group_advantage(t(0.1, 0.1, 0.1), ONE[:3], scale=scale).tolist() == [0, 0, 0]
     assert group_advantage(t(5.0), ONE[:1], scale="group").tolist() == [0]
 
 
