@@ -123,11 +123,11 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
 def test_clips_can_be_uneven_doubled_and_left_out() -> None:
     """Ratio 1.3 under 1.28 counts 1.28; ratio 4 with A = -1 counts 3; a value that moved far is not clipped."""
     logp, old = t([[1.3, 4.0]]).log(), torch.zeros(1, 2).double()
-    known = {"return_BT": t([[2, 2]]), "old_value_BT": t([[0, 0]])}
-    given = part(torch.tensor([[True, True]]), t([[1, -1]]), old, **known)
+    mask = torch.tensor([[True, True]])
+    given = part(mask, t([[1, -1]]), old)
     loss, told = ppo(clip_high=0.28, dual_clip=3.0).policy_loss(logp, given)
     assert loss.item() == pytest.approx((-1.28 + 3) / 2) and told["policy/clip_fraction"] == 1.0
-    value = t([[1, 2]])
+    value, given = t([[1, 2]]), value_part(mask, t([[2, 2]]), t([[0, 0]]))
     assert ppo(value_clip=None).value_loss(value, given).item() == pytest.approx(0.25)
     assert ppo(value_clip=0.2).value_loss(value, given).item() == pytest.approx(0.5 * 1.8**2)
 

@@ -54,9 +54,9 @@ def test_a_mean_over_nothing_is_zero() -> None:
     ("aggregation", "expected"),
     [
         ("token_mean", [[0, 0], [1 / 3, 0], [1 / 3, 1 / 3]]),
-        ("sequence_mean", [[0, 0], [1 / 3, 0], [1 / 6, 1 / 6]]),  # the reply without tokens still is one of three
-        ("sequence_sum", [[0, 0], [1 / 3, 0], [1 / 3, 1 / 3]]),
-        ("constant", [[0, 0], [1 / 12, 0], [1 / 12, 1 / 12]]),  # at most 4 tokens a reply
+        ("sequence_mean", [[0, 0], [1 / 2, 0], [1 / 4, 1 / 4]]),  # the reply without tokens is none
+        ("sequence_sum", [[0, 0], [1 / 2, 0], [1 / 2, 1 / 2]]),
+        ("constant", [[0, 0], [1 / 8, 0], [1 / 8, 1 / 8]]),  # at most 4 tokens a reply
     ],
 )
 def test_weights_of_replies_with_no_one_and_two_tokens(aggregation, expected) -> None:

@@ -52,7 +52,15 @@ def credited(method: OnlineAlgorithm, join: str, batch: list[dict[str, Score]]) 
     seen = OnlineLearner.experience(None, [Context("c", ())] * len(batch), [[1]] * len(batch), replies, worths, usable)
     logp_BT = torch.full(seen.mask_BT.shape, -1.0)
     known = Rollouts(
-        seen.total_B, seen.group_B, seen.mask_BT, 99, seen.sources, old_logp_BT=logp_BT, reference_logp_BT=logp_BT
+        seen.total_B,
+        seen.group_B,
+        seen.mask_BT,
+        99,
+        seen.sources,
+        old_logp_BT=logp_BT,
+        reference_logp_BT=logp_BT,
+        average_logp_BT=logp_BT,
+        answer_BT=seen.mask_BT,
     )
     return usable, method.credit(known).advantage_BT
 

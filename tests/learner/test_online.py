@@ -122,7 +122,8 @@ def test_values_asked_for_while_learning_are_those_asked_for_before(online, tmp_
     """A single step reads every reply once with the value network; asking it first changes nothing but the time."""
     once = online(updates=3)
     assert "survey: value" not in once.phases.seconds
-    monkeypatch.setattr("repo_exp.algorithms.ppo.Algorithm.returns_alone", False)
+    never = property(lambda _: False, lambda *_: None)
+    monkeypatch.setattr("repo_exp.algorithms.ppo.Algorithm.returns_alone", never)
     twice = online(updates=3, folder=tmp_path / "b")
     assert "survey: value" in twice.phases.seconds
     for role in ("policy", "value"):
