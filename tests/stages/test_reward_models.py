@@ -206,7 +206,7 @@ def test_polar_without_any_reference_says_what_would_work(experiment, monkeypatc
 def test_dvpo_learns_its_value_model_first_and_once(experiment) -> None:
     first, second = (
         made(experiment("a", "algorithm=dvpo", "reward=rf", "evaluation.sources=as_trained")),
-        made(experiment("b", "algorithm=dvpo", "algorithm.clip=0.1", "reward=rf", "evaluation.sources=as_trained")),
+        made(experiment("b", "algorithm=dvpo", "algorithm.clip_low=0.1", "reward=rf", "evaluation.sources=as_trained")),
     )
     assert list(first) == ["data", "sft", "value_model", "policy", "evaluate"]
     assert {stage for stage in first if first[stage] != second[stage]} == {"policy", "evaluate"}
