@@ -63,6 +63,12 @@ def test_the_released_form_by_hand() -> None:
     close(released_advantage(value, no_kl, ALL, whiten=True, **RELEASED), 0.991344, 0.017092, -1.008436)
 
 
+def test_the_released_form_standardises_before_and_after() -> None:
+    """(V - .5) / .360555 = -.832050, 1.109400, -.277350; its GAE .874346, -1.123268, .277350; of that the standard."""
+    value, no_kl = t([0.2, 0.9, 0.4]), t([0, 0, 0])
+    close(released_advantage(value, no_kl, ALL, whiten=True, **RELEASED), 0.843451, -1.104691, 0.261240)
+
+
 def test_the_released_form_takes_the_kl_off() -> None:
     """-0.2 * 0.5 at the last token: A_3 = -.9; A_2 = .3 - .95 * .9 = -.555; A_1 = .3 - .95 * .555 = -.22725."""
     value, kl = t([0.2, 0.5, 0.8]), t([0, 0, 0.5])
