@@ -66,7 +66,7 @@ def main() -> int:
     quiet = ["-qq", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
     code = pytest.main([*quiet, *TESTS], plugins=[trial])
     if trial.broken or len(trial.found) < len(files):
-        print("Without a mutant these tests fail:", *trial.broken or [f"(pytest ended with {code})"], sep="\n  ")
+        print("Without any mutant these fail:", *trial.broken or [f"(pytest ended with {code})"], sep="\n  ")
         return 1
     short = {file: file.name for file in files}
     alive = [(short[file], *mutant[:3]) for file, tried in trial.found.items() for mutant, is_ in tried if is_]
