@@ -10,6 +10,7 @@ from torch import Tensor
 
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out
 from repo_exp.rollout.sampler import Sampled
+from repo_exp.types import Context, RewardBreakdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,31 @@ class Experience:
     group_B: Tensor
     mask_BT: Tensor
     sources: dict[str, Tensor]
+
+    @staticmethod
+    def of(
+        contexts: Sequence[Context],
+        prompts: Sequence[list[int]],
+        sampled: Sequence[Sampled],
+        breakdowns: Sequence[RewardBreakdown],
+        usable: Sequence[int],
+    ) -> Experience:
+        """Return what can be learnt from: the replies whose total is there.
+
+        Totals that lack different scores are not of one measure, so replies are compared with those that lack the same.
+        """
+        replies = [sampled[i] for i in usable]
+        length_B = torch.tensor([len(reply.tokens) for reply in replies])
+        mask_BT = torch.arange(int(length_B.max()))[None] < length_B[:, None]
+        total_B = torch.tensor([breakdowns[i].total for i in usable], dtype=torch.float32)
+        numbers: dict[tuple[str, ...], int] = {}
+        alike = [(contexts[i].id, *breakdowns[i].lacks) for i in usable]
+        group_B = torch.tensor([numbers.setdefault(key, len(numbers)) for key in alike])
+        sources = {
+            name: torch.tensor([breakdowns[i].sources[name].value for i in usable], dtype=torch.float32)
+            for name in breakdowns[usable[0]].sources
+        }
+        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT, sources)
 
     def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
         """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""

@@ -15,34 +15,29 @@ from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollout
 from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
-from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.base import Metrics
 from repo_exp.learner.experience import Cut, Experience, split
 from repo_exp.learner.optimiser import MasterWeights
-from repo_exp.learner.phases import Phases
+from repo_exp.learner.policy import PolicyLearner
 from repo_exp.learner.reweighing import compared, reweighed
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import reply_logp, reply_values
-from repo_exp.rollout.sampler import Sampled, sample, spoken
+from repo_exp.rollout.sampler import sample, spoken
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
 
 
-class OnlineLearner(Learner):
+class OnlineLearner(PolicyLearner):
     """Learning on the backbone's ``policy`` role, and on ``value`` where the algorithm teaches a value network.
 
     Args:
         algorithm: gives credit and losses (``algorithms/<kind>.py``).
         contexts: what may be answered; each round takes the next ones of an order that hangs on the seed.
-        rollouts: replies of a round: as many contexts as the algorithm's groups need.
         score: what replies are worth.
         describe: turns the breakdowns of a round into metrics.
         record: is handed (update, replies, breakdowns) to keep.
-        capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
         correction: what is done where sampler and learner see other probabilities; None is nothing.
-
-    Attributes:
-        phases: where the time went; never part of a result.
     """
 
     def __init__(
@@ -54,24 +49,17 @@ class OnlineLearner(Learner):
         score: Scoring,
         describe: Callable[[Sequence[RewardBreakdown]], Metrics],
         record: Callable[[int, Sequence[Reply], Sequence[RewardBreakdown]], None],
-        capability: Callable[[], Metrics],
-        capability_every: int,
-        rollouts: int,
         temperature: float,
         max_new_tokens: int,
         batch_size: int,
-        microbatch_tokens: int,
         correction: Correction | None = None,
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
         self.algorithm, self.contexts, self.score = algorithm, contexts, score
         self.describe, self.record = describe, record
-        self.capability, self.capability_every = capability, capability_every
-        self.rollouts, self.temperature, self.microbatch_tokens = rollouts, temperature, microbatch_tokens
-        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.temperature, self.max_new_tokens, self.batch_size = temperature, max_new_tokens, batch_size
         self.correction = correction
-        self.phases = Phases()
         if algorithm.samples_from != "policy":
             backbone.copy("policy", algorithm.samples_from)
         if algorithm.averaging is not None:  # named as the masters that learn are, so that a checkpoint keeps it
@@ -79,12 +67,8 @@ class OnlineLearner(Learner):
 
     # -- one round -------------------------------------------------------------------------------------
 
-    def learn(self, step: int) -> Metrics:
+    def update(self, step: int) -> Metrics:
         """Answer the next contexts, score the replies, and learn from them."""
-        if step == 0 and self.capability_every:
-            before = self.capability()
-            self.history.append({"step": 0, **before})
-            self.report(0, before)
         chosen = [self.contexts[i] for i in self.upcoming(step)]
         prompts = [self.backbone.tokens.context(context.messages) for context in chosen]
         sampler = self.algorithm.samples_from
@@ -109,53 +93,17 @@ class OnlineLearner(Learner):
         metrics["reply/tokens"] = sum(reply.tokens for reply in replies) / len(replies)
         metrics["reply/unfinished"] = sum(not reply.finished for reply in replies) / len(replies)
         if usable:  # where no reply could be scored there is nothing to learn from; the metrics say so
-            metrics |= self.improve(step, self.experience(chosen, prompts, sampled, breakdowns, usable))
+            metrics |= self.improve(step, Experience.of(chosen, prompts, sampled, breakdowns, usable))
         averaging = self.algorithm.averaging
         if averaging is not None and (step + 1) % averaging.every == 0:
             self.master_average.follow(self.masters["policy"], keep=averaging.keep)
-        if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
-            metrics |= self.capability()
         return metrics
 
     def upcoming(self, step: int) -> list[int]:
-        """Return which contexts this update answers, each as often as a group is large.
-
-        They are the next ones, in an order drawn anew each time round.
-        """
-        wanted, size = self.rollouts // self.algorithm.group_size, len(self.contexts)
-        places = range(step * wanted, (step + 1) * wanted)
-        orders = {epoch: self._order(epoch) for epoch in {place // size for place in places}}
-        return [orders[place // size][place % size] for place in places for _ in range(self.algorithm.group_size)]
-
-    def _order(self, epoch: int) -> list[int]:
-        order = list(range(len(self.contexts)))
-        random.Random(self.derived("order", epoch)).shuffle(order)
-        return order
-
-    def experience(
-        self,
-        contexts: Sequence[Context],
-        prompts: Sequence[list[int]],
-        sampled: Sequence[Sampled],
-        breakdowns: Sequence[RewardBreakdown],
-        usable: Sequence[int],
-    ) -> Experience:
-        """Return what can be learnt from: the replies whose total is there.
-
-        Totals that lack different scores are not of one measure, so replies are compared with those that lack the same.
-        """
-        replies = [sampled[i] for i in usable]
-        length_B = torch.tensor([len(reply.tokens) for reply in replies])
-        mask_BT = torch.arange(int(length_B.max()))[None] < length_B[:, None]
-        total_B = torch.tensor([breakdowns[i].total for i in usable], dtype=torch.float32)
-        numbers: dict[tuple[str, ...], int] = {}
-        alike = [(contexts[i].id, *breakdowns[i].lacks) for i in usable]
-        group_B = torch.tensor([numbers.setdefault(key, len(numbers)) for key in alike])
-        sources = {
-            name: torch.tensor([breakdowns[i].sources[name].value for i in usable], dtype=torch.float32)
-            for name in breakdowns[usable[0]].sources
-        }
-        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT, sources)
+        """Return which contexts this update answers, each as often as a group is large."""
+        size = self.algorithm.group_size
+        chosen = self.next_of(len(self.contexts), self.rollouts // size, step)
+        return [i for i in chosen for _ in range(size)]
 
     # -- learning from it ------------------------------------------------------------------------------
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from repo_exp.algorithms.interface import OfflineAlgorithm, Pairs
-from repo_exp.learner.base import Learner, Metrics
+from repo_exp.learner.base import Metrics
 from repo_exp.learner.objectives import PairItem
-from repo_exp.learner.phases import Phases
+from repo_exp.learner.policy import PolicyLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.packing import packed_length
 from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp
 
 
-class PairedLearner(Learner):
+class PairedLearner(PolicyLearner):
     """Learning on the backbone's ``policy`` role, one optimiser step an update.
 
     What the reference says of the pairs is asked once, before the first step; it does not move, so a run that goes on
@@ -27,43 +26,18 @@ class PairedLearner(Learner):
     Args:
         algorithm: gives the loss (``algorithms/<kind>.py``).
         pairs: what there is to learn from; each step takes the next ones of an order that hangs on the seed.
-        rollouts: replies that a step learns from, two a pair: as many as an online method samples for an update.
-        capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
-
-    Attributes:
-        phases: where the time went; never part of a result.
     """
 
     def __init__(
-        self,
-        backbone: Backbone,
-        algorithm: OfflineAlgorithm,
-        pairs: Sequence[PairItem],
-        *,
-        capability: Callable[[], Metrics],
-        capability_every: int,
-        rollouts: int,
-        microbatch_tokens: int,
-        **common: Any,
+        self, backbone: Backbone, algorithm: OfflineAlgorithm, pairs: Sequence[PairItem], **common: Any
     ) -> None:
         super().__init__(backbone, **common)
-        self.algorithm, self.pairs, self.wanted = algorithm, pairs, rollouts // 2
-        self.capability, self.capability_every = capability, capability_every
-        self.microbatch_tokens = microbatch_tokens
-        self.phases = Phases()
+        self.algorithm, self.pairs = algorithm, pairs
         self._reference: dict[int, Tensor] = {}  # pair -> (2, its tokens)
 
     def upcoming(self, step: int) -> list[int]:
-        """Return which pairs this step learns from: the next ones, in an order drawn anew each time round."""
-        size = len(self.pairs)
-        places = range(step * self.wanted, (step + 1) * self.wanted)
-        orders = {epoch: self._order(epoch) for epoch in {place // size for place in places}}
-        return [orders[place // size][place % size] for place in places]
-
-    def _order(self, epoch: int) -> list[int]:
-        order = list(range(len(self.pairs)))
-        random.Random(self.derived("order", epoch)).shuffle(order)
-        return order
+        """Return which pairs this step learns from: half as many as there are rollouts, a pair being two replies."""
+        return self.next_of(len(self.pairs), self.rollouts // 2, step)
 
     @property
     def tokens_learnt(self) -> int:
@@ -74,18 +48,11 @@ class PairedLearner(Learner):
             for i in self.upcoming(step)
         )
 
-    def learn(self, step: int) -> Metrics:
+    def update(self, step: int) -> Metrics:
         """Take one optimiser step."""
-        if step == 0 and self.capability_every:
-            before = self.capability()
-            self.history.append({"step": 0, **before})
-            self.report(0, before)
         if self.algorithm.needs_reference and not self._reference:
             self._reference = self.survey()
-        metrics = self.optimise(step)
-        if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
-            metrics |= self.capability()
-        return metrics
+        return self.optimise(step)
 
     def optimise(self, step: int) -> Metrics:
         """Learn from the pairs of a step, cut into microbatches."""

@@ -13,7 +13,7 @@ from repo_exp.algorithms.interface import OnlineAlgorithm, Rollouts
 from repo_exp.algorithms.registry import find
 from repo_exp.config.compose import Composer
 from repo_exp.config.places import conf_dir, stems
-from repo_exp.learner.online import OnlineLearner
+from repo_exp.learner.experience import Experience
 from repo_exp.rewards.joins import KNOBS, build_join, join_names
 from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import Context, RewardBreakdown, Score
@@ -49,7 +49,7 @@ def credited(method: OnlineAlgorithm, join: str, batch: list[dict[str, Score]]) 
     ]
     usable = [i for i, each in enumerate(worths) if math.isfinite(each.total)]
     replies = [Sampled((5,) * TOKENS, (-1.0,) * TOKENS, True)] * len(batch)
-    seen = OnlineLearner.experience(None, [Context("c", ())] * len(batch), [[1]] * len(batch), replies, worths, usable)
+    seen = Experience.of([Context("c", ())] * len(batch), [[1]] * len(batch), replies, worths, usable)
     logp_BT = torch.full(seen.mask_BT.shape, -1.0)
     known = Rollouts(
         seen.total_B,
