@@ -13,7 +13,7 @@ from tests.learner.toy import CONTEXTS, Stop, oddness
 
 METHODS = {
     "gopo": {"kind": "gopo"},
-    "grpo_care": {"kind": "grpo_care", "average_every": 2, "average_keep": 0.5},
+    "grpo_care": {"kind": "grpo_care", "average_every": 3, "average_keep": 0.5},
     "p3o": {"kind": "p3o", "minibatches": 2, "kl_coefficient": 0.001},  # this reward has a spread of 0.1
     "p3o-separate": {"kind": "p3o", "clipping": "separate", "passes": 2, "kl_coefficient": 0.0},
     "sppo": {"kind": "sppo"},
@@ -32,14 +32,14 @@ def test_a_toy_reward_rises(online, name) -> None:
 @pytest.mark.parametrize("name", ["gopo", "grpo_care", "p3o", "sppo"])
 def test_repeating_and_resuming_give_the_same_bits(online, tmp_path, name) -> None:
     options = METHODS[name]
-    whole, again = online(updates=6, **options), online(updates=6, folder=tmp_path / "b", **options)
+    whole, again = online(updates=5, **options), online(updates=5, folder=tmp_path / "b", **options)
     assert history(again) == history(whole) and same(weights(again), weights(whole))
     with pytest.raises(Stop):
-        online(updates=6, stop_at=5, folder=tmp_path / "cut", **options)
+        online(updates=5, stop_at=5, folder=tmp_path / "cut", **options)
     assert (tmp_path / "cut" / "last.ckpt").is_file()
-    resumed = online(updates=6, folder=tmp_path / "cut", **options)
+    resumed = online(updates=5, folder=tmp_path / "cut", **options)
     assert history(resumed) == history(whole) and same(weights(resumed), weights(whole))
-    if name == "grpo_care":
+    if name == "grpo_care":  # the average moves after the third update, where the checkpoint is, and no more
         assert same(weights(resumed, "average"), weights(whole, "average"))
 
 
@@ -125,6 +125,24 @@ def test_the_average_follows_every_so_many_updates(online, tmp_path) -> None:
         assert torch.equal(averages[0][average], before)
         torch.testing.assert_close(averages[1][average], (before + weight) / 2)
         assert torch.equal(averages[2][average], averages[1][average])
+
+
+def test_the_bonus_asks_the_average_and_not_the_policy(online, tmp_path, monkeypatch) -> None:
+    """One that never follows stays the SFT policy, so it says of its replies what the reference says of them."""
+    from repo_exp.algorithms.grpo_care import Algorithm
+
+    heard, before = [], Algorithm.credit
+
+    def credit(self, seen):
+        heard.append((seen.average_logp_BT - seen.reference_logp_BT).abs().max().item())
+        return before(self, seen)
+
+    monkeypatch.setattr(Algorithm, "credit", credit)
+    for keep in (1.0, 0.0):
+        folder = tmp_path / str(keep)
+        online(updates=2, kind="grpo_care", average_every=1, average_keep=keep, kl_coefficient=1e-3, folder=folder)
+    never, at_once = heard[:2], heard[2:]
+    assert never == [0, 0] and at_once[0] == 0 and at_once[1] > 0.1
 
 
 def test_the_bonus_asks_the_average_about_the_answer_alone(online, tmp_path) -> None:
