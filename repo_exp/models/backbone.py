@@ -7,6 +7,7 @@ whoever trains one keeps float32 master weights, see ``learner/optimiser.py``.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -220,6 +221,11 @@ class Backbone(nn.Module):
         state = get_peft_model_state_dict(self.peft, adapter_name=role)
         save_file({name: value.contiguous() for name, value in state.items()}, folder / "adapter_model.safetensors")
         self.peft.peft_config[role].save_pretrained(folder)
+        # peft keeps the targets as a set, whose order is another one in every process
+        path = folder / "adapter_config.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["target_modules"] = sorted(told["target_modules"])
+        path.write_text(json.dumps(told, indent=2, sort_keys=True), encoding="utf-8")
         if role in self.heads:
             save_file(self.heads[role].state_dict(), folder / "head.safetensors")
 

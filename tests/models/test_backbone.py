@@ -105,6 +105,8 @@ def test_plain_peft_and_transformers_read_the_policy(tiny, tmp_path) -> None:
 
     backbone = tiny("policy")
     backbone.save("policy", tmp_path / "policy")
+    told = json.loads((tmp_path / "policy" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert told["target_modules"] == sorted(told["target_modules"])  # peft's own order is another in every process
     tiny().model.save_pretrained(tmp_path / "model")
     plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "model"), tmp_path / "policy")
     with torch.no_grad():
