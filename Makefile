@@ -29,8 +29,8 @@ independent: bench/.work/independent/ready ## our formulas against other librari
 lint: setup ## look at the style of the code
 	$(BIN)/ruff check repo_exp tests
 
-docs: setup ## write docs/configuration.md anew
-	$(BIN)/python -m repo_exp.config.reference docs/configuration.md
+docs: setup ## write anew what the manual has from the program
+	$(BIN)/python -m repo_exp.config.reference docs
 
 bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure speed and memory against the peers; an hour alone on the machine
 	$(BIN)/python -m bench.machine

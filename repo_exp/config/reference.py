@@ -1,4 +1,8 @@
-"""``docs/configuration.md``, written from the schema and from ``conf/``: ``python -m repo_exp.config.reference``."""
+"""What the manual has from the program: ``python -m repo_exp.config.reference [docs]``.
+
+``configuration.md`` is written from the schema and from ``conf/``, the end of ``algorithms.md`` from the docstrings of
+the algorithms' files.
+"""
 
 from __future__ import annotations
 
@@ -128,12 +132,26 @@ def _first_line(text: str) -> str:
     return text.strip().partition("\n\n")[0].replace("\n", " ")
 
 
-def write(path: Path) -> None:
-    """Write the page, whole or not at all."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(markdown(), encoding="utf-8")
-    os.replace(draft, path)
+FROM_FILES = "<!-- from the files: what follows is written by `make docs` -->"
+
+
+def algorithms(page: str) -> str:
+    """Return the page on algorithms with what the files themselves say of formulas, sources and edge cases."""
+    parts = [page.partition(FROM_FILES)[0] + FROM_FILES, "## In the files' own words"]
+    for kind in known_algorithms():
+        told = (algorithm_module(kind).__doc__ or "").strip()
+        parts.append(f"### `algorithms/{kind}.py`\n\n```text\n{told}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def write(folder: Path) -> None:
+    """Write both pages, each whole or not at all."""
+    page = folder / "algorithms.md"
+    for path, text in ((folder / "configuration.md", markdown()), (page, algorithms(page.read_text(encoding="utf-8")))):
+        draft = path.with_suffix(".draft")
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/configuration.md"))
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.config import places, reference
+from repo_exp.config.algorithms import known_algorithms
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
 from repo_exp.config.help import help_text
@@ -46,6 +47,9 @@ def test_one_new_file_is_listed_composed_and_checked(conf, path, text, override)
 def test_the_reference_is_up_to_date():
     page = places.PACKAGE.parent / "docs" / "configuration.md"
     assert page.read_text(encoding="utf-8") == reference.markdown(), "run `make docs`"
+    algorithms = page.with_name("algorithms.md").read_text(encoding="utf-8")
+    assert algorithms == reference.algorithms(algorithms), "run `make docs`"
+    assert algorithms.count("### `algorithms/") == len(known_algorithms())
 
 
 def test_the_reference_has_a_row_for_every_key():
