@@ -1,4 +1,7 @@
-"""How cost grows with the work: `python -m bench.scaling`. One GRPO update a point, in a process of its own."""
+"""How cost grows with the work: `python -m bench.scaling [AXIS ...]`. One GRPO update a point, in a process of its own.
+
+With axes only these are measured anew; the others stay as they were.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,19 @@ PICTURE = Path(__file__).parent.parent / "docs" / "performance.svg"
 
 def main() -> None:
     """Measure every point and write ``results/scaling.json`` and the picture."""
+    path, wanted = RESULTS / "scaling.json", sys.argv[1:] or list(AXES)
     told: dict[str, list[dict]] = {axis: [] for axis in AXES}
-    for axis, values in AXES.items():
-        for value in values:
+    if path.is_file():
+        told |= json.loads(path.read_text())["points"]
+    for axis in wanted:
+        told[axis] = []
+        for value in AXES[axis]:
             os.environ["BENCH_WORK"] = json.dumps({axis: value})
             found = run([sys.executable, "-m", "bench.ours_update", str(model_folder()), "grpo"])
             told[axis].append({axis: value, "seconds": found["seconds"][0], "peak_gib": found["peak_gib"]})
             print(axis, told[axis][-1], flush=True)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scaling.json").write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
+    path.write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
     draw(told)
 
 

@@ -76,10 +76,11 @@ class Experience:
             yield [i for k in chosen for i in groups[k]]
 
     def _pieces(self, group: Sequence[int], tokens: int) -> Iterator[list[int]]:
-        """Cut a group whose row would be longer than a microbatch."""
+        """Cut a group whose row would be longer than a microbatch; a long context is not repeated for few replies."""
+        room = max(tokens, 2 * len(self.contexts[group[0]]))
         piece: list[int] = []
         for i in group:
-            if piece and self.length([*piece, i]) > tokens:
+            if piece and self.length([*piece, i]) > room:
                 yield piece
                 piece = []
             piece.append(i)
