@@ -6,7 +6,7 @@ s = log pi(y) without a reference. s+ is the better reply's, s- the other's, del
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -88,4 +88,4 @@ def direct_loss(
         return 1 - (beta * better_B).sigmoid() + (beta * worse_B).sigmoid()
     if loss == "sppo_hard":
         return (better_B - target).square() + (worse_B + target).square()
-    raise ValueError(f"the loss is one of {', '.join(Loss.__args__)}, got {loss!r}")
+    raise ValueError(f"the loss is one of {', '.join(get_args(Loss))}, got {loss!r}")

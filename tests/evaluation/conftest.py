@@ -96,6 +96,8 @@ def metrics() -> list[dict[str, Any]]:
             "policy/entropy": 1.9 - 0.5 * rise, "value/explained_variance": 0.1 + 0.5 * rise,
             "grad/policy_norm": 0.4 + draw.uniform(0, 0.2), "grad/value_norm": 0.9 + draw.uniform(0, 0.3),
             "reply/tokens": 38 + 6 * rise,
+            "implicit/chosen": 0.2 * rise, "implicit/rejected": -rise, "implicit/margin": 1.2 * rise,
+            "implicit/accuracy": 0.5 + 0.4 * rise,
         }
         if step % 10 == 0:
             record |= {"capability/total": rise - 0.3, "capability/model": 0.7 * rise - 0.2,

@@ -12,7 +12,8 @@ from repo_exp.evaluation import figures
 from repo_exp.evaluation.drawing import series, smooth
 from repo_exp.evaluation.summary import summarise
 
-OF_METRICS = ("reward_curves", "composition_curves", "capability_curve", "health_curves", "loss_curves")
+OF_METRICS = ("reward_curves", "composition_curves", "capability_curve", "health_curves", "pair_curves",
+              "loss_curves")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_every_part_of_the_story_is_told(page, report):
         "transformers 5.23.0",
     ):
         assert part in words
-    assert page.tags.count("svg") == 7
+    assert page.tags.count("svg") == 8
 
 
 def test_links_within_the_page_lead_somewhere(page):
