@@ -83,8 +83,8 @@ def test_a_copy_that_is_always_fresh_and_rejects_nothing_is_grpo(online, tmp_pat
 
 @pytest.mark.parametrize("options", [{}, {"passes": 2, "minibatches": 2, "support": "exact"}], ids=["one", "four"])
 def test_jackpot_stops_and_resumes_bit_for_bit(online, tmp_path, options) -> None:
-    """The copy of update 4 answers in update 5, after the stop as well."""
-    options = JACKPOT | {"refresh_every": 4} | options
+    """The checkpoint is taken after three updates; the fourth answers from the copy that the third began with."""
+    options = JACKPOT | options
     whole = online(updates=7, **options)
     with pytest.raises(Stop):
         online(updates=7, stop_at=5, folder=tmp_path / "cut", **options)
