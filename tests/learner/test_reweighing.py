@@ -81,10 +81,20 @@ def test_a_copy_that_is_always_fresh_and_rejects_nothing_is_grpo(online, tmp_pat
         torch.testing.assert_close(weights(jackpot)[name], p, atol=1e-5, rtol=1e-3)
 
 
+def test_what_a_kept_token_counts_reaches_the_loss(online, tmp_path) -> None:
+    """p = q again, where p / q~ = 1: c1 = .5 halves the gradient, and a huge lam rejects every token."""
+    options = {"kind": "jackpot", "refresh_every": 1, "support": "exact", "updates": 1}
+    one, half, none = (
+        online(folder=tmp_path / name, **options, **bounds).history[-1]["grad/policy_norm"]
+        for name, bounds in (("one", {"lam": 0.5}), ("half", {"lam": 0.5, "c1": 0.5}), ("none", {"lam": 1e12}))
+    )
+    assert half == pytest.approx(one / 2, rel=1e-4) and one > 0 and none == 0
+
+
 @pytest.mark.parametrize("options", [{}, {"passes": 2, "minibatches": 2, "support": "exact"}], ids=["one", "four"])
 def test_jackpot_stops_and_resumes_bit_for_bit(online, tmp_path, options) -> None:
-    """The copy of update 4 answers in update 5, after the stop as well."""
-    options = JACKPOT | {"refresh_every": 4} | options
+    """The checkpoint is taken after three updates; the fourth answers from the copy that the third began with."""
+    options = JACKPOT | options
     whole = online(updates=7, **options)
     with pytest.raises(Stop):
         online(updates=7, stop_at=5, folder=tmp_path / "cut", **options)
