@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -50,18 +51,10 @@ def credited(method: OnlineAlgorithm, join: str, batch: list[dict[str, Score]]) 
     usable = [i for i, each in enumerate(worths) if math.isfinite(each.total)]
     replies = [Sampled((5,) * TOKENS, (-1.0,) * TOKENS, True)] * len(batch)
     seen = Experience.of([Context("c", ())] * len(batch), [[1]] * len(batch), replies, worths, usable)
-    logp_BT = torch.full(seen.mask_BT.shape, -1.0)
-    known = Rollouts(
-        seen.total_B,
-        seen.group_B,
-        seen.mask_BT,
-        99,
-        seen.sources,
-        old_logp_BT=logp_BT,
-        reference_logp_BT=logp_BT,
-        average_logp_BT=logp_BT,
-        answer_BT=seen.mask_BT,
-    )
+    # whatever else a method asks is the same for all replies
+    further = [each.name for each in fields(Rollouts) if each.name.endswith("_BT") and each.name != "mask_BT"]
+    alike = {name: -1.0 * seen.mask_BT if "logp" in name else seen.mask_BT for name in further}
+    known = Rollouts(seen.total_B, seen.group_B, seen.mask_BT, 99, seen.sources, **alike)
     return usable, method.credit(known).advantage_BT
 
 
