@@ -246,6 +246,7 @@ class OnlineLearner(PolicyLearner):
         weight_BT = torch.zeros(mask_BT.shape)
         weight_BT[list(part)] = token_weights(mask_BT[list(part)], aggregation, longest=self.max_new_tokens)
         return weight_BT
+
     def factors(self, step: int, seen: Experience, part: Sequence[int], old_logp_BT: Tensor | None) -> tuple:
         """Let the algorithm hold policy and sampling role against one another: (B, T) factors, and metrics."""
         generator = torch.Generator().manual_seed(self.derived("compare", step))
