@@ -234,10 +234,7 @@ def _blocks(q: Tensor, bias: Tensor) -> list[tuple[slice, slice, int]]:
     queries, keys = bias.shape[-2:]
     heads, number = q.shape[1] // queries, -(-queries // Attention.BLOCK)
     edges = [queries * i // number for i in range(number + 1)]
-    return [
-        (slice(a, b), slice(a * heads, b * heads), keys - queries + b)
-        for a, b in pairwise(edges)
-    ]
+    return [(slice(a, b), slice(a * heads, b * heads), keys - queries + b) for a, b in pairwise(edges)]
 
 
 def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tensor:
