@@ -29,7 +29,7 @@ def make(
         "model": bench.model_inputs(),
         "evaluation": config.evaluation.model_dump(exclude={"capability_every", "capability_contexts"}),
         "yardstick": instruments.inputs(evaluating=True),
-        "rollout": config.rollout.model_dump(exclude={"batch_size", "correction"}),
+        "rollout": bench.sampling_inputs(),
         "arm": name,
         "seed": config.seed,
     }

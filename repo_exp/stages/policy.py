@@ -148,6 +148,7 @@ def _from_replies(
             steps=config.budget.updates,
             report=report,
             **settings(config, learning_roles(algorithm)),
+            **sampling(config),
         ),
         folder=folder,
     )
@@ -180,7 +181,6 @@ def _from_pairs(
     if not pairs:
         problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")
         raise DataError(f"{config.algorithm['kind']} has nothing to learn from", [problem])
-    known = settings(config, ("policy",))
     learner = bench.fit(
         lambda report: PairedLearner(
             bench.backbone,
@@ -190,7 +190,7 @@ def _from_pairs(
             capability_every=config.evaluation.capability_every,
             steps=config.budget.updates,
             report=report,
-            **{name: known[name] for name in known if name not in SAMPLING},
+            **settings(config, ("policy",)),
         ),
         folder=folder,
     )
@@ -203,14 +203,10 @@ def learning_roles(algorithm: OnlineAlgorithm) -> tuple[str, ...]:
 
 
 def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    """Return what the configuration alone says of an online learner."""
+    """Return what the configuration alone says of every learner of a policy."""
     return {
         "stage": "policy",
         "rollouts": config.budget.rollouts,
-        "temperature": config.rollout.temperature,
-        "max_new_tokens": config.rollout.max_new_tokens,
-        "batch_size": config.rollout.batch_size,
-        "correction": config.rollout.correction,
         "microbatch_tokens": config.trainer.microbatch_tokens,
         "rates": {role: getattr(config.optimizer.learning_rate, role) for role in roles},
         "optimizer": config.optimizer,
@@ -218,7 +214,16 @@ def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
     }
 
 
-SAMPLING = ("temperature", "max_new_tokens", "batch_size", "correction")  # settings of a learner that samples
+def sampling(config: Config) -> dict[str, Any]:
+    """Return what it says besides of one that samples."""
+    rollout = config.rollout
+    return {
+        "temperature": rollout.temperature,
+        "max_new_tokens": rollout.max_new_tokens,
+        "batch_size": rollout.batch_size,
+        "correction": rollout.correction,
+    }
+
 
 CAPABILITY = {  # metric of the composition -> name on the capability curve
     "reward/total": "total",

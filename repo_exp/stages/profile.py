@@ -29,7 +29,7 @@ from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
 from repo_exp.stages.instruments import declared
 from repo_exp.stages.machine import peak_memory, prepare
-from repo_exp.stages.policy import learning_roles, settings
+from repo_exp.stages.policy import algorithm_of, learning_roles, sampling, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
 from repo_exp.types import Reply
@@ -52,7 +52,7 @@ def show(config: Config, *, folder: Path) -> None:
         raise ConfigError("there is no update to profile", [Problem("algorithm.kind", found, "such as algorithm=repo")])
     with tempfile.TemporaryDirectory() as scratch:
         bench = Workbench(config, folder=folder, trackers=Trackers([]))
-        learner = _learner(bench, module.Algorithm(module.Options.model_validate(config.algorithm)), steps=WARM_UP + 1)
+        learner = _learner(bench, algorithm_of(config), steps=WARM_UP + 1)
         watch = profile(activities=[ProfilerActivity.CPU, *_accelerator()])
         before = learner.learn
 
@@ -121,6 +121,7 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         steps=steps,
         report=lambda *_: None,
         **settings(config, roles),
+        **sampling(config),
     )
     phases.append(learner.phases)
     return learner

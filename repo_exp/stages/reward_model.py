@@ -37,7 +37,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         "model": bench.model_inputs(),
         "reward_model": config.reward_model.model_dump(),
         "optimizer": bench.optimizer_inputs("reward_model"),
-        "rollout": config.rollout.model_dump(exclude={"batch_size", "correction"}),
+        "rollout": bench.sampling_inputs(),
         "seed": config.seed,
     }
     parents = {"data": data, "sft": sft, **({"before": before} if before is not None else {})}

@@ -83,6 +83,10 @@ class Workbench:
         rates = settings.pop("learning_rate")
         return settings | {"learning_rate": {role: rates[role] for role in roles}}
 
+    def sampling_inputs(self) -> dict[str, Any]:
+        """Return what decides which replies are sampled: not the batch, nor how the learner weighs them afterwards."""
+        return self.config.rollout.model_dump(exclude={"batch_size", "correction"})
+
     # -- the backbone ----------------------------------------------------------------------------------
 
     @property

@@ -53,7 +53,7 @@ class RewardModel(bradley_terry.RewardModel):
             "model": self.bench.model_inputs(),
             "reward_model": settings.model_dump(exclude={"epochs", "calibration_replies"}),
             "optimizer": self.bench.optimizer_inputs("reward_model"),
-            "rollout": config.rollout.model_dump(exclude={"batch_size"}),
+            "rollout": self.bench.sampling_inputs(),
             "seed": config.seed,
         }
 
