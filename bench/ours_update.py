@@ -41,6 +41,8 @@ def main(folder: str, kind: str) -> None:
     roles = ("policy", "value") if algorithm.needs_value else ("policy",)
     for role in (*roles, *(("reward",) if kind == "ppo" else ())):
         backbone.add(role, seed=0)
+    for number in range(len(backbone.roles), WORK.roles):
+        backbone.add(f"idle{number}", seed=0)
     updates = WORK.warm_up + WORK.timed
     tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens)
     backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'

@@ -21,6 +21,7 @@ AXES = {
     "new_tokens": (32, 64, 128, 256, 512),
     "prompt_tokens": (64, 128, 256, 512, 1024),
     "rank": (8, 16, 32, 64, 128),
+    "roles": (1, 2, 4, 8),
 }
 PICTURE = Path(__file__).parent.parent / "docs" / "performance.svg"
 
@@ -46,7 +47,7 @@ def main() -> None:
 def draw(told: dict[str, list[dict]]) -> None:
     """Draw seconds and memory over each axis, with the line that is exactly linear."""
     matplotlib.rcParams["svg.hashsalt"] = "bench"
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    figure = Figure(figsize=(15, 5), layout="constrained")
     panels = figure.subplots(2, len(AXES), sharex="col")
     for column, (axis, points) in enumerate(told.items()):
         x = [point[axis] for point in points]

@@ -20,6 +20,7 @@ class Workload:
     prompt_tokens: int = 169
     new_tokens: int = 64
     rank: int = 64
+    roles: int = 1  # adapters on the backbone; those beyond the ones that the update uses lie idle
     alpha: int = 64
     learning_rate: float = 1e-5
     warm_up: int = 1

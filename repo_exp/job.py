@@ -67,7 +67,7 @@ def summary(config: Config) -> str:
         "data": f"{config.domain.name}, {config.data.kind}",
         "reward": f"{sources}, joined by {config.reward.join}, n = {config.reward.n:g}",
         "judge": config.judge.kind,
-        "algorithm": str(config.algorithm["kind"]),
+        "algorithm": str(config.algorithm["name"]),
         "budget": f"{config.budget.updates} updates of {config.budget.rollouts} replies",
         "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
     }

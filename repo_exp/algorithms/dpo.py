@@ -25,10 +25,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import OfflineAlgorithm, Pairs
+from repo_exp.algorithms.interface import MethodOptions, OfflineAlgorithm, Pairs
 from repo_exp.core.diagnostics import negative_log_likelihood
 from repo_exp.core.direct import Divergence, Loss, direct_loss, divergence_scores, reply_scores
 from repo_exp.core.preference import pair_accuracy
@@ -38,10 +38,9 @@ online = False
 OF_THE_DIFFERENCE = ("sigmoid", "robust", "hinge")  # losses of z = beta delta - margin
 
 
-class Options(BaseModel):
+class Options(MethodOptions):
     """The knobs of DPO and its relatives."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["dpo"]
     loss: Loss = Field(description="of a pair's scores: the formulas are in repo_exp/core/direct.py")
     beta: Annotated[float, Field(gt=0)] = Field(description="the larger, the closer to the reference")

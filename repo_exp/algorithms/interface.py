@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from repo_exp.core.kl import Estimator
@@ -20,11 +20,26 @@ from repo_exp.core.masks import Aggregation
 from repo_exp.errors import Problem
 
 
-class StepOptions(BaseModel):
-    """The knobs that every online method has: how often a batch is learnt from."""
+class MethodOptions(BaseModel):
+    """What every method says of itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: str
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_+.-]*$")] = Field(
+        description="what tables, reports and W&B call it; nothing else hangs on it"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str, info: ValidationInfo) -> str:
+        if name == "base" or (name == "sft") != (info.data.get("kind") == "sft"):
+            raise ValueError("a name of its own: the evaluation calls the policy so before it learns")
+        return name
+
+
+class StepOptions(MethodOptions):
+    """The knobs that every online method has: how often a batch is learnt from."""
+
     passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from repo_exp.algorithms.interface import MethodOptions
 
 
-class Options(BaseModel):
+class Options(MethodOptions):
     """Nothing to set: the supervised stage has its own section, ``sft``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["sft"]
 
 

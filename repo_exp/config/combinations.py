@@ -41,7 +41,7 @@ def join_has_its_listener(c: Any) -> Iterator[Problem]:
     if c.reward.join != "enhancement" and _learns_from_pairs(c):
         yield Problem(
             "reward.join",
-            f"{c.algorithm['kind']} learns from pairs and asks no reward, so {c.reward.join} would change nothing",
+            f"{c.algorithm['name']} learns from pairs and asks no reward, so {c.reward.join} would change nothing",
             "leave it out (the evaluation joins by the enhancement anyway); or an online method: algorithm=grpo",
         )
 

@@ -9,8 +9,11 @@ SIGNIFICANT = 0.05
 LENGTH_CHANGE = 1.25
 """Replies longer or shorter by this factor are mentioned: a reward is often won by length."""
 
-NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "repo": "REPO", "grpo": "GRPO", "gdpo": "GDPO",
-         "dpo": "DPO", "gopo": "GOPO", "grpo_care": "GRPO-CARE", "p3o": "P3O", "sppo": "SPPO"}
+_CAPITALS = "sft ppo repo dvpo grpo gdpo dapo gspo rloo cispo gopo p3o sppo dpo ipo nca"
+NAMES = {name: name.upper() for name in _CAPITALS.split()} | {
+    "base": "Base", "dr_grpo": "Dr. GRPO", "grpo_care": "GRPO-CARE", "jackpot": "Jackpot", "cdpo": "cDPO",
+    "robust_dpo": "Robust DPO", "simpo": "SimPO", "ld_dpo": "LD-DPO", "apo_zero": "APO-zero",
+}
 
 
 def arm_name(name: str) -> str:

@@ -24,7 +24,7 @@ def make(
 ) -> Artifact:
     """Return the evaluation artifact: ``results.json``, ``examples.json``, ``replies.jsonl``."""
     config = bench.config
-    name = arm_name(bench)
+    name = str(config.algorithm["name"])
     inputs = {
         "model": bench.model_inputs(),
         "evaluation": config.evaluation.model_dump(exclude={"capability_every", "capability_contexts"}),
@@ -61,11 +61,3 @@ def make(
         write_lines(folder / "replies.jsonl", rows)
 
     return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents)
-
-
-def arm_name(bench: Workbench) -> str:
-    """Return how the trained policy is called: by its algorithm, and REPO where the enhancement joins."""
-    algorithm = bench.config.algorithm
-    if algorithm["kind"] == "ppo" and bench.config.reward.join == "enhancement":
-        return "repo"
-    return str(algorithm["kind"])

@@ -41,7 +41,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     folder.mkdir(parents=True, exist_ok=True)
     prepare(config.trainer.threads)
     found = declared(config)
-    name = f"{config.algorithm['kind']}-{config.model.name}-seed{config.seed}"
+    name = f"{config.algorithm['name']}-{config.model.name}-seed{config.seed}"
     logger = config.logger.model_dump()
     with build_trackers(
         logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)

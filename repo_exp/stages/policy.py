@@ -50,7 +50,7 @@ def make(
     unread = {"batch_size", "temperature", "correction"} if paired else {"batch_size"}
     inputs = {
         "model": bench.model_inputs(),
-        "algorithm": dict(config.algorithm),
+        "algorithm": {key: value for key, value in config.algorithm.items() if key != "name"},
         "budget": config.budget.model_dump(),
         "rollout": config.rollout.model_dump(exclude=unread),
         "optimizer": bench.optimizer_inputs(*roles),
@@ -180,7 +180,7 @@ def _from_pairs(
     ]
     if not pairs:
         problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")
-        raise DataError(f"{config.algorithm['kind']} has nothing to learn from", [problem])
+        raise DataError(f"{config.algorithm['name']} has nothing to learn from", [problem])
     learner = bench.fit(
         lambda report: PairedLearner(
             bench.backbone,

@@ -48,7 +48,7 @@ def show(config: Config, *, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     module = find(str(config.algorithm["kind"]))
     if not module.online:
-        found = f"'{config.algorithm['kind']}' takes no updates on replies of its own"
+        found = f"'{config.algorithm['name']}' takes no updates on replies of its own"
         raise ConfigError("there is no update to profile", [Problem("algorithm.kind", found, "such as algorithm=repo")])
     with tempfile.TemporaryDirectory() as scratch:
         bench = Workbench(config, folder=folder, trackers=Trackers([]))

@@ -15,7 +15,7 @@ from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
-from repo_exp.stages.evaluate import arm_name
+from repo_exp.evaluation.verdict import arm_name
 from repo_exp.stages.instruments import Declared, sources
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import METRICS, Workbench, installed
@@ -47,13 +47,13 @@ def write(
                 figures = {name: value for name, value in row.items() if name != "step"}
                 metrics.append({"stage": artifact.stage, "step": row["step"], "metrics": figures})
     examples, learnt = evaluation.read("examples.json"), learns_from(find(str(config.algorithm["kind"])))
-    arm = arm_name(bench)
+    name = str(config.algorithm["name"])
     report: Report = {
-        "title": f"{arm.upper()} on {config.model.name}",
+        "title": f"{arm_name(name)} on {config.model.name}",
         "run": {
-            "name": arm,
+            "name": name,
             "model": config.model.name,
-            "algorithm": arm,
+            "algorithm": name,
             "domain": config.domain.name,
             "seed": config.seed,
             "command": command,

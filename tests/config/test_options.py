@@ -61,10 +61,11 @@ def test_a_rewards_name_says_its_sources(sources):
     assert composed(f"reward={sources}").reward.sources == [names[part] for part in sources.split("+")]
 
 
-def test_ppo_and_repo_differ_in_the_join_and_in_nothing_else():
+def test_ppo_and_repo_differ_in_the_join_and_but_for_their_names_in_nothing_else():
     ppo, repo = composed("algorithm=ppo"), composed("algorithm=repo")
     assert (ppo.reward.join, repo.reward.join) == ("model_only", "enhancement")
-    assert ppo.model_copy(update={"reward": repo.reward}) == repo
+    named = {"algorithm": {**ppo.algorithm, "name": "repo"}}
+    assert ppo.model_copy(update={"reward": repo.reward, **named}) == repo
 
 
 def test_the_command_line_outlasts_an_experiment():
@@ -103,3 +104,16 @@ def test_the_manual_has_a_word_on_every_algorithm():
     manual = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
     said = {line.removeprefix("## ") for line in manual.splitlines() if line.startswith("## ")}
     assert {path.stem for path in (conf_dir() / "algorithm").glob("*.yaml")} <= said
+
+
+def test_every_option_of_the_algorithm_is_called_by_its_own_name():
+    names = [path.stem for path in sorted((conf_dir() / "algorithm").glob("*.yaml"))]
+    assert len(names) >= 24
+    for name in names:
+        more = ["budget.rollouts=30"] if name == "sppo" else []
+        assert composed(f"algorithm={name}", *more).algorithm["name"] == name
+
+
+@pytest.mark.parametrize("name", ["base", "sft", "Mine", "a b"])
+def test_a_name_that_another_arm_has_or_that_no_file_could_have_is_refused(problems_in, name):
+    assert list(problems_in(f"algorithm.name='{name}'")) == ["algorithm.name"]

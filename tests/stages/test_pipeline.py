@@ -46,6 +46,20 @@ def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
     assert "from the store" in (second / "report.html").read_text() or "reused" in (second / "report.html").read_text()
 
 
+def test_the_notebook_reads_a_run(experiment, monkeypatch, capsys) -> None:
+    """Every cell, on a run that was just made; one of them works every reward out again."""
+    monkeypatch.setenv("REPO_EXP_RUN", str(experiment("a")))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = json.loads((Path(__file__).parents[2] / "notebooks" / "01_read_a_run.ipynb").read_text(encoding="utf-8"))
+    names: dict = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    said = capsys.readouterr().out
+    assert "all 12 totals of the evaluation are what the formula says" in said
+    assert "biggest gain" in said
+
+
 def test_two_stores_hold_the_same_bits(experiment, tmp_path) -> None:
     """Same seed, same command, nothing shared: every artifact has the same address and the same content."""
     first, second = made(experiment("a")), made(experiment("b", f"store={tmp_path / 'other'}"))
