@@ -9,6 +9,9 @@ SIGNIFICANT = 0.05
 LENGTH_CHANGE = 1.25
 """Replies longer or shorter by this factor are mentioned: a reward is often won by length."""
 
+SAMENESS = 0.5
+"""Replies of which fewer are different, by this factor, are mentioned: a policy may find one sentence that pays."""
+
 _CAPITALS = "sft ppo repo dvpo grpo gdpo dapo gspo rloo cispo gopo p3o sppo dpo ipo nca"
 NAMES = {name: name.upper() for name in _CAPITALS.split()} | {
     "base": "Base", "dr_grpo": "Dr. GRPO", "grpo_care": "GRPO-CARE", "jackpot": "Jackpot", "cdpo": "cDPO",
@@ -37,7 +40,7 @@ def verdict(results: Mapping[str, Any]) -> dict[str, str]:
         return {"status": "alone", "text": text}
     comparison = results["comparisons"][0]
     status, sentence = _of_total(results, comparison)
-    sentences = [sentence, _of_violations(results, comparison), _of_length(results, comparison)]
+    sentences = [sentence, *(of(results, comparison) for of in (_of_violations, _of_length, _of_sameness))]
     return {"status": status, "text": " ".join(sentence for sentence in sentences if sentence)}
 
 
@@ -100,6 +103,14 @@ def _of_length(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> str
     how = "longer" if factor > 1 else "shorter"
     figures = f"{tokens['mean_after']:.0f} tokens on average instead of {tokens['mean_before']:.0f}"
     return f"Its replies are {how}: {figures}."
+
+
+def _of_sameness(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    before, after = (results["arms"][comparison[side]]["distinct"] for side in ("before", "after"))
+    if before is None or after is None or after >= SAMENESS * before:
+        return ""
+    figures = f"{percent(after)} are different ones, instead of {percent(before)}"
+    return f"Its replies repeat themselves: {figures}. Whatever the reward says, look at the examples."
 
 
 def _interval(arm: Mapping[str, Any]) -> str:

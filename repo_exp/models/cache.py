@@ -1,13 +1,14 @@
-"""Keys and values of what has been read so far, in memory that is laid out once.   B rows, P heads, D channels."""
+"""Keys and values of what has been read so far, written where they stay.   B rows, P heads, D channels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 class Cache:
-    """Room for ``columns`` tokens a row in every layer; filled from the left, never copied to grow.
+    """Room for ``columns`` tokens a row in every layer; filled from the left.
 
     Args:
         layers: how many layers write into it.
@@ -33,6 +34,17 @@ class Cache:
         if k.shape[2] == 1:
             return self._keys[layer], self._values[layer]
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+
+    @property
+    def columns(self) -> int:
+        """The tokens a row that there is room for."""
+        return self._keys[0].shape[2]
+
+    def grow(self, columns: int) -> None:
+        """Make room for so many more. Everything is copied, so not for every token."""
+        for stores in (self._keys, self._values):
+            for layer, store in enumerate(stores):
+                stores[layer] = pad(store, (0, 0, 0, columns))
 
     def part(self, rows: slice) -> Cache:
         """Return a window on some rows: what is written there is written here."""

@@ -11,12 +11,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from repo_exp.models.cache import Cache
 from repo_exp.models.decoder import Decoder, Voice
 from repo_exp.models.packing import common_prefix
 
 READ_AT_ONCE = 4096  # tokens, padding counted; the memory of reading hangs on it
+GROWTH = 64  # tokens of replies that room is made for at once: a step looks at all the room, filled or not
 WORTH_SHARING = 8  # tokens of a common beginning below which reading it apart saves nothing
 
 
@@ -35,7 +37,7 @@ class Session(Protocol):
 
 
 class DecoderSession:
-    """A session on :class:`Decoder`, over a cache that is laid out once.
+    """A session on :class:`Decoder`, over a cache that grows now and then.
 
     Args:
         contexts: what each reply answers; equal ones are read once.
@@ -55,7 +57,8 @@ class DecoderSession:
         shared = shared if shared >= WORTH_SHARING else 0
         rests = [context[shared:] for context in different]
         width = max(map(len, rests))
-        columns = shared + width + room
+        self._growth = min(room, GROWTH)
+        columns = shared + width + self._growth
         self._cache = self._room(len(rests), columns)
         if shared:
             self._read_shared(different[0][:shared])
@@ -72,6 +75,9 @@ class DecoderSession:
 
     def step(self, token_B: Tensor) -> Tensor:
         """Read one more token a reply; return the new hidden states, (B, H)."""
+        if self._cache.filled == self._cache.columns:
+            self._cache.grow(self._growth)
+            self._bias = pad(self._bias, (0, self._growth), value=self._low)
         self._bias[..., self._cache.filled] = 0
         hidden = self._decoder.run(token_B[:, None], self._position_B[:, None], self._bias, self._voice, self._cache)
         self._position_B = self._position_B + 1

@@ -148,6 +148,18 @@ def test_the_verdict_says_that_it_became_worse(make):
     assert "longer: 20 tokens on average instead of 10" in found["text"]
 
 
+def test_the_verdict_says_that_replies_repeat_themselves(make):
+    """A policy that found one sentence that pays: three replies of ten differ, where ten did."""
+    before = answers(make, [0.0] * 10)
+    after = [
+        (Reply(reply.context, f"Thanks {max(i - 7, 0)}", tokens=10), worth)
+        for i, (reply, worth) in enumerate(answers(make, [1.0] * 10))
+    ]
+    told = summarise({"sft": before, "repo": after}, resamples=100)["verdict"]["text"]
+    assert "Its replies repeat themselves: 30 % are different ones, instead of 100 %." in told
+    assert "repeat themselves" not in summarise({"sft": after, "repo": before}, resamples=100)["verdict"]["text"]
+
+
 def test_one_arm_alone_is_described_and_not_compared(make):
     found = summarise({"base": answers(make, [1.0, 2.0])}, resamples=100)["verdict"]
     assert found["status"] == "alone"

@@ -59,9 +59,10 @@ def test_gradients_are_the_librarys(tiny, how) -> None:
         torch.testing.assert_close(gradient, library[name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
-def test_a_session_says_what_the_librarys_says(tiny, architecture) -> None:
-    """Contexts with a common beginning, one of them twice; then tokens, then fewer rows."""
+@pytest.mark.parametrize(("architecture", "growth"), [("llama", 64), ("llama", 1), ("qwen3", 3)])
+def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth) -> None:
+    """Contexts with a common beginning, one of them twice; then tokens, then fewer rows; room grows on the way."""
+    monkeypatch.setattr("repo_exp.models.session.GROWTH", growth)
     backbone = tiny("policy", architecture=architecture)
     with torch.no_grad(), backbone.speaking("policy"):
         own = backbone.session(CONTEXTS, room=4)
