@@ -39,6 +39,7 @@ bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure spe
 	$(BIN)/python -m bench.compare grpo --peer bench/.work/trl_grpo/bin/python
 	$(BIN)/python -m bench.compare ppo --peer bench/.work/trl_ppo/bin/python
 	$(BIN)/python -m bench.scaling
+	$(BIN)/python -m bench.tables
 
 # a peer lives in an environment of its own: its versions are not ours
 bench/.work/%/ready: bench/peers/%.txt | setup

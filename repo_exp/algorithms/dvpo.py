@@ -1,13 +1,14 @@
 """DVPO (2025, arXiv 2502.16944): PPO's clip with an advantage from a value model that was learnt before and is frozen.
 
     before    Q learns from preference pairs: a chosen reply ends with the reward 1, a rejected one with -1
-    A_t       = Q(s_t, a_t), standardised over the batch                                    ``advantage: paper``
+    A_t       = Q(s_t, a_t), with ``whiten_advantages`` standardised over the batch          ``advantage: paper``
               = GAE over V and -kl_coefficient KL_t, both standardised                      ``advantage: released``
     L         = max(-A ratio, -A clip(ratio, 1 - clip, 1 + clip))  [+ kl_coefficient KL with ``paper``]
 
 Q is read at the token itself, so that it knows the action: an advantage of the state alone would be a baseline and
-teach nothing. V is read at the token before, as in PPO. What the released code does is known from reading it, the
-paper's form from readings by others; where the paper's KL stands is not known, and ours is in the loss, as in GRPO.
+teach nothing. V is read at the token before, as in PPO. What the released code does (rewards of +-1, the lambda-return,
+standardising) is known from reading it, the paper's form (Q drawn to the value one token ahead) from readings by
+others; where the paper's KL stands is not known, and ours is in the loss, as in GRPO.
 
 The paper gives Q trajectories of the policy besides (tau), so that one value model serves many policies. The released
 trainer has nothing of the kind, and neither has this: Q reads the context and the reply so far.

@@ -3,8 +3,9 @@
     z_k = (r_k - mean of its group) / (standard deviation of its group + 1e-4)     for each source k
     A   = the sum of w_k z_k, standardised over the batch
 
-and GRPO's loss. The weights multiply normalised scores, not points. What ``reward.join`` makes of the sources is on the
-record, and decides which replies have a total at all, but gives no credit.
+and GRPO's loss. The weights multiply normalised scores, not points. With a ``condition`` every other source counts only
+where one of them is good enough, so that what is easy to please does not come first. What ``reward.join`` makes of the
+sources is on the record, and decides which replies have a total at all, but gives no credit.
 
 Edge cases: a source without spread in a group adds 0 there; so does a score that is missing, which no statistic counts
 (the released code puts 0 in its place before normalising, so that a failed judge looks like a bad grade; here not).
@@ -16,33 +17,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.core.advantage import decoupled_advantage
+from repo_exp.core.advantage import conditioned, decoupled_advantage
 from repo_exp.errors import Problem
 
 online = True
 
 
+Source = Literal["model", "judge", "rules"]
+
+
+class Condition(BaseModel):
+    """What has to be good enough before other sources count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    source: Source
+    threshold: float = Field(description="in the source's own unit: points, or spreads of the reward model")
+
+
 class Options(grpo.LossOptions):
-    """The knobs of GRPO's loss, and weights by source."""
+    """The knobs of GRPO's loss, weights by source, and a condition."""
 
     kind: Literal["gdpo"]
-    weights: dict[Literal["model", "judge", "rules"], float] = Field(
-        description="of the normalised scores, by source; reward.weights"
+    weights: dict[Source, float] = Field(description="of the normalised scores, by source; reward.weights")
+    condition: Condition | None = Field(
+        description="{source, threshold}: the other sources count 0 where this one is lower; null is none"
     )
 
 
 def problems(options: Options, config: Any) -> Iterator[Problem]:
-    """GDPO normalises sources apart, so it needs two of them."""
+    """GDPO normalises sources apart, so it needs two of them, and joins them itself."""
     if len(config.reward.sources) < 2:
         yield Problem(
             "algorithm.kind",
             f"gdpo normalises each source by itself, and reward.sources has one: {config.reward.sources[0]}",
             "reward=rm+rf or another with two sources; or algorithm=grpo",
+        )
+    elif options.condition is not None and options.condition.source not in config.reward.sources:
+        yield Problem(
+            "algorithm.condition.source",
+            f"'{options.condition.source}' is not asked",
+            f"one of {', '.join(config.reward.sources)}",
+        )
+    if config.reward.join != "weighted_sum":
+        yield Problem(
+            "reward.join",
+            f"gdpo gives credit to the sources themselves, so {config.reward.join} would change nothing",
+            f"leave it out, and see algorithm.condition; or algorithm=grpo reward.join={config.reward.join}",
         )
 
 
@@ -51,4 +76,7 @@ class Algorithm(grpo.Algorithm):
 
     def advantage(self, seen: Rollouts) -> Tensor:
         """Return the standing of each reply: (B,)."""
-        return decoupled_advantage(seen.sources, seen.group_B, weights=self.options.weights)
+        sources, condition = seen.sources, self.options.condition
+        if condition is not None:
+            sources = conditioned(sources, on=condition.source, threshold=condition.threshold)
+        return decoupled_advantage(sources, seen.group_B, weights=self.options.weights)

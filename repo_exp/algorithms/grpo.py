@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts
@@ -44,6 +44,13 @@ class LossOptions(OnlineOptions):
     surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
     ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
     drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
+
+    @field_validator("surrogate")
+    @classmethod
+    def _reads_its_knobs(cls, surrogate: str, info: ValidationInfo) -> str:
+        if surrogate == "truncated_importance" and info.data.get("dual_clip") is not None:
+            raise ValueError("clipped, or algorithm.dual_clip=null: a truncated weight has no second clip")
+        return surrogate
 
 
 class Options(LossOptions):
@@ -91,6 +98,9 @@ class Algorithm(OnlineAlgorithm):
         else:
             loss_BT = truncated_importance(logp_BT, ratio_BT, part.advantage_BT, high=1 + o.clip_high)
         metrics = surrogate_metrics(logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, **clips)
+        if o.surrogate == "truncated_importance":  # no gradient is removed; weights are cut
+            cut_BT = (ratio_BT.detach() > 1 + o.clip_high).float()
+            metrics["policy/clip_fraction"] = weighted_sum(cut_BT, part.share_BT).item()
         if part.reference_logp_BT is not None:
             kl_BT = kl_per_token(logp_BT, part.reference_logp_BT, estimator=o.kl_estimator)
             loss_BT = loss_BT + o.kl_coefficient * kl_BT

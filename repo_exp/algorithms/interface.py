@@ -58,7 +58,9 @@ class OnlineOptions(StepOptions):
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
         description="weight of the KL to the SFT policy; 0 needs none"
     )
-    kl_estimator: Estimator = Field(description="k1, k2, k3, or k3+: the value of k3 with the gradient of k2")
+    kl_estimator: Estimator = Field(
+        description="k1 (in a loss without effect on average), k2, k3, or k3+: the value of k3 with the gradient of k2"
+    )
 
     @property
     def clips(self) -> dict[str, Any]:
@@ -266,8 +268,11 @@ class OnlineAlgorithm:
         """Go on from what :meth:`state` returned."""
 
 
-def whole_groups_divide(options: Any, config: Any) -> Iterator[Problem]:
-    """A check for methods with ``whole_groups``: minibatches are cut between groups, into equal parts."""
+def replies_stay_whole(options: Any, config: Any) -> Iterator[Problem]:
+    """A check for methods with ``whole_groups`` whose loss is of replies and not of tokens.
+
+    Minibatches are cut between groups, into equal parts. A correction of the sampler finds no tokens to weigh.
+    """
     rollouts, pieces = config.budget.rollouts, options.minibatches
     groups, left_over = divmod(rollouts, options.group_size)
     if left_over == 0 and rollouts % pieces == 0 and groups % pieces:
@@ -276,6 +281,12 @@ def whole_groups_divide(options: Any, config: Any) -> Iterator[Problem]:
             "algorithm.minibatches",
             f"the {groups} groups of a round cannot be cut into {pieces} equal parts",
             f"one of {divisors}; or another budget.rollouts",
+        )
+    if config.rollout.correction.kind != "none":
+        yield Problem(
+            "rollout.correction.kind",
+            f"{config.rollout.correction.kind} weighs tokens, and the loss of {options.name} is of whole replies",
+            "rollout.correction.kind=none; or a method whose loss is of tokens, such as algorithm=grpo",
         )
 
 

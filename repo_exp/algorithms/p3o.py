@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, whole_groups_divide
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, replies_stay_whole
 from repo_exp.core.diagnostics import approximate_kl
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import reply_sum, weighted_sum
@@ -27,7 +27,7 @@ from repo_exp.core.pairwise import Clipping, pair_difference, pairwise_surrogate
 from repo_exp.core.policy_loss import probability_ratio
 
 online = True
-problems = whole_groups_divide
+problems = replies_stay_whole
 
 
 class Options(StepOptions):

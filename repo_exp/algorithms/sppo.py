@@ -25,13 +25,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, whole_groups_divide
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, replies_stay_whole
 from repo_exp.core.diagnostics import approximate_kl
 from repo_exp.core.masks import reply_sum
 from repo_exp.core.self_play import Target, self_play_loss, self_play_target
 
 online = True
-problems = whole_groups_divide
+problems = replies_stay_whole
 
 
 class Options(StepOptions):

@@ -132,6 +132,23 @@ def decoupled_advantage(
     return (sum_B - sum_B.mean()) / (sum_B.std() + eps)
 
 
+def conditioned(sources: Mapping[str, Tensor], *, on: str, threshold: float) -> dict[str, Tensor]:
+    """Return sources of which all but one count only where that one is good enough, 2601.05242: each (B,).
+
+        r_k = r_k if r_on >= threshold else 0        for every source k but ``on`` itself
+
+    Weights alone set no priority where one source is easier to please than another. Whether a reply without a score of
+    ``on`` met the condition nobody knows: its other scores are not there either (NaN).
+    """
+    key_B = sources[on]
+
+    def met(r_B: Tensor) -> Tensor:
+        said_B = torch.where(key_B >= threshold, r_B, torch.zeros_like(r_B))
+        return torch.where(key_B.isnan(), torch.full_like(r_B, torch.nan), said_B)
+
+    return {name: r_B if name == on else met(r_B) for name, r_B in sources.items()}
+
+
 def overlong_penalty(length_B: Tensor, *, longest: int, cache: int) -> Tensor:
     """Return what a reply loses for coming near the longest allowed length, DAPO (Yu et al., 2025): (B,).
 

@@ -14,7 +14,7 @@ Estimator = Literal["k1", "k2", "k3", "k3+"]
 def kl_per_token(logp_BT: Tensor, reference_logp_BT: Tensor, *, estimator: Estimator) -> Tensor:
     """Return an estimate of KL(pi || pi_ref) at each token, in nats, with d = log pi_ref - log pi.
 
-        k1  = -d               unbiased, may be negative
+        k1  = -d               unbiased, may be negative; as a loss it has no gradient on average
         k2  = d^2 / 2          biased as a value, right as a gradient
         k3  = exp(d) - 1 - d   unbiased, never negative; biased as a gradient
         k3+                    the value of k3 with the gradient of k2

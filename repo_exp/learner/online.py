@@ -152,7 +152,8 @@ class OnlineLearner(PolicyLearner):
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
-        return metrics | {name: value / per_update for name, value in sums.items()}
+        steps = max(taken - step * per_update, 1)  # fewer than planned where few replies could be learnt from
+        return metrics | {name: value / steps for name, value in sums.items()}
 
     def optimise(
         self,

@@ -90,7 +90,7 @@ def weighted_sum(sources: Sources, *, n: float, weights: Weights) -> Joined:
 
 
 def gated(sources: Sources, *, n: float, weights: Weights, gate: Gate) -> Joined:
-    """R = the weighted sum where the gate's source is at least ``threshold``, else ``otherwise`` (GDPO's conditioning).
+    """R = the weighted sum where the gate's source is at least ``threshold``, else ``otherwise`` (after GDPO).
 
     Weights alone set no priority where one source is easier to please than another; a gate does. Whether a gate without
     a score is open nobody knows, so there is no total: NaN. Before a shut gate the other sources are not asked.

@@ -89,7 +89,8 @@ def raw_scores(bench: Workbench, replies: Sequence[Reply]) -> list[float]:
     told = score_replies(
         bench.backbone,
         [kind.before_reply(replies[i].context) for i in there],
-        [bench.backbone.tokens.reply(replies[i].text) for i in there],  # whole: the policy's budget bounds it
+        # whole: the policy's budget bounds it
+        [bench.backbone.tokens.reply(kind.words(replies[i].text)) for i in there],
         microbatch_tokens=bench.config.trainer.microbatch_tokens,
     )
     for i, score in zip(there, told, strict=True):

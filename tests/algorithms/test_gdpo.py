@@ -8,7 +8,7 @@ import torch
 
 from repo_exp.algorithms.gdpo import Algorithm, Options, problems
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.core.advantage import decoupled_advantage, group_advantage
+from repo_exp.core.advantage import conditioned, decoupled_advantage, group_advantage
 from tests.algorithms.parts import knobs
 
 
@@ -96,8 +96,44 @@ def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
 
 
 def test_one_source_is_refused() -> None:
-    config = SimpleNamespace(reward=SimpleNamespace(sources=("model",)))
-    (problem,) = problems(None, config)
+    options = Options(**knobs("gdpo", weights={}))
+    (problem,) = problems(options, a_config("model"))
     assert "reward=rm+rf" in problem.remedy
-    config.reward.sources = ("model", "rules")
-    assert not list(problems(None, config))
+    assert not list(problems(options, a_config("model", "rules")))
+
+
+def test_a_join_that_would_change_nothing_is_refused() -> None:
+    (problem,) = problems(Options(**knobs("gdpo", weights={})), a_config("model", "rules", join="gated"))
+    assert problem.where == "reward.join" and "algorithm.condition" in problem.remedy
+
+
+def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
+    options = Options(**knobs("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0}))
+    (problem,) = problems(options, a_config("model", "rules"))
+    assert problem.where == "algorithm.condition.source" and "model, rules" in problem.remedy
+
+
+def test_golden_condition() -> None:
+    """Only the first reply has both; a reply whose condition nobody knows has no other score either."""
+    sources = {"easy": t(1, 1, 0, 1), "hard": t(1, 0, 1, 0)}
+    found = conditioned(sources, on="hard", threshold=1.0)
+    close(found["easy"], 1, 0, 0, 0)
+    assert torch.equal(found["hard"], sources["hard"])
+    close(conditioned(sources, on="hard", threshold=0.0)["easy"], 1, 1, 0, 1)
+    unknown = conditioned({"easy": t(1, 1), "hard": t(1, math.nan)}, on="hard", threshold=1.0)
+    assert unknown["easy"][0] == 1 and unknown["easy"][1].isnan() and unknown["hard"][1].isnan()
+
+
+def test_a_condition_turns_an_order_that_weights_would_not() -> None:
+    """Reply 3 obeys the hard rule, reply 2 pleases the easy source: by the sum 2 leads, conditioned 3 does."""
+    sources = {"model": t(1, 1, 0, 1), "rules": t(1, 0, 1, 0)}
+    seen = Rollouts(torch.zeros(4), GROUP[:4], torch.ones(4, 1, dtype=torch.bool), 8, sources)
+    plain, tied = (
+        Algorithm(Options(**knobs("gdpo", weights={}, condition=condition))).credit(seen).advantage_BT[:, 0]
+        for condition in (None, {"source": "rules", "threshold": 1.0})
+    )
+    assert plain[1] > plain[2] and tied[1] < tied[2]
+
+
+def a_config(*sources: str, join: str = "weighted_sum") -> SimpleNamespace:
+    return SimpleNamespace(reward=SimpleNamespace(sources=sources, join=join))

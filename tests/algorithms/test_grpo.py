@@ -164,6 +164,22 @@ def test_cispo_weighs_the_gradient_and_never_stops_it() -> None:
     assert again.grad.item() == 0
 
 
+def test_cispo_reports_the_weights_that_it_cuts() -> None:
+    """Over the bound of 1.2, whatever the advantage: two of three. PPO's clip would stop the first and the second."""
+    ratio, advantage = t(1.5, 0.5, 1.5)[None], t(1, -1, -1)[None]
+    given = part(torch.ones(1, 3, dtype=torch.bool), advantage, torch.zeros(1, 3).double())
+    _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
+    assert told["policy/clip_fraction"] == pytest.approx(2 / 3)
+    given = part(torch.tensor([[True, True, False]]), advantage, torch.zeros(1, 3).double())
+    _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
+    assert told["policy/clip_fraction"] == pytest.approx(1 / 2)
+
+
+def test_a_second_clip_that_cispo_would_not_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="dual_clip"):
+        grpo(surrogate="truncated_importance", dual_clip=3.0)
+
+
 def test_a_group_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="group_size"):
         grpo(group_size=1)

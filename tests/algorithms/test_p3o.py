@@ -86,9 +86,20 @@ def test_padding_takes_no_part() -> None:
     assert found == expected and also == told
 
 
+def a_config(*, rollouts: int, correction: str = "none") -> SimpleNamespace:
+    rollout = SimpleNamespace(correction=SimpleNamespace(kind=correction))
+    return SimpleNamespace(budget=SimpleNamespace(rollouts=rollouts), rollout=rollout)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "masked"])
+def test_a_correction_of_tokens_is_refused_since_a_reply_is_one_action(kind) -> None:
+    (problem,) = problems(p3o().options, a_config(rollouts=32, correction=kind))
+    assert problem.where == "rollout.correction.kind" and "whole replies" in problem.found
+
+
 def test_minibatches_have_to_divide_the_pairs() -> None:
     """32 replies are 16 pairs: 4 parts of 4 pairs; 32 parts would be half pairs each."""
-    config = SimpleNamespace(budget=SimpleNamespace(rollouts=32))
+    config = a_config(rollouts=32)
     assert not list(problems(p3o(minibatches=4).options, config))
     (problem,) = problems(p3o(minibatches=32).options, config)
     assert problem.where == "algorithm.minibatches" and "16 groups" in problem.found

@@ -29,6 +29,9 @@ def test_advantages_by_hand() -> None:
     advantage = gae(t([[0, 0, 2.4]]), VALUE, ALL, gamma=1.0, gae_lambda=0.95)
     torch.testing.assert_close(advantage, t([[1.72925, 1.715, 1.7]]))
     torch.testing.assert_close(advantage + VALUE, t([[2.22925, 2.315, 2.4]]))
+    at_once = gae(t([[0, 0, 2.4]]), VALUE, ALL, gamma=1.0, gae_lambda=1.0)
+    torch.testing.assert_close(at_once, t([[1.9, 1.8, 1.7]]))
+    torch.testing.assert_close(at_once + VALUE, t([[2.4, 2.4, 2.4]]))
 
 
 def test_a_discount_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""GRPO-CARE's bonus, with the published golden values."""
+"""GRPO-CARE's bonus, with golden values that were worked out apart from the code."""
 
 import math
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.core.diagnostics import explained_variance, surrogate_metrics
+from repo_exp.core.diagnostics import explained_variance, negative_log_likelihood, surrogate_metrics
 from repo_exp.core.kl import adapted_coefficient, kl_per_token
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped, probability_ratio
 from repo_exp.core.preference import bradley_terry_loss, calibrate, calibration, pair_accuracy
@@ -71,10 +71,19 @@ def test_without_a_clip_the_value_error_is_the_squared_error() -> None:
     close(error, 0.5, 0.005, 0.005)
 
 
+def test_the_supervised_loss_by_hand() -> None:
+    """p = .5, .25, .125: ln 64 in all, a third of it a token; the prompt's token, of any probability, is not read."""
+    logp, mask = torch.tensor([[math.nan, 0.5, 0.25, 0.125]]).double().log(), torch.tensor([[False, True, True, True]])
+    assert negative_log_likelihood(logp, mask, count=1).item() == pytest.approx(4.158883, abs=1e-6)
+    assert negative_log_likelihood(logp, mask, count=mask.sum()).item() == pytest.approx(1.386294, abs=1e-6)
+
+
 def test_kl_estimates_by_hand() -> None:
     logp, reference = t(-1, -0.5, -2), t(-1.2, -0.4, -2.5)
     close(kl_per_token(logp, reference, estimator="k1"), 0.2, -0.1, 0.5)
-    close(kl_per_token(logp, reference, estimator="k3"), 0.018731, 0.005171, 0.106531)
+    k3 = kl_per_token(logp, reference, estimator="k3")
+    close(k3, 0.018731, 0.005171, 0.106531)
+    assert k3.mean().item() == pytest.approx(0.043477, abs=1e-6)
     single, other = t(math.log(0.5)), t(math.log(0.4))
     for estimator, expected in (("k1", 0.223144), ("k2", 0.024897), ("k3", 0.023144), ("k3+", 0.023144)):
         close(kl_per_token(single, other, estimator=estimator), expected)

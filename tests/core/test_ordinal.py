@@ -1,4 +1,4 @@
-"""Advantages from ranks, with the published golden values."""
+"""Advantages from ranks, with golden values that were worked out apart from the code."""
 
 import math
 

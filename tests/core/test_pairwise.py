@@ -1,4 +1,4 @@
-"""P3O's pairs, with the published golden values."""
+"""P3O's pairs, with golden values that were worked out apart from the code."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SPPO's win rates, targets and losses, with the published golden values."""
+"""SPPO's win rates, targets and losses, with golden values that were worked out apart from the code."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Intervals and tests against numbers worked out by hand or published, and against their own symmetries."""
+"""Intervals and tests against numbers worked out by hand from published counts, and against their own symmetries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ numbers = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3
         (42, 45, 32, 45, 0.0113415),  # fix rate, REPO and GRPO
     ],
 )
-def test_fishers_exact_test_gives_the_published_figures(a, n_a, b, n_b, p):
+def test_fishers_exact_test_gives_figures_worked_out_from_the_papers_counts(a, n_a, b, n_b, p):
     assert fisher_exact(a, n_a, b, n_b) == pytest.approx(p, abs=5e-7)
     assert fisher_exact(b, n_b, a, n_a) == pytest.approx(p, abs=5e-7)
 
@@ -39,7 +39,7 @@ def test_fishers_exact_test_gives_the_published_figures(a, n_a, b, n_b, p):
     ("k", "n", "low", "high"),
     [(20, 30, 0.4878, 0.8077), (13, 30, 0.2738, 0.6080), (34, 45, 0.6133, 0.8576), (42, 45, 0.8214, 0.9771)],
 )
-def test_wilsons_interval_gives_the_published_figures(k, n, low, high):
+def test_wilsons_interval_gives_figures_worked_out_from_the_papers_counts(k, n, low, high):
     interval = wilson_interval(k, n)
     assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
     assert interval.share == k / n
@@ -55,7 +55,7 @@ def test_wilsons_interval_gives_the_published_figures(k, n, low, high):
         (0.2526, 0.1932, 4826, 7.010865),
     ],
 )
-def test_the_pooled_z_gives_the_published_figures(share_a, share_b, n, z):
+def test_the_pooled_z_gives_figures_worked_out_from_the_papers_counts(share_a, share_b, n, z):
     assert two_proportion_z(share_a * n, n, share_b * n, n)[0] == pytest.approx(z, abs=5e-7)
     assert two_proportion_z(share_b * n, n, share_a * n, n)[0] == pytest.approx(-z, abs=5e-7)
 

@@ -87,6 +87,16 @@ def test_a_context_of_which_one_reply_has_no_total_is_left_out(online, monkeypat
     assert all(torch.isfinite(p).all() for p in weights(learner).values())
 
 
+def test_metrics_are_means_over_the_steps_that_were_taken(online) -> None:
+    """Four minibatches are planned; as three contexts of four have no total, there is one step, and its ratio is 1."""
+
+    def seldom(replies):
+        return [RewardBreakdown({}, 0.0, math.nan) if i > 1 else w for i, w in enumerate(oddness(replies))]
+
+    learner = online(kind="p3o", updates=1, rollouts=8, minibatches=4, score=seldom)
+    assert learner.history[-1]["policy/ratio"] == pytest.approx(1, abs=1e-4)
+
+
 def test_only_the_best_and_the_worst_of_a_group_are_computed(online, monkeypatch) -> None:
     parts = watched(monkeypatch, "sppo")
     online(kind="sppo", updates=1, passes=1)  # three groups of four

@@ -126,6 +126,17 @@ def test_a_candidate_keeps_its_head_and_stands_last() -> None:
     assert text(item.chosen) == "a" * 16 and text(item.rejected).startswith("bbb")
 
 
+def test_thoughts_are_not_compared(monkeypatch) -> None:
+    here, heard = bench(POLAR), []
+    kind, thought = polar.RewardModel(here), "<think>Hm.\nYes?</think>\n"
+    assert kind.before_reply(context("Hi", thought + "Yes")) == kind.before_reply(context("Hi", "Yes"))
+    assert kind.reply(thought + "Yes") == kind.reply("Yes") != kind.reply("No")
+    here.config.trainer = SimpleNamespace(microbatch_tokens=99)
+    monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
+    reward_model.raw_scores(here, [Reply(context("Hi", "Yes"), thought + "No")])
+    assert heard == [kind.reply("No")]
+
+
 def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_nothing() -> None:
     kind = polar.RewardModel(bench(POLAR))
     own, borrowed = pair("Hi", reference="Gladly"), pair("Hi")

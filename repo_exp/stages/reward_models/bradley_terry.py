@@ -71,9 +71,13 @@ class RewardModel:
         """Return the tokens that a reply stands behind."""
         return self.bench.backbone.tokens.context(context.messages)
 
+    def words(self, text: str) -> str:
+        """Return what of a reply is read."""
+        return text
+
     def reply(self, text: str) -> list[int]:
         """Return the tokens of a reply that is learnt from, its head; the score is read at the last one."""
-        return self.bench.backbone.tokens.reply(text, limit=self.longest)
+        return self.bench.backbone.tokens.reply(self.words(text), limit=self.longest)
 
     def item(self, pair: Preference) -> PairItem:
         """Return a pair as it is learnt from."""

@@ -7,7 +7,7 @@
 The paper's pool is made of many models. Ours is what the pipeline has: the SFT policy, the base model, and mixtures of
 the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked replies and not three: B is the
 chosen and C the rejected one, and A the reference that comes with the context, or the chosen reply where there is none.
-A score needs a reference. Where the context has none, the score is missing.
+A score needs a reference. Where the context has none, the score is missing. Thoughts (<think>) are left out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 from repo_exp.errors import DataError, Problem
 from repo_exp.learner.objectives import PairItem, Preferring
 from repo_exp.models.backbone import Backbone
+from repo_exp.rewards.judge.verdict import without_thoughts
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
@@ -126,12 +127,16 @@ class RewardModel(bradley_terry.RewardModel):
         """A reply that is its own reference wins without any merit of the model."""
         return self.can_score(pair.context) and pair.context.reference.strip() != pair.chosen.strip()
 
+    def words(self, text: str) -> str:
+        """Return a reply without thoughts, in which it need not be like the reference."""
+        return without_thoughts(text)
+
     def before_reply(self, context: Context) -> list[int]:
         """Return the prompt with the reference, the split, and the prompt again."""
         tokens = self.bench.backbone.tokens
         return laid_out(
             tokens.context(context.messages),
-            tokens.reply(context.reference),
+            tokens.reply(self.words(context.reference)),
             split=tokens.hf(SPLIT, add_special_tokens=False)["input_ids"],
             budget=self.settings.max_tokens,
             longest=self.longest,
