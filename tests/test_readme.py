@@ -1,4 +1,4 @@
-"""What the manual says of the tree, and twice, is true."""
+"""What the manual says of the tree is true, and what it says in two places is the same."""
 
 import re
 from pathlib import Path

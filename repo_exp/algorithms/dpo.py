@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from repo_exp.algorithms.interface import MethodOptions, OfflineAlgorithm, Pairs
@@ -35,6 +35,14 @@ from repo_exp.core.preference import pair_accuracy
 from repo_exp.errors import Problem
 
 online = False
+# names that others have for a loss, and what has them here
+ELSEWHERE = {
+    "dpo": "algorithm.loss=sigmoid",
+    "cdpo": "algorithm=cdpo, or loss sigmoid with a label_smoothing",
+    "norm": "algorithm.loss=sigmoid algorithm.aggregation=mean",
+    "simpo": "algorithm=simpo, or loss sigmoid with reference false, aggregation mean and a margin",
+    "ld_dpo": "algorithm=ld_dpo, or loss sigmoid with a length_desensitizing",
+}
 OF_THE_DIFFERENCE = ("sigmoid", "robust", "hinge")  # losses of z = beta delta - margin
 
 
@@ -58,6 +66,13 @@ class Options(MethodOptions):
     divergence: Divergence = Field(description="what holds the policy to the reference")
     divergence_alpha: Annotated[float, Field(ge=0, lt=1)] = Field(description="of divergence=alpha")
     sft_weight: Annotated[float, Field(ge=0)] = Field(description="weight of imitating the better replies besides")
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _is_a_loss(cls, loss: Any) -> Any:
+        if isinstance(loss, str) and loss in ELSEWHERE:
+            raise ValueError(ELSEWHERE[loss])
+        return loss
 
 
 def problems(options: Options, config: Any) -> Iterator[Problem]:

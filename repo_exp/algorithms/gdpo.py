@@ -15,14 +15,14 @@ With one source there is nothing to decouple, which is refused at the entrance.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.core.advantage import conditioned, decoupled_advantage
+from repo_exp.core.advantage import Otherwise, conditioned, decoupled_advantage
 from repo_exp.errors import Problem
 
 online = True
@@ -36,7 +36,12 @@ class Condition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     source: Source
-    threshold: float = Field(description="in the source's own unit: points, or spreads of the reward model")
+    threshold: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        description="in the source's own unit: points, or spreads of the reward model"
+    )
+    otherwise: Otherwise = Field(
+        description="what another source then counts: zero, as published, or its lowest score in the group"
+    )
 
 
 class Options(grpo.LossOptions):
@@ -45,12 +50,12 @@ class Options(grpo.LossOptions):
     kind: Literal["gdpo"]
     weights: dict[Source, float] = Field(description="of the normalised scores, by source; reward.weights")
     condition: Condition | None = Field(
-        description="{source, threshold}: the other sources count 0 where this one is lower; null is none"
+        description="{source, threshold, otherwise}: where the source is lower, others do not count; null is none"
     )
 
 
 def problems(options: Options, config: Any) -> Iterator[Problem]:
-    """GDPO normalises sources apart, so it needs two of them, and joins them itself."""
+    """GDPO normalises sources apart, so it needs two of them, and follows no join's priority."""
     if len(config.reward.sources) < 2:
         yield Problem(
             "algorithm.kind",
@@ -63,10 +68,10 @@ def problems(options: Options, config: Any) -> Iterator[Problem]:
             f"'{options.condition.source}' is not asked",
             f"one of {', '.join(config.reward.sources)}",
         )
-    if config.reward.join != "weighted_sum":
+    if config.reward.join in ("gated", "lexicographic"):
         yield Problem(
             "reward.join",
-            f"gdpo gives credit to the sources themselves, so {config.reward.join} would change nothing",
+            f"gdpo gives credit to the sources themselves and would not follow the priority of {config.reward.join}",
             f"leave it out, and see algorithm.condition; or algorithm=grpo reward.join={config.reward.join}",
         )
 
@@ -78,5 +83,6 @@ class Algorithm(grpo.Algorithm):
         """Return the standing of each reply: (B,)."""
         sources, condition = seen.sources, self.options.condition
         if condition is not None:
-            sources = conditioned(sources, on=condition.source, threshold=condition.threshold)
+            how = {"on": condition.source, "threshold": condition.threshold, "otherwise": condition.otherwise}
+            sources = conditioned(sources, seen.group_B, **how)
         return decoupled_advantage(sources, seen.group_B, weights=self.options.weights)

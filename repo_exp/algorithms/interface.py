@@ -26,12 +26,14 @@ class MethodOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: str
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_+.-]*$")] = Field(
-        description="what tables, reports and W&B call it; nothing else hangs on it"
+        description="what tables, reports and W&B call it; of the artifacts only the evaluation's hangs on it"
     )
 
     @field_validator("name")
     @classmethod
     def _is_free(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("kind") == "sft" and name != "sft":
+            raise ValueError("sft, as the evaluation calls the supervised policy in every run")
         if name == "base" or (name == "sft") != (info.data.get("kind") == "sft"):
             raise ValueError("a name of its own: the evaluation calls the policy so before it learns")
         return name
@@ -50,7 +52,9 @@ class OnlineOptions(StepOptions):
     aggregation: Aggregation = Field(
         description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
     )
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = Field(description="how far the ratio may fall below 1")
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="how far the ratio may fall below 1 (CISPO has no such bound)"
+    )
     clip_high: Annotated[float, Field(gt=0)] = Field(description="how far the ratio may rise above 1")
     dual_clip: Annotated[float, Field(gt=1)] | None = Field(
         description="the ratio at which a token with A < 0 is clipped as well; null is none"

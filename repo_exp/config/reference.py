@@ -54,7 +54,14 @@ def markdown() -> str:
         options: type[BaseModel] = algorithm_module(kind).Options
         parts.append(f"### `algorithm.kind={kind}`\n\n{_first_line(options.__doc__ or '')}\n")
         own = options.model_json_schema()
-        parts.append(_table(_rows(own, own, "algorithm.")))
+        nested = [
+            row
+            for name, each in own["properties"].items()
+            for member in _members(each, own)
+            if "properties" in member
+            for row in _rows(member, own, f"algorithm.{name}.")
+        ]
+        parts.append(_table([*_rows(own, own, "algorithm."), *nested]))
     return "\n".join(parts)
 
 

@@ -21,6 +21,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "string_type": "text (in quotes if it looks like a number)",
     "string_too_short": "a name that is not empty",
+    "string_pattern_mismatch": "small letters, digits and _ + . - only, a letter or digit first",
     "list_type": "a list: [a,b]",
     "tuple_type": "a list: [a,b]",
     "dict_type": "keys with values",

@@ -12,6 +12,7 @@ from repo_exp.core.masks import same_shape
 
 Scale = Literal["group", "batch", "none"]
 Baseline = Literal["group_mean", "leave_one_out"]
+Otherwise = Literal["zero", "lowest"]
 
 
 def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
@@ -132,19 +133,28 @@ def decoupled_advantage(
     return (sum_B - sum_B.mean()) / (sum_B.std() + eps)
 
 
-def conditioned(sources: Mapping[str, Tensor], *, on: str, threshold: float) -> dict[str, Tensor]:
+def conditioned(
+    sources: Mapping[str, Tensor], group_B: Tensor, *, on: str, threshold: float, otherwise: Otherwise
+) -> dict[str, Tensor]:
     """Return sources of which all but one count only where that one is good enough, 2601.05242: each (B,).
 
-        r_k = r_k if r_on >= threshold else 0        for every source k but ``on`` itself
+        r_k = r_k if r_on >= threshold else floor        for every source k but ``on`` itself
 
-    Weights alone set no priority where one source is easier to please than another. Whether a reply without a score of
-    ``on`` met the condition nobody knows: its other scores are not there either (NaN).
+    The floor is ``zero`` as published, for scores that are never below it; where scores have either sign a broken
+    condition would pay, so ``lowest`` takes the lowest score of the source in the group. Weights alone set no priority
+    where one source is easier to please than another. A score that is not there stays so, and where there is none of
+    ``on`` nobody knows whether the condition is met: the others are not there either (NaN).
     """
     key_B = sources[on]
 
     def met(r_B: Tensor) -> Tensor:
-        said_B = torch.where(key_B >= threshold, r_B, torch.zeros_like(r_B))
-        return torch.where(key_B.isnan(), torch.full_like(r_B, torch.nan), said_B)
+        floor_B = torch.zeros_like(r_B)
+        if otherwise == "lowest":
+            there_B = torch.where(r_B.isnan(), torch.full_like(r_B, torch.inf), r_B)
+            none_G = there_B.new_full((int(group_B.max()) + 1,), torch.inf)
+            floor_B = none_G.scatter_reduce(0, group_B, there_B, "amin")[group_B]
+        said_B = torch.where(key_B >= threshold, r_B, floor_B)
+        return torch.where(key_B.isnan() | r_B.isnan(), torch.full_like(r_B, torch.nan), said_B)
 
     return {name: r_B if name == on else met(r_B) for name, r_B in sources.items()}
 

@@ -47,8 +47,8 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: T
         single     the chance that the best beats the worst, and the other way round
         hard       1 and 0
 
-    Targets are large, +-500 at the published beta of 0.001, and never reached; that is as published. What is not learnt
-    from gets 0.
+    Targets are large, hundreds at the published beta of 0.001 (at most 500, with hard), and never reached; that is as
+    published. What is not learnt from gets 0.
     """
     side_B = best_and_worst(total_B, group_B)
     if target == "win_rate":

@@ -141,7 +141,8 @@ class OnlineLearner(PolicyLearner):
         if known.value_BT is not None:
             metrics["value/mean"] = masked_mean(known.value_BT, seen.mask_BT).item()
         per_update = algorithm.passes * algorithm.minibatches
-        taken, planned = step * per_update, self.steps * per_update
+        before, planned = step * per_update, self.steps * per_update
+        taken = before
         sums: Metrics = {}
         for number in range(algorithm.passes):
             order = list(units)
@@ -152,8 +153,8 @@ class OnlineLearner(PolicyLearner):
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
-        steps = max(taken - step * per_update, 1)  # fewer than planned where few replies could be learnt from
-        return metrics | {name: value / steps for name, value in sums.items()}
+        # steps may be fewer than planned where few replies could be learnt from
+        return metrics | {name: value / (taken - before) for name, value in sums.items()}
 
     def optimise(
         self,

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from torch import Tensor, constant_pad_nd
 
 from repo_exp.models.cache import Cache
 from repo_exp.models.decoder import Decoder, Voice
@@ -57,9 +56,9 @@ class DecoderSession:
         shared = shared if shared >= WORTH_SHARING else 0
         rests = [context[shared:] for context in different]
         width = max(map(len, rests))
-        self._growth = min(room, GROWTH)
-        columns = shared + width + self._growth
-        self._cache = self._room(len(rests), columns)
+        at_first = min(room, GROWTH)
+        columns, self._room = shared + width + at_first, room - at_first
+        self._cache = self._laid_out(len(rests), columns)
         if shared:
             self._read_shared(different[0][:shared])
         # where a reply may look: its own context, not the padding before it, and what it has of itself
@@ -76,8 +75,10 @@ class DecoderSession:
     def step(self, token_B: Tensor) -> Tensor:
         """Read one more token a reply; return the new hidden states, (B, H)."""
         if self._cache.filled == self._cache.columns:
-            self._cache.grow(self._growth)
-            self._bias = pad(self._bias, (0, self._growth), value=self._low)
+            more = min(self._room, GROWTH)
+            self._cache.grow(more)
+            self._bias = constant_pad_nd(self._bias, (0, more), self._low)
+            self._room -= more
         self._bias[..., self._cache.filled] = 0
         hidden = self._decoder.run(token_B[:, None], self._position_B[:, None], self._bias, self._voice, self._cache)
         self._position_B = self._position_B + 1
@@ -91,13 +92,13 @@ class DecoderSession:
             each.index_select(0, row_B) for each in (self._bias, self._position_B, self.last_BH)
         )
 
-    def _room(self, rows: int, columns: int) -> Cache:
+    def _laid_out(self, rows: int, columns: int) -> Cache:
         decoder = self._decoder
         shape = (rows, decoder.key_value_heads, columns, decoder.channels)
         return Cache(len(decoder.layers), shape, dtype=self._dtype, device=self._device)
 
     def _read_shared(self, tokens: Sequence[int]) -> None:
-        once = self._room(1, len(tokens))
+        once = self._laid_out(1, len(tokens))
         position_1T = torch.arange(len(tokens), device=self._device)[None]
         bias = torch.full((1, 1, len(tokens), len(tokens)), self._low, dtype=self._dtype, device=self._device).triu(1)
         self._decoder.run(torch.tensor([tokens], device=self._device), position_1T, bias, self._voice, once)

@@ -49,7 +49,7 @@ def show(config: Config, *, folder: Path) -> None:
     module = find(str(config.algorithm["kind"]))
     if not module.online:
         found = f"'{config.algorithm['name']}' takes no updates on replies of its own"
-        raise ConfigError("there is no update to profile", [Problem("algorithm.kind", found, "such as algorithm=repo")])
+        raise ConfigError("there is no update to profile", [Problem("algorithm", found, "such as algorithm=repo")])
     with tempfile.TemporaryDirectory() as scratch:
         bench = Workbench(config, folder=folder, trackers=Trackers([]))
         learner = _learner(bench, algorithm_of(config), steps=WARM_UP + 1)

@@ -34,6 +34,12 @@ def algorithm(option: str = "dpo", **changes) -> dpo.Algorithm:
     return dpo.Algorithm(dpo.Options(**pair_knobs(option, **changes)))
 
 
+@pytest.mark.parametrize(("loss", "place"), [("simpo", "algorithm=simpo"), ("norm", "aggregation=mean")])
+def test_a_relative_that_is_more_than_a_loss_is_shown_its_place(loss, place) -> None:
+    with pytest.raises(ValueError, match=place):
+        dpo.Options(**pair_knobs("dpo", loss=loss))
+
+
 def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
     logp, method = laid_out(SUMS), algorithm(option, **changes)
     reference = laid_out(REFERENCE) if method.needs_reference else None

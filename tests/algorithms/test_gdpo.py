@@ -102,13 +102,16 @@ def test_one_source_is_refused() -> None:
     assert not list(problems(options, a_config("model", "rules")))
 
 
-def test_a_join_that_would_change_nothing_is_refused() -> None:
-    (problem,) = problems(Options(**knobs("gdpo", weights={})), a_config("model", "rules", join="gated"))
-    assert problem.where == "reward.join" and "algorithm.condition" in problem.remedy
+def test_a_join_whose_priority_it_would_not_follow_is_refused() -> None:
+    options = Options(**knobs("gdpo", weights={}))
+    for join in ("gated", "lexicographic"):
+        (problem,) = problems(options, a_config("model", "rules", join=join))
+        assert problem.where == "reward.join" and "algorithm.condition" in problem.remedy
+    assert not list(problems(options, a_config("model", "rules", join="enhancement")))
 
 
 def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
-    options = Options(**knobs("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0}))
+    options = Options(**knobs("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0, "otherwise": "zero"}))
     (problem,) = problems(options, a_config("model", "rules"))
     assert problem.where == "algorithm.condition.source" and "model, rules" in problem.remedy
 
@@ -116,12 +119,35 @@ def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
 def test_golden_condition() -> None:
     """Only the first reply has both; a reply whose condition nobody knows has no other score either."""
     sources = {"easy": t(1, 1, 0, 1), "hard": t(1, 0, 1, 0)}
-    found = conditioned(sources, on="hard", threshold=1.0)
+    found = conditioned(sources, GROUP[:4], on="hard", threshold=1.0, otherwise="zero")
     close(found["easy"], 1, 0, 0, 0)
     assert torch.equal(found["hard"], sources["hard"])
-    close(conditioned(sources, on="hard", threshold=0.0)["easy"], 1, 1, 0, 1)
-    unknown = conditioned({"easy": t(1, 1), "hard": t(1, math.nan)}, on="hard", threshold=1.0)
-    assert unknown["easy"][0] == 1 and unknown["easy"][1].isnan() and unknown["hard"][1].isnan()
+    close(conditioned(sources, GROUP[:4], on="hard", threshold=0.0, otherwise="zero")["easy"], 1, 1, 0, 1)
+
+
+@pytest.mark.parametrize("otherwise", ["zero", "lowest"])
+def test_what_is_not_there_meets_no_condition_and_gets_no_floor(otherwise) -> None:
+    sources = {"easy": t(1, 1, math.nan), "hard": t(1, math.nan, 0)}
+    found = conditioned(sources, GROUP[:3], on="hard", threshold=1.0, otherwise=otherwise)
+    assert found["easy"][0] == 1 and found["easy"][1:].isnan().all() and found["hard"][1].isnan()
+
+
+def test_the_lowest_is_that_of_the_group() -> None:
+    sources = {"model": t(-1, -0.5, -2, -3, 5, 7, 6, 9), "rules": t(0, 0, -30, -30, 0, -1, 0, 0)}
+    found = conditioned(sources, GROUP, on="rules", threshold=0.0, otherwise="lowest")
+    close(found["model"], -1, -0.5, -3, -3, 5, 5, 6, 9)
+
+
+def test_a_broken_condition_does_not_pay_where_scores_have_either_sign() -> None:
+    """0 is above what the replies that obey have, so with zero the first of them ends below both that do not."""
+    sources = {"model": t(-1, -0.5, -2, -3), "rules": t(0, 0, -30, -30)}
+
+    def order(otherwise: str) -> torch.Tensor:
+        found = conditioned(sources, GROUP[:4], on="rules", threshold=0.0, otherwise=otherwise)
+        return decoupled_advantage(found, GROUP[:4], weights={})
+
+    assert order("zero")[0] < order("zero")[2:].min()
+    assert order("lowest")[:2].min() > order("lowest")[2:].max()
 
 
 def test_a_condition_turns_an_order_that_weights_would_not() -> None:
@@ -130,7 +156,7 @@ def test_a_condition_turns_an_order_that_weights_would_not() -> None:
     seen = Rollouts(torch.zeros(4), GROUP[:4], torch.ones(4, 1, dtype=torch.bool), 8, sources)
     plain, tied = (
         Algorithm(Options(**knobs("gdpo", weights={}, condition=condition))).credit(seen).advantage_BT[:, 0]
-        for condition in (None, {"source": "rules", "threshold": 1.0})
+        for condition in (None, {"source": "rules", "threshold": 1.0, "otherwise": "zero"})
     )
     assert plain[1] > plain[2] and tied[1] < tied[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.config import places, reference
-from repo_exp.config.algorithms import known_algorithms
+from repo_exp.config.algorithms import algorithm_module, known_algorithms
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
 from repo_exp.config.help import help_text
@@ -56,6 +56,10 @@ def test_the_reference_has_a_row_for_every_key():
     page = reference.markdown()
     for key in ("reward.n", "model.lora.rank", "data.contexts.train", "algorithm.clip_low", "judge.timeout", "seed"):
         assert f"| `{key}` |" in page
+    for kind in known_algorithms():
+        for field in algorithm_module(kind).Options.model_fields:
+            assert f"| `algorithm.{field}" in page, (kind, field)
+    assert "| `algorithm.condition.threshold` |" in page
 
 
 def test_the_environment_names_the_folder(conf):

@@ -114,6 +114,25 @@ def test_every_option_of_the_algorithm_is_called_by_its_own_name():
         assert composed(f"algorithm={name}", *more).algorithm["name"] == name
 
 
-@pytest.mark.parametrize("name", ["base", "sft", "Mine", "a b"])
-def test_a_name_that_another_arm_has_or_that_no_file_could_have_is_refused(problems_in, name):
-    assert list(problems_in(f"algorithm.name='{name}'")) == ["algorithm.name"]
+@pytest.mark.parametrize(
+    ("algorithm", "name", "words"),
+    [
+        ("grpo", "base", "a name of its own"),
+        ("grpo", "sft", "a name of its own"),
+        ("sft", "warm", "give sft"),
+        ("grpo", "Mine", "small letters"),
+        ("grpo", "a b", "small letters"),
+    ],
+)
+def test_a_name_that_another_arm_has_or_that_no_file_could_have_is_refused(problems_in, algorithm, name, words):
+    (found,) = problems_in(f"algorithm={algorithm}", f"algorithm.name='{name}'").items()
+    assert found[0] == "algorithm.name" and words in found[1]
+
+
+def test_a_condition_of_gdpo_goes_through_the_command_line(problems_in):
+    sound = "algorithm.condition={source: rules, threshold: 0, otherwise: lowest}"
+    assert not problems_in("algorithm=gdpo", "reward=rm+rf", "evaluation.sources=as_trained", sound)
+    for wrong in ("{source: rules, threshold: .nan, otherwise: lowest}", "{source: rules, threshold: 0}"):
+        places = problems_in("algorithm=gdpo", f"algorithm.condition={wrong}")
+        assert places and all(place.startswith("algorithm.condition") for place in places)
+    assert list(problems_in("algorithm=dpo", "algorithm.loss=[ipo,nca]")) == ["algorithm.loss"]

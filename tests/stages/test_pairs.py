@@ -28,6 +28,11 @@ def test_a_reward_that_is_not_asked_does_not_train_the_policy_anew(experiment) -
     assert "judge" not in made(runs[1])
 
 
+def test_a_name_is_what_the_evaluation_calls_it_and_nothing_else(experiment) -> None:
+    runs = [made(experiment(name, "algorithm=simpo", f"algorithm.name={name}")) for name in ("simpo", "mine")]
+    assert runs[0]["policy"] == runs[1]["policy"] and runs[0]["evaluate"] != runs[1]["evaluate"]
+
+
 def test_the_record_says_what_the_policy_cost(experiment) -> None:
     paired, online = record(experiment("a", "algorithm=dpo"))["cost"], experiment("b")
     assert paired["tokens"]["sampled"] == 0 < paired["tokens"]["learnt"]

@@ -131,6 +131,13 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     kind, thought = polar.RewardModel(here), "<think>Hm.\nYes?</think>\n"
     assert kind.before_reply(context("Hi", thought + "Yes")) == kind.before_reply(context("Hi", "Yes"))
     assert kind.reply(thought + "Yes") == kind.reply("Yes") != kind.reply("No")
+    assert kind.words("Yes <think>but if they") == "Yes"  # cut off within a thought
+    said = [("Gladly", "No"), ("Gladly", thought + "Gladly")]
+    pairs = [Preference(context("Hi", thought + "Yes"), *replies) for replies in said]
+    assert [kind.can_measure(pair) for pair in pairs] == [True, False]
+    assert not kind.can_measure(Preference(context("Hi", "Yes"), thought + "Yes", "No"))
+    corpus = SimpleNamespace(preferences={"train": pairs})
+    assert kind.lessons(corpus, None, Path()) == [kind.item(pairs[0])]
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
     monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
     reward_model.raw_scores(here, [Reply(context("Hi", "Yes"), thought + "No")])

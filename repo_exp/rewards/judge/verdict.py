@@ -9,7 +9,7 @@ from typing import Any
 
 _LONGEST = 50_000  # characters of an answer that are read
 _MOST_OBJECTS = 64
-_THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 class UnreadableError(ValueError):
@@ -35,14 +35,9 @@ def read_verdict(text: str, names: Collection[str]) -> dict[str, bool]:
     return {name: answers[0][name] for name in names}
 
 
-def without_thoughts(text: str) -> str:
-    """Return what a model said, without what it thought aloud before it."""
-    return _THOUGHT.sub("", text)
-
-
 def _objects(text: str) -> list[dict[str, Any]]:
     """Return the outermost JSON objects in ``text``."""
-    text = without_thoughts(text[:_LONGEST])
+    text = _THOUGHT.sub("", text[:_LONGEST])
     decoder, found, at = json.JSONDecoder(), [], text.find("{")
     for _ in range(_MOST_OBJECTS):
         if at < 0:

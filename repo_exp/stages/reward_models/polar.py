@@ -7,13 +7,15 @@
 The paper's pool is made of many models. Ours is what the pipeline has: the SFT policy, the base model, and mixtures of
 the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked replies and not three: B is the
 chosen and C the rejected one, and A the reference that comes with the context, or the chosen reply where there is none.
-A score needs a reference. Where the context has none, the score is missing. Thoughts (<think>) are left out.
+A score needs a reference. Where the context has none, the score is missing. Thoughts (<think>) are left out, as
+published, and with them pairs that differ in nothing else.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,15 +25,15 @@ import torch
 from repo_exp.errors import DataError, Problem
 from repo_exp.learner.objectives import PairItem, Preferring
 from repo_exp.models.backbone import Backbone
-from repo_exp.rewards.judge.verdict import without_thoughts
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.types import Context, Preference
+from repo_exp.types import Context, Corpus, Preference
 
-VERSION = 1
+VERSION = 2
+THOUGHT = re.compile(r"<think>.*?(?:</think>\s*|\Z)", re.DOTALL)  # to its end, or to that of the reply
 SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
 
 
@@ -103,7 +105,7 @@ class RewardModel(bradley_terry.RewardModel):
         return [
             self.item(Preference(replace(context, reference=reference), same, other))
             for context, reference, same, other in triples
-            if same != other
+            if self.words(same) != self.words(other)
         ]
 
     @torch.no_grad()
@@ -117,6 +119,11 @@ class RewardModel(bradley_terry.RewardModel):
         self.bench.learnt("policy")
         return backbone
 
+    def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
+        """Return the pairs whose replies differ in more than thoughts."""
+        pairs = corpus.preferences["train"]
+        return [self.item(pair) for pair in pairs if self.words(pair.chosen) != self.words(pair.rejected)]
+
     # -- layout ----------------------------------------------------------------------------------------
 
     def can_score(self, context: Context) -> bool:
@@ -125,11 +132,12 @@ class RewardModel(bradley_terry.RewardModel):
 
     def can_measure(self, pair: Preference) -> bool:
         """A reply that is its own reference wins without any merit of the model."""
-        return self.can_score(pair.context) and pair.context.reference.strip() != pair.chosen.strip()
+        own = self.can_score(pair.context) and self.words(pair.context.reference) != self.words(pair.chosen)
+        return own and self.words(pair.chosen) != self.words(pair.rejected)
 
     def words(self, text: str) -> str:
         """Return a reply without thoughts, in which it need not be like the reference."""
-        return without_thoughts(text)
+        return THOUGHT.sub("", text).strip()
 
     def before_reply(self, context: Context) -> list[int]:
         """Return the prompt with the reference, the split, and the prompt again."""
