@@ -102,6 +102,19 @@ def test_a_value_of_the_action_knows_its_token_and_one_of_the_state_does_not(tin
     torch.testing.assert_close(state[1:], action[:-1])
 
 
+@pytest.mark.parametrize("of", ["state", "action"])
+def test_a_value_model_is_taught_where_it_is_read(tiny, of) -> None:
+    """The values that its loss draws to the targets are those that DVPO reads later."""
+    backbone, item = tiny("value"), WorthItem([5, 6, 7], [20, 30, 40], 1.0)
+    backbone.add("value", seed=9)
+    torch.nn.init.normal_(backbone.heads["value"].weight, std=0.2)
+    with torch.no_grad(), backbone.speaking("value"):
+        found, _ = Valuing(**HOW, of=of).values(backbone, [item])
+        torch.testing.assert_close(found, reply_values(backbone, lay_out([item.context], [item.reply], pad=0), of=of))
+        other, _ = Valuing(**HOW, of=of).values(backbone, [WorthItem([5, 6, 7], [20, 30, 50], 1.0)])
+    assert ((found - other).abs()[0, -1] > 1e-6) == (of == "action")
+
+
 def test_cutting_into_microbatches_cannot_change_what_a_value_model_learns(tiny, tmp_path) -> None:
     learnt = []
     for budget in (4096, 70):

@@ -47,6 +47,31 @@ def test_the_loss_falls(tiny, tmp_path, objective, items) -> None:
     assert heldout_loss(backbone, objective, items, microbatch_tokens=20) < 0.6 * before
 
 
+@torch.no_grad()
+def test_the_losses_are_means_over_tokens_pairs_and_questions(tiny) -> None:
+    """Of items that differ in size, each loss against what the role says, and cut in two against the whole."""
+    from repo_exp.models.passes import answer_yes
+
+    backbone = tiny("policy", "reward", "judge")
+    asked = [QuestionsItem([[5, 6, 40, 9], [5, 6, 40, 10], [5, 6, 40, 11]], [True, False, True]), QUESTIONS[0]]
+    written = [ReplyItem([5, 6], [20, 30, 40, 2]), ReplyItem([5, 6, 7], [2])]
+    for objective, items, sizes in (
+        (Judging(), asked, [3, 2]), (Imitation(), written, [4, 1]), (Preferring(centring=0.0), PAIRS[:2], [1, 1]),
+    ):  # fmt: skip
+        assert [objective.weight(item) for item in items] == sizes
+        with backbone.speaking(objective.role):
+            whole = objective.loss(backbone, items, count=sum(sizes))
+            parts = [objective.loss(backbone, [item], count=size) for item, size in zip(items, sizes, strict=True)]
+        expected = sum(loss * size for loss, size in zip(parts, sizes, strict=True)) / sum(sizes)
+        torch.testing.assert_close(whole, expected)
+    yes = torch.tensor([p for group in answer_yes(backbone, [item.prompts for item in asked], microbatch_tokens=99)
+                        for p in group])  # fmt: skip
+    right = torch.tensor([answer for item in asked for answer in item.answers])
+    with backbone.speaking("judge"):
+        found = Judging().loss(backbone, asked, count=5)
+    torch.testing.assert_close(found, -torch.where(right, yes, 1 - yes).log().mean())
+
+
 def test_every_item_is_seen_once_an_epoch_in_an_order_that_hangs_on_the_seed(tiny, tmp_path) -> None:
     learner = run(tiny("policy"), Imitation(), REPLIES, tmp_path / "w", epochs=2, batch_size=10)
     epochs = [[id(item) for step in steps for item in learner.batch(step)] for steps in ((0, 1, 2), (3, 4, 5))]

@@ -180,6 +180,24 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
     assert len(seen) == 4  # the whole pool had its say
 
 
+def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
+    """A share of B, and so of B A, the adapter's whole effect; the next one starts from the SFT policy again."""
+    backbone, here, forgotten = tiny("policy"), bench(POLAR), []
+    sft = {name: weight.clone() for name, weight in backbone.weights_of("policy").items()}
+
+    def role(name, artifact):
+        backbone.take("policy", sft)
+        return backbone
+
+    here.role, here.learnt = role, forgotten.append
+    for share in (0.5, 0.0, 1.0):
+        mixed = polar.RewardModel(here)._mixture(None, share).weights_of("policy")
+        for name, weight in sft.items():
+            assert mixed[name].equal(weight * share if "lora_B" in name else weight)
+    assert any(weight.abs().max() > 0 for name, weight in sft.items() if "lora_B" in name)
+    assert forgotten == ["policy"] * 6  # before and after each: what is mixed is never taken for what was stored
+
+
 def test_a_reply_without_a_reference_has_no_score_and_never_a_zero(monkeypatch) -> None:
     here = bench(POLAR)
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
