@@ -12,6 +12,7 @@ from repo_exp.algorithms.registry import find
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.paired import PairedLearner
+from repo_exp.models.passes import reply_logp
 from repo_exp.rollout.sampler import sample
 from tests.algorithms.parts import pair_knobs
 from tests.learner.toy import CONTEXTS, OPTIMIZER, TRAINER, Stop
@@ -114,11 +115,16 @@ def test_a_policy_that_has_not_moved_says_what_the_reference_says(paired) -> Non
 
 
 def test_the_reference_is_asked_once_and_does_not_move(paired, tiny, monkeypatch) -> None:
-    survey = PairedLearner.survey
-    asked = []
-    monkeypatch.setattr(PairedLearner, "survey", lambda self: asked.append(self) or survey(self))
+    """24 pairs are three steps of eight: the second time round the reference has said all that it has to say."""
+    passes = []
+
+    def counted(backbone, batch):
+        passes.append((backbone._speaker, len(batch.token_NR)))
+        return reply_logp(backbone, batch)
+
+    monkeypatch.setattr("repo_exp.learner.paired.reply_logp", counted)
     learner, start = paired(updates=6), tiny("policy").parameters_of("policy")
-    assert len(asked) == 1
+    assert passes == [("reference", 16)] * 3 + [("policy", 16)] * 6
     for name, p in weights(learner, "reference").items():
         assert torch.equal(p, start[name.replace("reference", "policy")])
     assert not same(weights(learner), start)

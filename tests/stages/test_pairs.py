@@ -34,10 +34,10 @@ def test_a_name_is_what_the_evaluation_calls_it_and_nothing_else(experiment) -> 
 
 
 def test_the_record_says_what_the_policy_cost(experiment) -> None:
-    paired, online = record(experiment("a", "algorithm=dpo"))["cost"], experiment("b")
+    paired, online = record(experiment("a", "algorithm=dpo"))["cost"], experiment("b", "algorithm.passes=2")
     assert paired["tokens"]["sampled"] == 0 < paired["tokens"]["learnt"]
     said = sum(row["tokens"] for row in rows(online / "rollouts.jsonl"))
     cost = record(online)["cost"]
-    assert cost["tokens"] == {"sampled": said, "learnt": said}  # one pass, and every reply had a total
+    assert cost["tokens"] == {"sampled": said, "learnt": 2 * said}  # two passes, and every reply had a total
     assert cost["peak_memory"]["process"] > 2**20 and "learn: policy" in cost["phases"]
     assert record(online, "sft")["cost"] == {}
