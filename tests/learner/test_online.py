@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
+from repo_exp.learner.experience import Experience
 from repo_exp.rewards.joins import build_join
+from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import RewardBreakdown, Score
 from tests.learner.toy import Stop, oddness
 
@@ -130,6 +132,26 @@ def test_values_asked_for_while_learning_are_those_asked_for_before(online, tmp_
         for name, p in weights(once, role).items():
             torch.testing.assert_close(weights(twice, role)[name], p, atol=1e-6, rtol=1e-5)
     assert twice.history[-1]["loss/value"] == pytest.approx(once.history[-1]["loss/value"], rel=1e-5)
+
+
+def test_values_are_clipped_around_what_they_were_before_the_update(online, tmp_path) -> None:
+    """From the second step of an update on a clip that hardly lets a value move stops those that have moved."""
+    told = {"updates": 2, "passes": 3}
+    free, held = (online(**told, value_clip=clip, folder=tmp_path / str(clip)) for clip in (None, 1e-4))
+    assert not same(weights(free, "value"), weights(held, "value"))
+
+
+def test_a_long_context_is_read_once_for_its_group() -> None:
+    """100 tokens and four replies of 10 are one row of 140, though a microbatch has 50; at 200 a row is full."""
+    short, long = [1] * 10, [1] * 100
+    for context, replies, expected in ((long, 4, [4]), (long, 12, [10, 2]), (short, 6, [4, 2])):
+        said = [Sampled((5,) * 10, (-1.0,) * 10, True)] * replies
+        seen = Experience([context] * replies, said, torch.zeros(replies), torch.zeros(replies).long(),
+                          torch.ones(replies, 10).bool(), {})  # fmt: skip
+        found = list(seen.microbatches(range(replies), tokens=50, whole_groups=False))
+        assert sorted(i for part in found for i in part) == list(range(replies))
+        assert sorted(map(len, found), reverse=True) == expected
+        assert [len(part) for part in seen.microbatches(range(replies), tokens=50, whole_groups=True)] == [replies]
 
 
 def test_each_context_is_answered_by_a_whole_group(online) -> None:

@@ -140,8 +140,8 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     assert kind.lessons(corpus, None, Path()) == [kind.item(pairs[0])]
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
     monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
-    reward_model.raw_scores(here, [Reply(context("Hi", "Yes"), thought + "No")])
-    assert heard == [kind.reply("No")]
+    raw = reward_model.raw_scores(here, [Reply(context("Hi"), "No"), Reply(context("Hi", "Yes"), thought + "No")])
+    assert heard == [kind.reply("No")] and math.isnan(raw[0]) and raw[1] == 0.0
 
 
 def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_nothing() -> None:
@@ -178,6 +178,8 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
         assert same in text(item.context) and other != same
         seen |= {same, other}
     assert len(seen) == 4  # the whole pool had its say
+    monkeypatch.setattr(polar, "answer", lambda *told, **_: [Reply(c, "<think>Hm.</think> Hi") for c in told[2]])
+    assert kind.same_or_not(contexts, None) == []  # where all say the same nobody is told apart
 
 
 def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
