@@ -115,7 +115,8 @@ def scaling() -> list[str]:
     found = told("scaling")
     if found is None:
         return []
-    parts = ["## Cost as work grows\n", "![seconds and memory over batch, reply, prompt, rank and roles](performance.svg)\n"]
+    shown = "![seconds and memory over batch, reply, prompt, rank and roles](performance.svg)\n"
+    parts = ["## Cost as work grows\n", shown]
     for axis, points in found["points"].items():
         head = [axis.replace("_", " "), *(str(point[axis]) for point in points)]
         rows = [
