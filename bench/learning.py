@@ -18,7 +18,8 @@ import torch
 from bench.machine import describe, model_folder, product_rate
 from bench.workload import THREADS, prompts
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import by_tokens, lay_out, reply_logp
+from repo_exp.models.packing import chunks
+from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
 
@@ -50,10 +51,10 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, floa
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
     backbone.add("policy", seed=0)
     contexts, replies = prompts(REPLIES, PROMPT), prompts(REPLIES, NEW)
-    lengths = [PROMPT + NEW] * REPLIES
+    rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
 
     def step() -> None:
-        for chosen in by_tokens(lengths, microbatch_tokens):
+        for chosen in chunks(rows, microbatch_tokens):
             batch = lay_out([contexts[i] for i in chosen], [replies[i] for i in chosen], pad=backbone.tokens.pad)
             with backbone.speaking("policy", training=True):
                 reply_logp(backbone, batch, with_entropy=True)[0].sum().backward()
@@ -75,7 +76,7 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, floa
         "engine": engine,
         "microbatch_tokens": microbatch_tokens,
         "seconds": round(spent, 2),
-        "tokens_a_second": round(sum(lengths) / spent),
+        "tokens_a_second": round(REPLIES * (PROMPT + NEW) / spent),
         "gflops": round(reached),
         "product_rate": round(rate),
         "share": round(reached / rate, 2),

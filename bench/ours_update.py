@@ -44,7 +44,7 @@ def main(folder: str, kind: str) -> None:
     for number in range(len(backbone.roles), WORK.roles):
         backbone.add(f"idle{number}", seed=0)
     updates = WORK.warm_up + WORK.timed
-    tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens)
+    tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
     backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
     backbone.tokens.eos = -1  # no reply ends by itself: every reply has as many tokens as a peer's
     contexts = [Context(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]

@@ -18,6 +18,7 @@ class Workload:
     replies: int = 16
     group: int = 8  # replies to one prompt, for group methods; others take as many prompts as replies
     prompt_tokens: int = 169
+    common_tokens: int = 0  # of these, the ones that all prompts begin with, as an SOP would
     new_tokens: int = 64
     rank: int = 64
     roles: int = 1  # adapters on the backbone; those beyond the ones that the update uses lie idle
@@ -30,8 +31,8 @@ class Workload:
 WORK = Workload(**json.loads(os.environ.get("BENCH_WORK", "{}")))
 
 
-def prompts(count: int, length: int) -> list[list[int]]:
-    """Return different prompts of ordinary tokens, the same on every machine."""
+def prompts(count: int, length: int, *, common: int = 0) -> list[list[int]]:
+    """Return different prompts of ordinary tokens, the same on every machine; their first ``common`` tokens agree."""
     state, found = 1, []
     for _ in range(count):
         tokens = []
@@ -39,7 +40,7 @@ def prompts(count: int, length: int) -> list[list[int]]:
             state = (state * 1103515245 + 12345) % 2**31
             tokens.append(1000 + state // 65536 % 20000)
         found.append(tokens)
-    return found
+    return [[*found[0][:common], *tokens[common:]] for tokens in found]
 
 
 def shortness(texts: list[str]) -> list[float]:

@@ -17,7 +17,7 @@ folder = sys.argv[1]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.replies // WORK.group, WORK.prompt_tokens)
+wanted = prompts(updates * WORK.replies // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
 # the library takes texts: what a decoded prompt is encoded to may differ by a few tokens, which is reported
 texts = [tokenizer.decode(tokens) for tokens in wanted]
 lengths = [len(tokenizer(text)["input_ids"]) for text in texts]

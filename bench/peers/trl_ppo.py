@@ -33,7 +33,7 @@ def scorer() -> torch.nn.Module:
 value = get_peft_model(scorer(), LoraConfig(**lora, task_type="SEQ_CLS")).base_model.model
 reward = scorer()
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.replies, WORK.prompt_tokens)
+wanted = prompts(updates * WORK.replies, WORK.prompt_tokens, common=WORK.common_tokens)
 clock = Clock()
 
 with tempfile.TemporaryDirectory() as scratch:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out
+from repo_exp.models.packing import chunks
+from repo_exp.models.passes import ReplyBatch, lay_out
 from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import Context, RewardBreakdown
 
@@ -72,7 +73,8 @@ class Experience:
         groups = self.grouped(part)
         if not whole_groups:
             groups = [piece for group in groups for piece in self._pieces(group, tokens)]
-        for chosen in by_tokens([self.length(group) for group in groups], tokens):
+        rows = [[[*self.contexts[i], *self.replies[i].tokens] for i in group] for group in groups]
+        for chosen in chunks(rows, tokens):
             yield [i for k in chosen for i in groups[k]]
 
     def _pieces(self, group: Sequence[int], tokens: int) -> Iterator[list[int]]:

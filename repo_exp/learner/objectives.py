@@ -16,19 +16,23 @@ from repo_exp.core.frozen_value import Targets, value_targets
 from repo_exp.core.masks import masked_sum
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import pack, packed_length
+from repo_exp.models.packing import pack
 from repo_exp.models.passes import final_scores, lay_out, reply_logp, reply_values, yes_logits
 
 Tokens = Sequence[int]
 
 
 class Objective(Protocol):
-    """A loss over items. ``weight`` is what an item counts; a step divides by the weight of its whole batch."""
+    """A loss over items.
+
+    ``weight`` is what an item counts; a step divides by the weight of its whole batch. ``sequences`` are the token
+    sequences of an item, which share a row.
+    """
 
     role: str
 
     def weight(self, item) -> float: ...
-    def length(self, item) -> int: ...
+    def sequences(self, item) -> Sequence[Tokens]: ...
     def loss(self, backbone: Backbone, items: Sequence, *, count: float) -> Tensor: ...
 
 
@@ -77,8 +81,8 @@ class Imitation:
     def weight(self, item: ReplyItem) -> float:
         return len(item.reply)
 
-    def length(self, item: ReplyItem) -> int:
-        return len(item.context) + len(item.reply)
+    def sequences(self, item: ReplyItem) -> Sequence[Tokens]:
+        return [[*item.context, *item.reply]]
 
     def loss(self, backbone: Backbone, items: Sequence[ReplyItem], *, count: float) -> Tensor:
         batch = lay_out([item.context for item in items], [item.reply for item in items], pad=backbone.tokens.pad)
@@ -97,13 +101,13 @@ class Preferring:
     def weight(self, item: PairItem) -> float:
         return item.weight
 
-    def length(self, item: PairItem) -> int:
-        return packed_length([[*item.context, *item.chosen], [*item.context, *item.rejected]])
+    def sequences(self, item: PairItem) -> Sequence[Tokens]:
+        return [[*item.context, *item.chosen], [*item.context, *item.rejected]]
 
     def scores(self, backbone: Backbone, items: Sequence[PairItem]) -> tuple[Tensor, Tensor]:
         """Return the raw scores of the chosen and of the rejected replies."""
-        groups = [[[*i.context, *i.chosen], [*i.context, *i.rejected]] for i in items]
-        chosen_N, rejected_N = final_scores(backbone, pack(groups, pad=backbone.tokens.pad)).view(-1, 2).unbind(1)
+        packed = pack([self.sequences(item) for item in items], pad=backbone.tokens.pad)
+        chosen_N, rejected_N = final_scores(backbone, packed).view(-1, 2).unbind(1)
         return chosen_N, rejected_N
 
     def loss(self, backbone: Backbone, items: Sequence[PairItem], *, count: float) -> Tensor:
@@ -128,8 +132,8 @@ class Valuing:
     def weight(self, item: WorthItem) -> float:
         return len(item.reply)
 
-    def length(self, item: WorthItem) -> int:
-        return len(item.context) + len(item.reply)
+    def sequences(self, item: WorthItem) -> Sequence[Tokens]:
+        return [[*item.context, *item.reply]]
 
     def values(self, backbone: Backbone, items: Sequence[WorthItem]) -> tuple[Tensor, Tensor]:
         """Return the values of the reply tokens, and where these are."""
@@ -152,8 +156,8 @@ class Judging:
     def weight(self, item: QuestionsItem) -> float:
         return len(item.prompts)
 
-    def length(self, item: QuestionsItem) -> int:
-        return packed_length(item.prompts)
+    def sequences(self, item: QuestionsItem) -> Sequence[Tokens]:
+        return item.prompts
 
     def loss(self, backbone: Backbone, items: Sequence[QuestionsItem], *, count: float) -> Tensor:
         logit_N = yes_logits(backbone, pack([item.prompts for item in items], pad=backbone.tokens.pad))

@@ -13,8 +13,8 @@ from repo_exp.learner.base import Metrics
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.policy import PolicyLearner
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import packed_length
-from repo_exp.models.passes import ReplyBatch, by_tokens, lay_out, reply_logp
+from repo_exp.models.packing import chunks
+from repo_exp.models.passes import ReplyBatch, lay_out, reply_logp
 
 
 class PairedLearner(PolicyLearner):
@@ -99,11 +99,11 @@ class PairedLearner(PolicyLearner):
 
     def microbatches(self, chosen: Sequence[int]) -> Iterator[tuple[list[int], ReplyBatch]]:
         """Yield pairs of like length, laid out: the two replies share the computation of their context."""
-        lengths = [
-            packed_length([[*pair.context, *pair.chosen], [*pair.context, *pair.rejected]])
+        rows = [
+            [[*pair.context, *pair.chosen], [*pair.context, *pair.rejected]]
             for pair in (self.pairs[i] for i in chosen)
         ]
-        for cut in by_tokens(lengths, self.microbatch_tokens):
+        for cut in chunks(rows, self.microbatch_tokens):
             found = [chosen[k] for k in cut]
             contexts = [self.pairs[i].context for i in found for _ in range(2)]
             replies = [reply for i in found for reply in (self.pairs[i].chosen, self.pairs[i].rejected)]

@@ -1,4 +1,7 @@
-"""Keys and values of what has been read so far, written where they stay.   B rows, P heads, D channels."""
+"""Keys and values of what has been read so far, written where they stay.   B rows, P heads, D channels.
+
+What all rows begin with is held once, beside the columns that every row has to itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch.nn.functional import pad
 
 
 class Cache:
-    """Room for ``columns`` tokens a row in every layer; filled from the left.
+    """Room for ``columns`` tokens a row in every layer, what rows share not counted; filled from the left.
 
     Args:
         layers: how many layers write into it.
@@ -21,6 +24,7 @@ class Cache:
         self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.filled = 0
+        self._beginning: list[tuple[Tensor, Tensor]] = []
 
     def put(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write (B, P, T, D) keys and values behind what is there; return all so far, as views.
@@ -34,6 +38,20 @@ class Cache:
         if k.shape[2] == 1:
             return self._keys[layer], self._values[layer]
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
+
+    def beginning(self, layer: int) -> tuple[Tensor, Tensor] | None:
+        """Return keys and values, (1, P, S, D) each, of the S tokens that every row begins with; None without any."""
+        return self._beginning[layer] if self._beginning else None
+
+    def begin_with(self, other: Cache) -> None:
+        """Let every row begin with what another cache holds in its one row, which is full."""
+        self._beginning = list(zip(other._keys, other._values, strict=True))
+
+    def read(self, other: Cache) -> None:
+        """Take what another cache holds; its one row serves every row here."""
+        for mine, theirs in zip([*self._keys, *self._values], [*other._keys, *other._values], strict=True):
+            mine[:, :, : other.filled] = theirs[:, :, : other.filled]
+        self.filled = other.filled
 
     @property
     def columns(self) -> int:
@@ -51,18 +69,12 @@ class Cache:
         window = object.__new__(Cache)
         window._keys = [store[rows] for store in self._keys]
         window._values = [store[rows] for store in self._values]
-        window.filled = self.filled
+        window.filled, window._beginning = self.filled, self._beginning
         return window
 
     def advance(self, columns: int) -> None:
         """Say that every layer has written its columns."""
         self.filled += columns
-
-    def read(self, other: Cache) -> None:
-        """Take what another cache holds; its one row serves every row here."""
-        for mine, theirs in zip([*self._keys, *self._values], [*other._keys, *other._values], strict=True):
-            mine[:, :, : other.filled] = theirs[:, :, : other.filled]
-        self.filled = other.filled
 
     def select(self, row_B: Tensor) -> None:
         """Keep these rows, in this order; a row may be taken more than once."""

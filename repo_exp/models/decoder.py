@@ -4,7 +4,8 @@ Serves every role: an adapter is handed in as low-rank factors beside the frozen
 no adapter and come before the first that has one keep nothing for a backward pass. Models of another
 make, or with a setting that is not here, run through ``library.py``.
 
-Legend: B rows, T columns, M = B T tokens, H hidden size, Q query heads, P key-value heads, D channels of a head.
+Legend: B rows, T columns, M tokens that are computed (B T, less what rows share), H hidden size, Q query heads,
+P key-value heads, D channels of a head, S keys of a row.
 """
 
 from __future__ import annotations
@@ -16,9 +17,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from repo_exp.models.cache import Cache
-from repo_exp.models.kernels import AdaptedLinear, Attention, Factors, PlainLinear, RMSNorm, Rotary, SwiGLU, apply
+from repo_exp.models.kernels import (
+    AdaptedLinear,
+    Attention,
+    Factors,
+    PlainLinear,
+    RMSNorm,
+    Rotary,
+    SwiGLU,
+    apply,
+    beginning_attention,
+)
 from repo_exp.models.packing import Packed
 from repo_exp.models.products import FrozenLinear
 
@@ -111,58 +123,91 @@ class Decoder:
         """Return the last hidden states of packed rows: (B, T, H)."""
         device = self.embedding.weight.device
         bias = packed.attention_bias(self.embedding.weight.dtype).to(device)
-        return self.run(packed.token_BT.to(device), packed.position_BT.to(device), bias, voice)
+        return self.run(
+            packed.token_BT.to(device), packed.position_BT.to(device), bias, voice, shared=packed.shared
+        )  # fmt: skip
 
     def run(
-        self, token_BT: Tensor, position_BT: Tensor, bias: Tensor, voice: Voice, cache: Cache | None = None
+        self,
+        token_BT: Tensor,
+        position_BT: Tensor,
+        bias: Tensor,
+        voice: Voice,
+        cache: Cache | None = None,
+        *,
+        shared: int = 0,
     ) -> Tensor:
         """Return the last hidden states, (B, T, H); with a cache, its columns are looked at too and filled further.
 
         Args:
-            bias: (B, 1, T, columns) with the columns of the cache first.
+            bias: (B, 1, T, columns) with the columns of the cache first, but for those that all its rows begin with.
+            shared: columns at the left that are the same in all rows, computed once for all; not with a cache.
         """
-        x_BTH = self.embedding(token_BT)
-        (rows, columns), width = token_BT.shape, x_BTH.shape[-1]
+        shape = token_BT.shape
+        x_MH = self.embedding(_once(token_BT, shared))
         # both halves of a head turn by the same angles
-        cos, sin = (part[..., None, : self.channels // 2] for part in self.rotary(x_BTH, position_BT))
-        x_MH = x_BTH.view(-1, width)
+        cos, sin = (
+            part[0, :, None, : self.channels // 2] for part in self.rotary(x_MH, _once(position_BT, shared)[None])
+        )
         for number, (layer, factors) in enumerate(zip(self.layers, voice, strict=True)):
             normed = self._norm(x_MH, layer.attention_norm)
             heads_MN = _product(normed, layer, factors, "qkv")
-            mixed = self._mix(heads_MN, (rows, columns), layer, (cos, sin), bias, cache, number)
+            q, k, v = self._heads(heads_MN, layer, (cos, sin))
+            if cache is None:
+                mixed = self._mix(q, k, v, shape[0], bias, shared)
+            else:
+                mixed = self._go_on(q, k, v, shape[0], bias, cache, number)
             x_MH = x_MH + _product(mixed, layer, factors, "o")
             gated = apply(SwiGLU, _product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
             x_MH = x_MH + _product(gated, layer, factors, "down")
         if cache is not None:
-            cache.advance(columns)
-        return self._norm(x_MH, self.norm).view(rows, columns, width)
+            cache.advance(shape[1])
+        return _everywhere(self._norm(x_MH, self.norm), shape, shared)
 
-    def _mix(
-        self,
-        heads_MN: Tensor,
-        shape: tuple[int, int],
-        layer: Layer,
-        angles: tuple[Tensor, Tensor],
-        bias: Tensor,
-        cache: Cache | None,
-        number: int,
-    ) -> Tensor:
-        """Return what attention makes of the joined queries, keys and values: (M, Q D)."""
-        rows, columns = shape
+    def _heads(self, heads_MN: Tensor, layer: Layer, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries (M, Q, D), keys and values (M, P, D) of the joined product, turned by their positions."""
         q_heads, kv_heads, channels = self.query_heads, self.key_value_heads, self.channels
-        group = q_heads // kv_heads
         qk, v = heads_MN.split(((q_heads + kv_heads) * channels, kv_heads * channels), -1)
-        qk = qk.view(rows, columns, q_heads + kv_heads, channels)
+        qk = qk.view(-1, q_heads + kv_heads, channels)
         if layer.query_norm is not None and layer.key_norm is not None:
-            q, k = qk.split((q_heads, kv_heads), 2)
-            qk = torch.cat([self._norm(q, layer.query_norm), self._norm(k, layer.key_norm)], 2)
-        q, k = apply(Rotary, qk, *angles).split((q_heads, kv_heads), 2)
-        k = k.transpose(1, 2)
-        v = v.view(rows, columns, kv_heads, channels).transpose(1, 2)
-        if cache is not None:
-            k, v = cache.put(number, k, v)
+            q, k = qk.split((q_heads, kv_heads), 1)
+            qk = torch.cat([self._norm(q, layer.query_norm), self._norm(k, layer.key_norm)], 1)
+        q, k = apply(Rotary, qk, *angles).split((q_heads, kv_heads), 1)
+        return q, k, v.view(-1, kv_heads, channels)
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, rows: int, bias: Tensor, shared: int) -> Tensor:
+        """Return what attention makes of queries, keys and values: (M, Q D)."""
+        if not shared:
+            return self._attend(q, _by_head(k, rows), _by_head(v, rows), bias)
+        # the common beginning attends to itself, once; behind it every row sees it and what is its own
+        sizes = (shared, len(q) - shared)
+        (q_once, q_own), (k_once, k_own), (v_once, v_own) = (each.split(sizes) for each in (q, k, v))
+        k_once, v_once = _by_head(k_once, 1), _by_head(v_once, 1)
+        k_own, v_own = _behind(k_once, _by_head(k_own, rows)), _behind(v_once, _by_head(v_own, rows))
+        return torch.cat(
+            [
+                self._attend(q_once, k_once, v_once, bias[:1, :, :shared, :shared]),
+                self._attend(q_own, k_own, v_own, bias[:, :, shared:]),
+            ]
+        )
+
+    def _go_on(self, q: Tensor, k: Tensor, v: Tensor, rows: int, bias: Tensor, cache: Cache, layer: int) -> Tensor:
+        """Return the same of rows that go on where a cache ends, and write them into it: (M, Q D)."""
+        k, v = cache.put(layer, _by_head(k, rows), _by_head(v, rows))
+        beginning = cache.beginning(layer)
+        if beginning is None:
+            return self._attend(q, k, v, bias)
+        k_once, v_once = beginning
+        if len(q) == rows:
+            return beginning_attention(q, k_once[0], v_once[0], k, v, bias, self.scale)
+        return self._attend(q, _behind(k_once, k), _behind(v_once, v), pad(bias, (k_once.shape[2], 0)))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """Return softmax attention of (M, Q, D) queries, B rows of them, to (B, P, S, D) keys and values: (M, Q D)."""
+        rows, kv_heads, _, channels = k.shape
         # the query heads that share a key head are further rows of the same product
-        q = q.view(rows, columns, kv_heads, group, channels).transpose(1, 2)
+        q = q.reshape(rows, -1, kv_heads, self.query_heads // kv_heads, channels).transpose(1, 2)
+        columns, group = q.shape[2:4]
         y = apply(
             Attention,
             q.reshape(rows * kv_heads, columns * group, channels),
@@ -175,6 +220,29 @@ class Decoder:
 
     def _norm(self, x: Tensor, norm: Any) -> Tensor:
         return apply(RMSNorm, x, norm.weight, self.eps)
+
+
+def _once(whole_BT: Tensor, shared: int) -> Tensor:
+    """Return rows one after the other, what they begin with only once and first: (M,)."""
+    return torch.cat([whole_BT[0, :shared], whole_BT[:, shared:].flatten()]) if shared else whole_BT.flatten()
+
+
+def _everywhere(x_MH: Tensor, shape: tuple[int, int], shared: int) -> Tensor:
+    """Return what :func:`_once` laid out as whole rows again: (B, T, H)."""
+    rows, columns = shape
+    once, own = x_MH.split((shared, rows * (columns - shared)))
+    own_BTH = own.view(rows, columns - shared, -1)
+    return torch.cat([once.expand(rows, -1, -1), own_BTH], 1) if shared else own_BTH
+
+
+def _by_head(x: Tensor, rows: int) -> Tensor:
+    """Return (M, P, D) of rows one after the other as (B, P, T, D)."""
+    return x.view(rows, -1, *x.shape[1:]).transpose(1, 2)
+
+
+def _behind(once: Tensor, own: Tensor) -> Tensor:
+    """Return what rows have of their own behind what all of them begin with, (1, P, S, D): (B, P, S + T, D)."""
+    return torch.cat([once.expand(len(own), -1, -1, -1), own], 2)
 
 
 def _product(x_MH: Tensor, layer: Layer, factors: Mapping[str, Factors], product: str) -> Tensor:

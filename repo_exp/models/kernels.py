@@ -247,6 +247,33 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tenso
     return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
+def beginning_attention(
+    q: Tensor, k_once: Tensor, v_once: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float
+) -> Tensor:
+    """Return attention of one query a row to keys that all rows share and to keys of its own: (B, Q D).
+
+    The shared keys are read once for all rows, as one product a head. No gradients.
+
+    Args:
+        q: (B, Q, D) with Q = P G.
+        k_once, v_once: (P, S, D) that every row begins with, and may look at.
+        k, v: (B, P, R, D), a row's own.
+        bias: (B, 1, 1, R) on its own; see :class:`Attention`.
+    """
+    rows, heads, own, channels = k.shape
+    q = q.reshape(rows, heads, -1, channels) * scale
+    group = q.shape[2]
+    # scores over the shared keys: all rows of a head are one product
+    once_PMS = torch.bmm(q.transpose(0, 1).reshape(heads, rows * group, channels), k_once.transpose(1, 2))
+    own_BGR = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).view(rows, heads, group, own).add_(bias)
+    once = once_PMS.view(heads, rows, group, -1).transpose(0, 1)
+    p_once, p_own = torch.cat([once, own_BGR], -1).softmax(-1).split((once.shape[-1], own), -1)
+    y = torch.bmm(p_own.reshape(rows * heads, group, own), v.flatten(0, 1)).view(rows, heads, group, channels)
+    p_once = p_once.transpose(0, 1).reshape(heads, rows * group, -1)
+    y += torch.bmm(p_once, v_once).view(heads, rows, group, channels).transpose(0, 1)
+    return y.view(rows, -1)
+
+
 class TokenLogp(Function):
     """log softmax(h Wᵀ / temperature)[token] and the entropy, without ever holding M x V logits.
 

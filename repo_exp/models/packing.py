@@ -2,18 +2,21 @@
 
 A group of sequences (a pair of replies, a rubric's questions) becomes one row: the common prefix once,
 then each rest as a branch that sees the prefix and itself. The positions of a branch go on where the
-prefix ended, so the hidden states are those of separate rows.
+prefix ended, so the hidden states are those of separate rows. What all rows begin with, an SOP that heads every
+context, is marked, so that a decoder can compute it once for all of them.
 
 Legend: B rows, T columns of a row, N sequences, L tokens of the longest sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+WORTH_SHARING = 8  # tokens of a beginning common to rows below which computing it apart saves nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Packed:
         row_N: the row of each sequence.
         column_NL: the column of each token of each sequence; 0 behind its end.
         length_N: the tokens of each sequence.
+        shared: how many columns at the left are the same in all rows; 0 where computing them once is not worth it.
     """
 
     token_BT: Tensor
@@ -35,6 +39,7 @@ class Packed:
     row_N: Tensor
     column_NL: Tensor
     length_N: Tensor
+    shared: int = 0
 
     def attention_bias(self, dtype: torch.dtype) -> Tensor:
         """Return the mask as it is added to attention scores: 0 where allowed, the lowest number elsewhere."""
@@ -55,10 +60,40 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     return limit
 
 
+def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """Return how many leading tokens are worth computing once for all rows: their common prefix, or 0."""
+    shared = common_prefix(rows) if len(rows) > 1 else 0
+    return shared if shared >= WORTH_SHARING else 0
+
+
+def _beginning(sequences: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return the common prefix of a row's sequences, and one token more, which the row needs to itself."""
+    return sequences[0][: common_prefix(sequences) + 1]
+
+
 def packed_length(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many columns a group takes: the common prefix once, and every rest."""
     prefix = common_prefix(sequences)
     return prefix + sum(len(sequence) - prefix for sequence in sequences)
+
+
+def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int) -> Iterator[list[int]]:
+    """Yield the indices of groups, like lengths together, in chunks that take at most ``budget`` tokens to compute.
+
+    Padding counts, and what all groups begin with counts once. A longer group comes alone, so memory hangs on the
+    budget and not on how long sequences are; but a long beginning is not computed anew for a few rows that follow it.
+    """
+    lengths = [packed_length(group) for group in groups]
+    shared = shared_beginning([_beginning(group) for group in groups])
+    room = max(budget, 2 * shared)
+    chunk: list[int] = []
+    for i in sorted(range(len(groups)), key=lambda i: (lengths[i], i)):
+        if chunk and shared + (len(chunk) + 1) * (lengths[i] - shared) > room:
+            yield chunk
+            chunk = []
+        chunk.append(i)
+    if chunk:
+        yield chunk
 
 
 def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
@@ -105,4 +140,5 @@ def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
         torch.tensor(row_of),
         padded(columns, 0),
         torch.tensor([len(column) for column in columns]),
+        shared_beginning([_beginning(sequences) for sequences in groups]),
     )

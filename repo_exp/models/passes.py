@@ -15,7 +15,7 @@ from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.kernels import TokenLogp
-from repo_exp.models.packing import Packed, pack, packed_length
+from repo_exp.models.packing import Packed, chunks, pack
 
 Tokens = Sequence[int]
 
@@ -136,21 +136,6 @@ def by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
-def by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Yield the indices in chunks of at most ``budget`` tokens, padding counted; a longer one comes alone.
-
-    Memory then hangs on the budget and not on how long the sequences are.
-    """
-    chunk: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if chunk and (len(chunk) + 1) * lengths[i] > budget:
-            yield chunk
-            chunk = []
-        chunk.append(i)
-    if chunk:
-        yield chunk
-
-
 @torch.no_grad()
 def score_replies(
     backbone: Backbone, contexts: Sequence[Tokens], replies: Sequence[Tokens], *, microbatch_tokens: int
@@ -158,8 +143,9 @@ def score_replies(
     """Return the reward role's raw score of each reply, in the order given."""
     scores = [0.0] * len(replies)
     with backbone.speaking("reward"):
-        for chosen in by_tokens([len(c) + len(r) for c, r in zip(contexts, replies, strict=True)], microbatch_tokens):
-            packed = pack([[[*contexts[i], *replies[i]]] for i in chosen], pad=backbone.tokens.pad)
+        rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
+        for chosen in chunks(rows, microbatch_tokens):
+            packed = pack([rows[i] for i in chosen], pad=backbone.tokens.pad)
             for i, score in zip(chosen, final_scores(backbone, packed).tolist(), strict=True):
                 scores[i] = score
     return scores
@@ -171,7 +157,7 @@ def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, micro
     answers: list[list[float]] = [[] for _ in prompts]
     asked = [i for i, group in enumerate(prompts) if group]
     with backbone.speaking("judge"):
-        for chosen in by_tokens([packed_length(prompts[i]) for i in asked], microbatch_tokens):
+        for chosen in chunks([prompts[i] for i in asked], microbatch_tokens):
             rows = [asked[k] for k in chosen]
             flat = iter(
                 yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist()

@@ -1,7 +1,7 @@
 """A conversation under way: contexts are read once, then replies grow token by token.   B replies, H hidden size.
 
-What all contexts begin with is read once for all of them, and a context that several replies answer is read
-once for all of these.
+What all contexts begin with is read once for all of them, and where it is long it is also kept once, so that a
+step costs no more for it. A context that several replies answer is read once for all of these.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor, constant_pad_nd
 
 from repo_exp.models.cache import Cache
 from repo_exp.models.decoder import Decoder, Voice
-from repo_exp.models.packing import common_prefix
+from repo_exp.models.packing import shared_beginning
 
 READ_AT_ONCE = 4096  # tokens, padding counted; the memory of reading hangs on it
 GROWTH = 64  # tokens of replies that room is made for at once: a step looks at all the room, filled or not
-WORTH_SHARING = 8  # tokens of a common beginning below which reading it apart saves nothing
+WORTH_APART = 128  # tokens of a common beginning from which looking at it apart is faster than in every row
 
 
 class Session(Protocol):
@@ -52,21 +52,24 @@ class DecoderSession:
         place: dict[tuple[int, ...], int] = {}
         row_B = torch.tensor([place.setdefault(tuple(c), len(place)) for c in contexts], device=self._device)
         different = [list(context) for context in place]
-        shared = common_prefix(different) if len(different) > 1 else 0
-        shared = shared if shared >= WORTH_SHARING else 0
+        shared = shared_beginning(different)
+        copied = shared if shared < WORTH_APART else 0  # columns that every row has of the common beginning
         rests = [context[shared:] for context in different]
         width = max(map(len, rests))
         at_first = min(room, GROWTH)
-        columns, self._room = shared + width + at_first, room - at_first
+        columns, self._room = copied + width + at_first, room - at_first
         self._cache = self._laid_out(len(rests), columns)
         if shared:
-            self._read_shared(different[0][:shared])
+            once = self._read_shared(different[0][:shared])
+            self._cache.read(once) if copied else self._cache.begin_with(once)
         # where a reply may look: its own context, not the padding before it, and what it has of itself
         self._bias = torch.full((len(rests), 1, 1, columns), self._low, dtype=self._dtype, device=self._device)
         for row, rest in enumerate(rests):
-            self._bias[row, ..., :shared] = 0
-            self._bias[row, ..., shared + width - len(rest) : shared + width] = 0
-        self.last_BH = torch.cat([self._read(rests, rows, width, shared) for rows in _chunks(len(rests), width)])
+            self._bias[row, ..., :copied] = 0
+            self._bias[row, ..., copied + width - len(rest) : copied + width] = 0
+        self.last_BH = torch.cat(
+            [self._read(rests, rows, width, shared, copied) for rows in _chunks(len(rests), width)]
+        )  # fmt: skip
         self._cache.advance(width)
         self._position_B = torch.tensor([len(context) for context in different], device=self._device)
         if len(different) < len(contexts):
@@ -97,22 +100,22 @@ class DecoderSession:
         shape = (rows, decoder.key_value_heads, columns, decoder.channels)
         return Cache(len(decoder.layers), shape, dtype=self._dtype, device=self._device)
 
-    def _read_shared(self, tokens: Sequence[int]) -> None:
+    def _read_shared(self, tokens: Sequence[int]) -> Cache:
         once = self._laid_out(1, len(tokens))
         position_1T = torch.arange(len(tokens), device=self._device)[None]
         bias = torch.full((1, 1, len(tokens), len(tokens)), self._low, dtype=self._dtype, device=self._device).triu(1)
         self._decoder.run(torch.tensor([tokens], device=self._device), position_1T, bias, self._voice, once)
-        self._cache.read(once)
+        return once
 
-    def _read(self, rests: Sequence[Sequence[int]], rows: slice, width: int, shared: int) -> Tensor:
+    def _read(self, rests: Sequence[Sequence[int]], rows: slice, width: int, shared: int, copied: int) -> Tensor:
         """Read what differs of some contexts, padded on the left; return their last hidden states, (rows, H)."""
         part = rests[rows]
         token_BT = torch.tensor([[self._pad] * (width - len(r)) + list(r) for r in part], device=self._device)
         before_B1 = torch.tensor([[width - len(rest)] for rest in part], device=self._device)
         position_BT = shared + (torch.arange(width, device=self._device)[None] - before_B1).clamp(min=0)
         later_TT = torch.ones(width, width, dtype=torch.bool, device=self._device).triu(1)
-        bias = self._bias[rows, ..., : shared + width].repeat(1, 1, width, 1)
-        own = bias[..., shared:]
+        bias = self._bias[rows, ..., : copied + width].repeat(1, 1, width, 1)
+        own = bias[..., copied:]
         own.masked_fill_(later_TT, self._low)
         own.diagonal(dim1=2, dim2=3).zero_()  # padding sees itself: its softmax must sum to something
         hidden = self._decoder.run(token_BT, position_BT, bias, self._voice, self._cache.part(rows))

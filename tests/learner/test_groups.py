@@ -26,7 +26,7 @@ METHODS = {
 def test_a_toy_reward_rises(online, name) -> None:
     learner = online(updates=30, rollouts=24, **METHODS[name])
     totals = [row["reward/total"] for row in learner.history]
-    assert sum(totals[-6:]) / 6 > sum(totals[:6]) / 6 + 0.06
+    assert sum(totals[-10:]) / 10 > sum(totals[:3]) / 3 + 0.05
 
 
 @pytest.mark.parametrize("name", ["gopo", "grpo_care", "p3o", "sppo"])

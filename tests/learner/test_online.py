@@ -145,7 +145,7 @@ def test_a_long_context_is_read_once_for_its_group() -> None:
     """100 tokens and four replies of 10 are one row of 140, though a microbatch has 50; at 200 a row is full."""
     short, long = [1] * 10, [1] * 100
     for context, replies, expected in ((long, 4, [4]), (long, 12, [10, 2]), (short, 6, [4, 2])):
-        said = [Sampled((5,) * 10, (-1.0,) * 10, True)] * replies
+        said = [Sampled((5 + i,) * 10, (-1.0,) * 10, True) for i in range(replies)]
         seen = Experience([context] * replies, said, torch.zeros(replies), torch.zeros(replies).long(),
                           torch.ones(replies, 10).bool(), {})  # fmt: skip
         found = list(seen.microbatches(range(replies), tokens=50, whole_groups=False))

@@ -10,6 +10,8 @@ from repo_exp.models.passes import lay_out, reply_logp, reply_values
 from repo_exp.models.session import DecoderSession
 
 GROUPS = [[[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]], [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3]]]
+START = [*range(30, 42)]  # what all rows of ALIKE begin with
+ALIKE = [[[*START, 5, 6, 7, 8], [*START, 5, 20, 21]], [[*START, 3]], [[*START, 9, 9, 1], [*START, 9, 9, 3, 3, 3, 3]]]
 CONTEXTS = [[*range(30, 42), 5, 6, 7], [*range(30, 42), 9], [*range(30, 42), 5, 6, 7], [*range(30, 42), 11, 12]]
 SHAPES = pytest.mark.parametrize(
     "how",
@@ -24,9 +26,11 @@ SHAPES = pytest.mark.parametrize(
 
 
 @SHAPES
+@pytest.mark.parametrize("groups", [GROUPS, ALIKE], ids=["different", "alike"])
 @pytest.mark.parametrize("role", ["policy", "base"])
-def test_hidden_states_are_the_librarys(tiny, how, role) -> None:
-    packed, found = pack(GROUPS, pad=0), []
+def test_hidden_states_are_the_librarys(tiny, how, role, groups) -> None:
+    packed, found = pack(groups, pad=0), []
+    assert packed.shared == (12 if groups is ALIKE else 0)
     for engine in ("own", "transformers"):
         backbone = tiny("policy", engine=engine, **how)
         with torch.no_grad(), backbone.speaking(role):
@@ -43,8 +47,11 @@ def test_hidden_states_are_the_librarys(tiny, how, role) -> None:
 
 
 @SHAPES
-def test_gradients_are_the_librarys(tiny, how) -> None:
-    batch, found = lay_out([[5, 6, 7, 8], [9, 8]], [[10, 11], [12, 13, 14, 2]], pad=0), []
+@pytest.mark.parametrize("start", [[], START], ids=["different", "alike"])
+def test_gradients_are_the_librarys(tiny, how, start) -> None:
+    contexts = [[*start, 5, 6, 7, 8], [*start, 9, 8], [*start, 9, 8]]
+    batch, found = lay_out(contexts, [[10, 11], [12, 13, 14, 2], [15]], pad=0), []
+    assert batch.packed.shared == len(start)
     for engine in ("own", "transformers"):
         backbone = tiny("policy", "value", engine=engine, **how)
         with backbone.speaking("policy", training=True):
@@ -59,10 +66,12 @@ def test_gradients_are_the_librarys(tiny, how) -> None:
         torch.testing.assert_close(gradient, library[name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("worth_apart", [12, 13], ids=["apart", "copied"])
 @pytest.mark.parametrize(("architecture", "growth"), [("llama", 64), ("llama", 1), ("qwen3", 3)])
-def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth) -> None:
+def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth, worth_apart) -> None:
     """Contexts with a common beginning, one of them twice; then tokens, then fewer rows; room grows on the way."""
     monkeypatch.setattr("repo_exp.models.session.GROWTH", growth)
+    monkeypatch.setattr("repo_exp.models.session.WORTH_APART", worth_apart)
     backbone = tiny("policy", architecture=architecture)
     with torch.no_grad(), backbone.speaking("policy"):
         own = backbone.session(CONTEXTS, room=4)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from repo_exp.models.packing import common_prefix, pack, packed_length
-from repo_exp.models.passes import answer_yes, by_tokens, final_scores, lay_out, reply_logp, reply_values
+from repo_exp.models.packing import chunks, common_prefix, pack, packed_length, shared_beginning
+from repo_exp.models.passes import answer_yes, final_scores, lay_out, reply_logp, reply_values
 
 PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
 GROUPS = [PAIR, [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3, 3, 3]]]
@@ -81,10 +81,35 @@ def test_an_empty_group_is_refused() -> None:
         pack([[[1]], []], pad=0)
 
 
+def alone(*lengths: int) -> list[list[list[int]]]:
+    """Groups of one sequence each, no two of which begin alike."""
+    return [[[number, *range(100, 99 + length)]] for number, length in enumerate(lengths)]
+
+
 def test_chunks_hold_to_their_budget_and_lose_nothing() -> None:
     """Sorted lengths 1 2 2 5 9 at a budget of 6: 3 * 2 = 6 fits; 5 alone; 9 is longer than the budget, and alone."""
-    assert list(by_tokens([5, 2, 9, 1, 2], 6)) == [[3, 1, 4], [0], [2]]
-    assert list(by_tokens([], 6)) == []
+    assert list(chunks(alone(5, 2, 9, 1, 2), 6)) == [[3, 1, 4], [0], [2]]
+    assert list(chunks([], 6)) == []
+
+
+def test_a_common_beginning_counts_once() -> None:
+    """Four rows of 12 tokens that share 10 take 10 + 4 * 2 = 18 tokens, so that three of them take 16."""
+    rows = [[[*range(10), 50 + n, 60]] for n in range(4)]
+    assert list(chunks(rows, 18)) == [[0, 1, 2, 3]]
+    assert list(chunks([[[*row[0][:7], n, *row[0][8:]]] for n, row in enumerate(rows)], 18)) == [[0], [1], [2], [3]]
+    assert list(chunks(rows, 1)) == [[0, 1, 2, 3]], "a beginning of 10 is not computed anew for a single row"
+    longer = [[[*range(10), 50 + n, *range(60, 65)]] for n in range(4)]
+    assert list(chunks(longer, 1)) == [[0], [1], [2], [3]], "10 + 2 * 6 is more than twice the beginning"
+
+
+def test_rows_know_what_all_of_them_begin_with() -> None:
+    start = [*range(10, 20)]
+    assert pack([[[*start, 1, 2], [*start, 1, 3]], [[*start, 4, 4, 4]]], pad=0).shared == 10
+    assert pack([[[*start, 1, 1], [*start, 2]], [[*start, 1, 1, 1]]], pad=0).shared == 10, "one row branches there"
+    assert pack([[start], [[*start, 1]]], pad=0).shared == 9, "every row has a token of its own"
+    assert pack([[[*start, 1, 2]]], pad=0).shared == 0, "a single row shares with nobody"
+    assert shared_beginning([[*range(8), 1], [*range(8), 2]]) == 8
+    assert shared_beginning([[*range(7), 1], [*range(7), 2]]) == 0, "too short to be worth it"
 
 
 def test_a_group_is_as_long_as_its_row() -> None:
