@@ -1,6 +1,6 @@
 """Runs contenders by turns, each in a process of its own, and writes ratios with their spread.
 
-`python -m bench.compare grpo|ppo --peer PEER_PYTHON [--runs 5]`
+`python -m bench.compare grpo|ppo --peer PEER_PYTHON [--runs 5] [--alike]`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from bench.machine import describe, model_folder
-from bench.workload import THREADS
+from bench.workload import ALIKE, THREADS
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
@@ -42,12 +42,16 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Alternate the contenders and write ``results/update_<kind>.json``."""
+    """Alternate the contenders and write ``results/update_<kind>[_alike].json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("grpo", "ppo"))
     parser.add_argument("--peer", required=True, help="the python of the peer's environment")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--alike", action="store_true", help=f"all prompts begin with the same {ALIKE} tokens")
     args = parser.parse_args()
+    if args.alike:
+        work = json.loads(os.environ.get("BENCH_WORK", "{}"))
+        os.environ["BENCH_WORK"] = json.dumps(work | {"common_tokens": ALIKE})
     folder = str(model_folder())
     ours = [sys.executable, "-m", "bench.ours_update", folder, args.kind]
     peer = [args.peer, f"bench/peers/trl_{args.kind}.py", folder]
@@ -70,7 +74,7 @@ def main() -> None:
         "runs": runs,
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"update_{args.kind}.json"
+    path = RESULTS / f"update_{args.kind}{'_alike' if args.alike else ''}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     told = {key: result[key] for key in ("seconds", "peak_gib", "speed_ratio", "memory_ratio")}
     print(json.dumps(told, indent=1))

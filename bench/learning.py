@@ -18,7 +18,6 @@ import torch
 from bench.machine import describe, model_folder, product_rate
 from bench.workload import THREADS, prompts
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import chunks
 from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
@@ -54,7 +53,7 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, floa
     rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
 
     def step() -> None:
-        for chosen in chunks(rows, microbatch_tokens):
+        for chosen in backbone.chunks(rows, microbatch_tokens):
             batch = lay_out([contexts[i] for i in chosen], [replies[i] for i in chosen], pad=backbone.tokens.pad)
             with backbone.speaking("policy", training=True):
                 reply_logp(backbone, batch, with_entropy=True)[0].sum().backward()

@@ -1,7 +1,8 @@
-"""Sampling against `transformers`' generate and against what the machine allows: `python -m bench.sampling`.
+"""Sampling against `transformers`' generate and against what the machine allows: `python -m bench.sampling [--alike]`.
 
 Contenders take turns in one process on the same weights: this package with a LoRA adapter that is not merged,
-`generate` without any adapter, its best case, with each of its caches.
+`generate` without any adapter, its best case, with each of its caches. Where prompts begin alike, one of them has
+read the common beginning ahead, as its manual shows.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from bench.machine import describe, memory_rate, model_folder, product_rate
-from bench.workload import THREADS, prompts
+from bench.workload import ALIKE, THREADS, prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.source import read
 from repo_exp.rollout.sampler import sample
@@ -26,20 +28,20 @@ BATCH, PROMPT, NEW, RANK = 32, 180, 64, 16
 CACHES = ("dynamic", "static")
 
 
-def roofline(model: Any, machine: dict[str, float]) -> dict[str, float]:
+def roofline(model: Any, machine: dict[str, float], *, common: int) -> dict[str, float]:
     """Return the least seconds for reading the prompts and for a step, from what the machine was measured to do.
 
     A step reads every weight once and the whole cache, and multiplies each reply's token with every weight;
-    whichever takes longer bounds it. Reading prompts is bound by products.
+    whichever takes longer bounds it. Reading prompts is bound by products. What prompts have in common is read once.
     """
     config = model.config
     head = config.vocab_size * config.hidden_size
     layers = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "lora_" not in name)
     keys = 2 * config.num_hidden_layers * config.num_key_value_heads * model.model.layers[0].self_attn.head_dim
-    cache = BATCH * (PROMPT + NEW / 2) * keys * 2
+    cache = (common + BATCH * (PROMPT - common + NEW / 2)) * keys * 2
     memory = ((layers + head) * 2 + cache) / (machine["memory"] * 1e9)
     products = 2 * BATCH * (layers + head) / (machine["products"] * 1e9)
-    reading = 2 * BATCH * PROMPT * layers / (machine["products"] * 1e9)
+    reading = 2 * (common + BATCH * (PROMPT - common)) * layers / (machine["products"] * 1e9)
     return {
         "reading": reading,
         "step_memory": memory,
@@ -49,17 +51,19 @@ def roofline(model: Any, machine: dict[str, float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Time every contender in turn and write ``results/sampling.json``."""
+    """Time every contender in turn and write ``results/sampling[_alike].json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
+    parser.add_argument("--alike", action="store_true", help=f"all prompts begin with the same {ALIKE} tokens")
+    args = parser.parse_args()
+    runs, common = args.runs, ALIKE if args.alike else 0
     prepare(THREADS)
     model, tokenizer = read(model_folder(), dtype=torch.bfloat16, attention="sdpa")
     lora = {"rank": RANK, "alpha": RANK, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     backbone.add("policy", seed=0)
     backbone.tokens.eos = -1  # nobody ends early
-    contexts = prompts(BATCH, PROMPT)
+    contexts = prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
     def ours(limit: int) -> None:
@@ -69,9 +73,14 @@ def main() -> None:
 
     def generate(cache: str, limit: int) -> None:
         with torch.no_grad(), backbone.speaking("base"):
-            more: dict[str, Any] = (
-                {} if cache == "dynamic" else {"cache_implementation": cache, "disable_compile": True}
-            )
+            more: dict[str, Any] = {}
+            if cache == "static":
+                more = {"cache_implementation": cache, "disable_compile": True}
+            if cache == "prefilled":
+                ahead = DynamicCache(config=model.config)
+                model(token_BT[:1, :common], past_key_values=ahead, logits_to_keep=1)
+                ahead.batch_repeat_interleave(BATCH)
+                more = {"past_key_values": ahead}
             model.generate(
                 token_BT,
                 attention_mask=torch.ones_like(token_BT),
@@ -86,7 +95,8 @@ def main() -> None:
             )
 
     contenders = {"ours": ours} | {
-        f"generate, {cache} cache": (lambda limit, cache=cache: generate(cache, limit)) for cache in CACHES
+        f"generate, {cache} cache": (lambda limit, cache=cache: generate(cache, limit))
+        for cache in (*CACHES, *(("prefilled",) if common else ()))
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
     firsts: dict[str, list[float]] = {name: [] for name in contenders}
@@ -99,12 +109,12 @@ def main() -> None:
                 action(limit)
                 kept[name].append(time.perf_counter() - start)
     machine = {"products": product_rate(), "memory": memory_rate()}
-    floor = roofline(model, machine)
+    floor = roofline(model, machine, common=common)
     best = min((name for name in contenders if name != "ours"), key=lambda name: statistics.median(times[name]))
     ratios = [theirs / mine for mine, theirs in zip(times["ours"], times[best], strict=True)]
     told = {
         "machine": describe(),
-        "work": {"batch": BATCH, "prompt": PROMPT, "new_tokens": NEW, "rank": RANK},
+        "work": {"batch": BATCH, "prompt": PROMPT, "common": common, "new_tokens": NEW, "rank": RANK},
         "seconds": {name: [round(s, 3) for s in each] for name, each in times.items()},
         "milliseconds_a_step": {
             name: round(1000 * (statistics.median(times[name]) - statistics.median(firsts[name])) / (NEW - 1), 1)
@@ -116,7 +126,7 @@ def main() -> None:
         "roofline_seconds": {name: round(x, 4) for name, x in floor.items()},
         "ours_over_roofline": round(statistics.median(times["ours"]) / floor["whole"], 2),
     }
-    path = Path(__file__).parent / "results" / "sampling.json"
+    path = Path(__file__).parent / "results" / f"sampling{'_alike' if args.alike else ''}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(told, indent=1))

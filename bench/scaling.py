@@ -1,5 +1,6 @@
-"""How cost grows with the work: `python -m bench.scaling [AXIS ...]`. One GRPO update a point, in a process of its own.
+"""How cost grows with the work: `python -m bench.scaling [AXIS ...]`. One update a point, in a process of its own.
 
+It is GRPO's, and PPO's where the axis is what prompts have in common: each of its replies has a prompt of its own.
 With axes only these are measured anew; the others stay as they were.
 """
 
@@ -22,6 +23,7 @@ AXES = {
     "prompt_tokens": (64, 128, 256, 512, 1024),
     "rank": (8, 16, 32, 64, 128),
     "roles": (1, 2, 4, 8),
+    "common_tokens": (0, 25, 50, 100, 150),
 }
 PICTURE = Path(__file__).parent.parent / "docs" / "performance.svg"
 
@@ -36,7 +38,7 @@ def main() -> None:
         told[axis] = []
         for value in AXES[axis]:
             os.environ["BENCH_WORK"] = json.dumps({axis: value})
-            found = run([sys.executable, "-m", "bench.ours_update", str(model_folder()), "grpo"])
+            found = run([sys.executable, "-m", "bench.ours_update", str(model_folder()), kind(axis)])
             told[axis].append({axis: value, "seconds": found["seconds"][0], "peak_gib": found["peak_gib"]})
             print(axis, told[axis][-1], flush=True)
     RESULTS.mkdir(exist_ok=True)
@@ -44,23 +46,30 @@ def main() -> None:
     draw(told)
 
 
+def kind(axis: str) -> str:
+    """Return the algorithm whose update is measured along an axis."""
+    return "ppo" if axis == "common_tokens" else "grpo"
+
+
 def draw(told: dict[str, list[dict]]) -> None:
     """Draw seconds and memory over each axis, with the line that is exactly linear."""
     matplotlib.rcParams["svg.hashsalt"] = "bench"
-    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure = Figure(figsize=(18, 5), layout="constrained")
     panels = figure.subplots(2, len(AXES), sharex="col")
     for column, (axis, points) in enumerate(told.items()):
         x = [point[axis] for point in points]
         for row, name in enumerate(("seconds", "peak_gib")):
             panel = panels[row][column]
             panel.plot(x, [point[name] for point in points], marker="o")
-            if name == "seconds":
+            if name == "seconds" and x[0]:
                 panel.plot(x, [points[0][name] * value / x[0] for value in x], linestyle=":", color="grey")
-            panel.set(xscale="log", yscale="log" if name == "seconds" else "linear")
+            panel.set(xscale="log" if x[0] else "linear", yscale="log" if x[0] and name == "seconds" else "linear")
             panel.set_xticks(x, [str(value) for value in x])
             panel.minorticks_off()
+            if name == "peak_gib" or not x[0]:
+                panel.set(ylim=(0, None))
             if name == "peak_gib":
-                panel.set(xlabel=axis.replace("_", " "), ylim=(0, None))
+                panel.set(xlabel=f"{axis.replace('_', ' ')} ({kind(axis)})")
             if column == 0:
                 panel.set_ylabel({"seconds": "seconds an update", "peak_gib": "peak memory, GiB"}[name])
     figure.savefig(PICTURE, format="svg", metadata={"Date": None})

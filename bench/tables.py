@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.scaling import kind
+
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
@@ -41,14 +43,15 @@ def machine(found: dict[str, Any]) -> str:
 def updates() -> list[str]:
     """Return the comparison of updates."""
     rows = []
-    for kind in ("grpo", "ppo"):
-        found = told(f"update_{kind}")
+    for name in ("grpo", "ppo", "ppo_alike"):
+        found = told(f"update_{name}")
         if found is None:
             continue
         seconds, peak = found["seconds"], found["peak_gib"]
         rows.append(
             [
-                kind.upper(),
+                name.split("_")[0].upper(),
+                found["work"].get("common_tokens", 0),
                 found["contenders"]["peer"],
                 f"{seconds['ours']['median']:.1f} s",
                 f"{seconds['peer']['median']:.1f} s",
@@ -59,15 +62,19 @@ def updates() -> list[str]:
                 len(found["runs"]),
             ]
         )
-    head = ["update", "peer", "ours", "peer", "times as fast", "our peak", "its peak", "times the memory", "runs"]
+    head = ["update", "shared tokens", "peer", "ours", "peer", "times as fast"]
+    head += ["our peak", "its peak", "times the memory", "runs"]
     return ["## An update against TRL\n", table(head, rows), ""] if rows else []
 
 
 def sampling() -> list[str]:
-    """Return the comparison of sampling."""
-    found = told("sampling")
-    if found is None:
-        return []
+    """Return the comparisons of sampling."""
+    found = [each for name in ("sampling", "sampling_alike") if (each := told(name))]
+    return ["## Sampling\n", *(line for each in found for line in sampled(each))] if found else []
+
+
+def sampled(found: dict[str, Any]) -> list[str]:
+    """Return one comparison of sampling."""
     work, floor = found["work"], found["roofline_seconds"]
     rows = [
         [name, f"{found['tokens_a_second'][name]:,}", f"{found['milliseconds_a_step'][name]} ms"]
@@ -78,9 +85,8 @@ def sampling() -> list[str]:
     products, memory = (f"{1000 * floor[name]:.1f} ms" for name in ("step_products", "step_memory"))
     steps = f"{products} (products; memory alone allows {memory})"
     return [
-        "## Sampling\n",
-        f"Batch {work['batch']}, prompts of {work['prompt']} tokens, {work['new_tokens']} new ones; ours with an "
-        f"adapter of rank {work['rank']}, `generate` without one.\n",
+        f"Batch {work['batch']}, prompts of {work['prompt']} tokens that begin with {work.get('common', 0)} in common, "
+        f"{work['new_tokens']} new ones; ours with an adapter of rank {work['rank']}, `generate` without one.\n",
         table(["contender", "tokens a second, prompts included", "a step"], rows),
         "",
         f"Against {found['best_of_generate']}: **{middle}** times as fast ({least} to {most}). Against the roofline: "
@@ -115,10 +121,10 @@ def scaling() -> list[str]:
     found = told("scaling")
     if found is None:
         return []
-    shown = "![seconds and memory over batch, reply, prompt, rank and roles](performance.svg)\n"
+    shown = "![seconds and memory over batch, reply, prompt, rank, roles and common beginning](performance.svg)\n"
     parts = ["## Cost as work grows\n", shown]
     for axis, points in found["points"].items():
-        head = [axis.replace("_", " "), *(str(point[axis]) for point in points)]
+        head = [f"{axis.replace('_', ' ')} ({kind(axis)})", *(str(point[axis]) for point in points)]
         rows = [
             ["seconds an update", *(f"{point['seconds']:.1f}" for point in points)],
             ["peak GiB", *(f"{point['peak_gib']:.2f}" for point in points)],

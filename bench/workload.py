@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+ALIKE = 100  # tokens that all prompts begin with where that is measured: instructions before each case's own facts
 
 
 @dataclass(frozen=True)

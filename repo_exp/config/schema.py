@@ -305,7 +305,8 @@ class Trainer(Section):
     strategy: Name = Field(description="auto, or a strategy of Lightning, such as ddp")
     threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
     microbatch_tokens: Count = Field(
-        description="tokens, padding counted, that pass through the backbone at once; memory hangs on it"
+        description="tokens, padding counted, that pass through the backbone at once; memory hangs on it. More where "
+        "a single reply with its context is longer, and up to twice what all contexts begin with"
     )
     checkpoint_every: Count = Field(description="optimiser steps or updates between two checkpoints")
 

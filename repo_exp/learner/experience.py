@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from repo_exp.models.packing import chunks
 from repo_exp.models.passes import ReplyBatch, lay_out
 from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import Context, RewardBreakdown
+
+Chunks = Callable[[Sequence[Sequence[Sequence[int]]], int], Iterator[list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Experience:
         """Return the tokens of replies to one context, the context counted once."""
         return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
 
-    def microbatches(self, part: Sequence[int], *, tokens: int, whole_groups: bool) -> Iterator[list[int]]:
+    def microbatches(
+        self, part: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks = chunks
+    ) -> Iterator[list[int]]:
         """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
         groups = self.grouped(part)
         if not whole_groups:

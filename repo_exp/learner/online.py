@@ -290,7 +290,8 @@ class OnlineLearner(PolicyLearner):
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
         """Yield the replies of a part as the passes take them."""
-        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=self.algorithm.whole_groups)
+        whole, cut = self.algorithm.whole_groups, self.backbone.chunks
+        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=whole, chunks=cut)
 
     # -- what a checkpoint keeps besides -----------------------------------------------------------------
 

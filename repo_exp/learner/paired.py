@@ -13,7 +13,6 @@ from repo_exp.learner.base import Metrics
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.policy import PolicyLearner
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import chunks
 from repo_exp.models.passes import ReplyBatch, lay_out, reply_logp
 
 
@@ -103,7 +102,7 @@ class PairedLearner(PolicyLearner):
             [[*pair.context, *pair.chosen], [*pair.context, *pair.rejected]]
             for pair in (self.pairs[i] for i in chosen)
         ]
-        for cut in chunks(rows, self.microbatch_tokens):
+        for cut in self.backbone.chunks(rows, self.microbatch_tokens):
             found = [chosen[k] for k in cut]
             contexts = [self.pairs[i].context for i in found for _ in range(2)]
             replies = [reply for i in found for reply in (self.pairs[i].chosen, self.pairs[i].rejected)]

@@ -12,7 +12,6 @@ import torch
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.objectives import Objective
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import chunks
 
 
 def step_count(items: int, *, epochs: int, batch_size: int) -> int:
@@ -49,7 +48,7 @@ class SupervisedLearner(Learner):
         """Take one optimiser step over one batch, cut into microbatches."""
         items, role, total = self.batch(step), self.objective.role, 0.0
         count = sum(map(self.objective.weight, items))
-        for chosen in chunks([self.objective.sequences(item) for item in items], self.microbatch_tokens):
+        for chosen in self.backbone.chunks([self.objective.sequences(item) for item in items], self.microbatch_tokens):
             with self.backbone.speaking(role, training=True):
                 loss = self.objective.loss(self.backbone, [items[i] for i in chosen], count=count)
                 self.manual_backward(loss)
@@ -64,6 +63,6 @@ def heldout_loss(backbone: Backbone, objective: Objective, items: Sequence[Any],
     """Return the objective's mean loss over items that were not learnt from; NaN where there are none."""
     count, total = sum(map(objective.weight, items)), 0.0
     with backbone.speaking(objective.role):
-        for chosen in chunks([objective.sequences(item) for item in items], microbatch_tokens):
+        for chosen in backbone.chunks([objective.sequences(item) for item in items], microbatch_tokens):
             total += objective.loss(backbone, [items[i] for i in chosen], count=count).item()
     return total if items else math.nan

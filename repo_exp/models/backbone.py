@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models import library
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
-from repo_exp.models.packing import Packed
+from repo_exp.models.packing import Packed, chunks
 from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
@@ -188,6 +188,10 @@ class Backbone(nn.Module):
         if not self._own:
             return library.hidden(self.model, packed)
         return self._placed().decoder.hidden(packed, self._voice())
+
+    def chunks(self, groups: Sequence[Sequence[Sequence[int]]], budget: int) -> Iterator[list[int]]:
+        """Yield the indices of groups of sequences in chunks for a pass; see :func:`packing.chunks`."""
+        return chunks(groups, budget, sharing=self._own)
 
     def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""

@@ -143,6 +143,8 @@ class Decoder:
             bias: (B, 1, T, columns) with the columns of the cache first, but for those that all its rows begin with.
             shared: columns at the left that are the same in all rows, computed once for all; not with a cache.
         """
+        if cache is not None and shared:
+            raise ValueError("what rows of a cache share is held by the cache: shared must be 0")
         shape = token_BT.shape
         x_MH = self.embedding(_once(token_BT, shared))
         # both halves of a head turn by the same angles
@@ -183,22 +185,23 @@ class Decoder:
         sizes = (shared, len(q) - shared)
         (q_once, q_own), (k_once, k_own), (v_once, v_own) = (each.split(sizes) for each in (q, k, v))
         k_once, v_once = _by_head(k_once, 1), _by_head(v_once, 1)
-        k_own, v_own = _behind(k_once, _by_head(k_own, rows)), _behind(v_once, _by_head(v_own, rows))
+        k_seen, v_seen = _behind(k_once, _by_head(k_own, rows)), _behind(v_once, _by_head(v_own, rows))
         return torch.cat(
             [
                 self._attend(q_once, k_once, v_once, bias[:1, :, :shared, :shared]),
-                self._attend(q_own, k_own, v_own, bias[:, :, shared:]),
+                self._attend(q_own, k_seen, v_seen, bias[:, :, shared:]),
             ]
         )
 
     def _go_on(self, q: Tensor, k: Tensor, v: Tensor, rows: int, bias: Tensor, cache: Cache, layer: int) -> Tensor:
         """Return the same of rows that go on where a cache ends, and write them into it: (M, Q D)."""
         k, v = cache.put(layer, _by_head(k, rows), _by_head(v, rows))
+        k, v = (each[:, :, : bias.shape[-1]] for each in (k, v))  # room that the bias does not speak of is empty
         beginning = cache.beginning(layer)
         if beginning is None:
             return self._attend(q, k, v, bias)
         k_once, v_once = beginning
-        if len(q) == rows:
+        if len(q) == rows:  # one token a row
             return beginning_attention(q, k_once[0], v_once[0], k, v, bias, self.scale)
         return self._attend(q, _behind(k_once, k), _behind(v_once, v), pad(bias, (k_once.shape[2], 0)))
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 WORTH_SHARING = 8  # tokens of a beginning common to rows below which computing it apart saves nothing
+WIDEST = 4  # times its budget that a chunk may have if the common beginning is counted in every row: all look at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Packed:
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all sequences share, leaving each at least its last token."""
+    if len(sequences) == 1:
+        return len(sequences[0]) - 1
     shortest, first = min(map(len, sequences)), sequences[0]
     limit = 0
     while limit < shortest - 1 and all(sequence[limit] == first[limit] for sequence in sequences[1:]):
@@ -66,8 +69,8 @@ def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     return shared if shared >= WORTH_SHARING else 0
 
 
-def _beginning(sequences: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the common prefix of a row's sequences, and one token more, which the row needs to itself."""
+def _unbranched(sequences: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return a row up to where its sequences part, and one token more, which the row needs to itself."""
     return sequences[0][: common_prefix(sequences) + 1]
 
 
@@ -77,18 +80,20 @@ def packed_length(sequences: Sequence[Sequence[int]]) -> int:
     return prefix + sum(len(sequence) - prefix for sequence in sequences)
 
 
-def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int) -> Iterator[list[int]]:
-    """Yield the indices of groups, like lengths together, in chunks that take at most ``budget`` tokens to compute.
+def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int, *, sharing: bool = True) -> Iterator[list[int]]:
+    """Yield the indices of groups, like lengths together, in chunks whose rows take ``budget`` tokens to compute.
 
-    Padding counts, and what all groups begin with counts once. A longer group comes alone, so memory hangs on the
-    budget and not on how long sequences are; but a long beginning is not computed anew for a few rows that follow it.
+    Padding counts, so memory hangs on the budget and not on how long sequences are; a longer group comes alone. Where
+    rows share what all of them begin with, that counts once, and may be half of a chunk, however small the budget: it
+    is not computed anew for every single row.
     """
     lengths = [packed_length(group) for group in groups]
-    shared = shared_beginning([_beginning(group) for group in groups])
+    shared = shared_beginning([_unbranched(group) for group in groups]) if sharing else 0
     room = max(budget, 2 * shared)
     chunk: list[int] = []
     for i in sorted(range(len(groups)), key=lambda i: (lengths[i], i)):
-        if chunk and shared + (len(chunk) + 1) * (lengths[i] - shared) > room:
+        rows = len(chunk) + 1
+        if chunk and (shared + rows * (lengths[i] - shared) > room or rows * lengths[i] > WIDEST * room):
             yield chunk
             chunk = []
         chunk.append(i)
@@ -140,5 +145,5 @@ def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
         torch.tensor(row_of),
         padded(columns, 0),
         torch.tensor([len(column) for column in columns]),
-        shared_beginning([_beginning(sequences) for sequences in groups]),
+        shared_beginning([_unbranched(sequences) for sequences in groups]),
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.kernels import TokenLogp
-from repo_exp.models.packing import Packed, chunks, pack
+from repo_exp.models.packing import Packed, pack
 
 Tokens = Sequence[int]
 
@@ -144,7 +144,7 @@ def score_replies(
     scores = [0.0] * len(replies)
     with backbone.speaking("reward"):
         rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
-        for chosen in chunks(rows, microbatch_tokens):
+        for chosen in backbone.chunks(rows, microbatch_tokens):
             packed = pack([rows[i] for i in chosen], pad=backbone.tokens.pad)
             for i, score in zip(chosen, final_scores(backbone, packed).tolist(), strict=True):
                 scores[i] = score
@@ -157,7 +157,7 @@ def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, micro
     answers: list[list[float]] = [[] for _ in prompts]
     asked = [i for i, group in enumerate(prompts) if group]
     with backbone.speaking("judge"):
-        for chosen in chunks([prompts[i] for i in asked], microbatch_tokens):
+        for chosen in backbone.chunks([prompts[i] for i in asked], microbatch_tokens):
             rows = [asked[k] for k in chosen]
             flat = iter(
                 yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist()

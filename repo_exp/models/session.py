@@ -1,7 +1,7 @@
 """A conversation under way: contexts are read once, then replies grow token by token.   B replies, H hidden size.
 
-What all contexts begin with is read once for all of them, and where it is long it is also kept once, so that a
-step costs no more for it. A context that several replies answer is read once for all of these.
+What all contexts begin with is read once for all of them, and where it is long it is also kept once: a step then
+reads it once for all replies. A context that several replies answer is read once for all of these.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class DecoderSession:
         place: dict[tuple[int, ...], int] = {}
         row_B = torch.tensor([place.setdefault(tuple(c), len(place)) for c in contexts], device=self._device)
         different = [list(context) for context in place]
-        shared = shared_beginning(different)
+        shared = shared_beginning(contexts)
+        if len(different) == 1 and shared < WORTH_APART:
+            shared = 0  # read in one go
         copied = shared if shared < WORTH_APART else 0  # columns that every row has of the common beginning
         rests = [context[shared:] for context in different]
         width = max(map(len, rests))

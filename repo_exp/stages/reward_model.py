@@ -17,7 +17,6 @@ import torch
 
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
-from repo_exp.models.packing import chunks
 from repo_exp.models.passes import score_replies
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -103,9 +102,10 @@ def raw_scores(bench: Workbench, replies: Sequence[Reply]) -> list[float]:
 def _quality(kind: RewardModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     """Return the accuracy on held-out pairs, whole and by kind and fault, beside two rules that know nothing."""
     bench, objective, items = kind.bench, kind.objective, [kind.item(pair) for pair in pairs]
+    rows, budget = [objective.sequences(item) for item in items], bench.config.trainer.microbatch_tokens
     right = torch.zeros(len(pairs), dtype=torch.float64)
     with bench.backbone.speaking("reward"):
-        for chosen in chunks([objective.sequences(item) for item in items], bench.config.trainer.microbatch_tokens):
+        for chosen in bench.backbone.chunks(rows, budget):
             better_N, worse_N = objective.scores(bench.backbone, [items[i] for i in chosen])
             right[chosen] = torch.tensor(
                 [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64

@@ -11,7 +11,6 @@ import torch
 from repo_exp.core.preference import pair_accuracy
 from repo_exp.learner.objectives import Valuing, WorthItem
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.packing import chunks
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
@@ -74,7 +73,7 @@ def _quality(
     """Return in how many held-out pairs the chosen reply ends with the higher value; a tie counts one half."""
     last_N = torch.zeros(len(items), dtype=torch.float64)
     with backbone.speaking("value"):
-        for chosen in chunks([objective.sequences(item) for item in items], microbatch_tokens):
+        for chosen in backbone.chunks([objective.sequences(item) for item in items], microbatch_tokens):
             value_NR, mask_NR = objective.values(backbone, [items[i] for i in chosen])
             last_N1 = (mask_NR.sum(1, keepdim=True) - 1).to(value_NR.device)
             last_N[chosen] = value_NR.gather(1, last_N1).squeeze(1).double().cpu()

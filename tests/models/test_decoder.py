@@ -66,17 +66,23 @@ def test_gradients_are_the_librarys(tiny, how, start) -> None:
         torch.testing.assert_close(gradient, library[name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize(
+    "contexts",
+    [CONTEXTS, [[*START, n] for n in (5, 6, 5)], [[*START, 5]] * 3],
+    ids=["longer", "one token more", "the same"],
+)
 @pytest.mark.parametrize("worth_apart", [12, 13], ids=["apart", "copied"])
 @pytest.mark.parametrize(("architecture", "growth"), [("llama", 64), ("llama", 1), ("qwen3", 3)])
-def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth, worth_apart) -> None:
-    """Contexts with a common beginning, one of them twice; then tokens, then fewer rows; room grows on the way."""
+def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth, worth_apart, contexts) -> None:
+    """Contexts with a common beginning, some of them twice; then tokens, then fewer rows; room grows on the way."""
     monkeypatch.setattr("repo_exp.models.session.GROWTH", growth)
     monkeypatch.setattr("repo_exp.models.session.WORTH_APART", worth_apart)
     backbone = tiny("policy", architecture=architecture)
     with torch.no_grad(), backbone.speaking("policy"):
-        own = backbone.session(CONTEXTS, room=4)
-        library = LibrarySession(backbone.model, CONTEXTS, pad=backbone.tokens.pad)
+        own = backbone.session(contexts, room=4)
+        library = LibrarySession(backbone.model, contexts, pad=backbone.tokens.pad)
         assert isinstance(own, DecoderSession)
+        assert (own._cache.beginning(0) is not None) == (worth_apart == 12)
         torch.testing.assert_close(own.last_BH, library.last_BH, atol=1e-5, rtol=1e-5)
         for number in range(4):
             token_B = torch.arange(len(own.last_BH)) + 10 * number
@@ -86,7 +92,9 @@ def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, 
                     session.select(torch.tensor([2, 0]))
 
 
-def test_reading_in_parts_changes_nothing(tiny, monkeypatch) -> None:
+@pytest.mark.parametrize("worth_apart", [12, 13], ids=["apart", "copied"])
+def test_reading_in_parts_changes_nothing(tiny, monkeypatch, worth_apart) -> None:
+    monkeypatch.setattr("repo_exp.models.session.WORTH_APART", worth_apart)
     backbone = tiny("policy")
     with torch.no_grad(), backbone.speaking("policy"):
         whole = backbone.session(CONTEXTS, room=1)
@@ -97,9 +105,10 @@ def test_reading_in_parts_changes_nothing(tiny, monkeypatch) -> None:
         torch.testing.assert_close(parts.step(token_B), whole.step(token_B))
 
 
-def test_bfloat16_stays_near_the_library(tiny) -> None:
+@pytest.mark.parametrize("groups", [GROUPS, ALIKE], ids=["different", "alike"])
+def test_bfloat16_stays_near_the_library(tiny, groups) -> None:
     """Two roundings of the same numbers: they differ by a few units of the last place of bfloat16."""
-    packed, found = pack(GROUPS, pad=0), []
+    packed, found = pack(groups, pad=0), []
     for engine in ("own", "transformers"):
         backbone = tiny("policy", engine=engine, dtype=torch.bfloat16)
         with torch.no_grad(), backbone.speaking("policy"):
@@ -124,6 +133,12 @@ def test_a_merged_adapter_says_what_the_adapter_says(tiny, monkeypatch) -> None:
         base = backbone.session(CONTEXTS, room=4).step(torch.tensor([1, 2, 3, 4])).float()
     off = (said[1] - said[0]).abs().mean()
     assert 0 < off < 0.1 * (base - said[0]).abs().mean()
+
+
+def test_only_passes_that_share_a_beginning_are_handed_as_many_rows(tiny) -> None:
+    rows = [[[*START, n]] for n in range(6)]
+    assert list(map(len, tiny(engine="own").chunks(rows, 26))) == [6]
+    assert list(map(len, tiny(engine="transformers").chunks(rows, 26))) == [2, 2, 2]
 
 
 def test_what_the_own_passes_cannot_do_is_refused_or_left_to_the_library(tiny) -> None:

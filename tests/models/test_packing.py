@@ -98,8 +98,16 @@ def test_a_common_beginning_counts_once() -> None:
     assert list(chunks(rows, 18)) == [[0, 1, 2, 3]]
     assert list(chunks([[[*row[0][:7], n, *row[0][8:]]] for n, row in enumerate(rows)], 18)) == [[0], [1], [2], [3]]
     assert list(chunks(rows, 1)) == [[0, 1, 2, 3]], "a beginning of 10 is not computed anew for a single row"
+    assert [len(chunk) for chunk in chunks(rows, 12, sharing=False)] == [1] * 4, "passes that compute it in every row"
     longer = [[[*range(10), 50 + n, *range(60, 65)]] for n in range(4)]
     assert list(chunks(longer, 1)) == [[0], [1], [2], [3]], "10 + 2 * 6 is more than twice the beginning"
+
+
+def test_a_long_beginning_that_many_rows_look_at_bounds_a_chunk() -> None:
+    """12 rows of 12 tokens take 10 + 12 * 2 = 34 tokens, but side by side 144, and a budget of 34 is good for 136."""
+    rows = [[[*range(10), 50 + n, 60]] for n in range(12)]
+    assert list(map(len, chunks(rows, 34))) == [11, 1]
+    assert list(map(len, chunks(rows, 36))) == [12]
 
 
 def test_rows_know_what_all_of_them_begin_with() -> None:

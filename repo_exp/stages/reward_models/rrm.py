@@ -20,7 +20,7 @@ from repo_exp.core.augmentation import Contest, Which, contests, partners
 from repo_exp.core.preference import disagrees
 from repo_exp.errors import DataError, Problem
 from repo_exp.learner.objectives import PairItem
-from repo_exp.models.packing import chunks, pack
+from repo_exp.models.packing import pack
 from repo_exp.models.passes import final_scores
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
@@ -89,7 +89,7 @@ class RewardModel(bradley_terry.RewardModel):
         ]
         backbone, budget = self.bench.backbone, self.bench.config.trainer.microbatch_tokens
         with torch.no_grad(), backbone.speaking("reward"):
-            for chosen in chunks(rows, budget):
+            for chosen in backbone.chunks(rows, budget):
                 packed = pack([rows[number] for number in chosen], pad=backbone.tokens.pad)
                 scores = iter(final_scores(backbone, packed).tolist())
                 told += [(number, {which: next(scores) for which in whose[number]}) for number in chosen]
