@@ -32,12 +32,14 @@ lint: setup ## look at the style of the code
 docs: setup ## write anew what the manual has from the program
 	$(BIN)/python -m repo_exp.config.reference docs
 
-bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure speed and memory against the peers; an hour alone on the machine
+bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure speed and memory against the peers; an hour and a half alone on the machine
 	$(BIN)/python -m bench.machine
 	$(BIN)/python -m bench.sampling
+	$(BIN)/python -m bench.sampling --alike
 	$(BIN)/python -m bench.learning
 	$(BIN)/python -m bench.compare grpo --peer bench/.work/trl_grpo/bin/python
 	$(BIN)/python -m bench.compare ppo --peer bench/.work/trl_ppo/bin/python
+	$(BIN)/python -m bench.compare ppo --peer bench/.work/trl_ppo/bin/python --alike
 	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.tables
 

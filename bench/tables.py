@@ -51,7 +51,7 @@ def updates() -> list[str]:
         rows.append(
             [
                 name.split("_")[0].upper(),
-                found["work"].get("common_tokens", 0),
+                f"{found['work'].get('common_tokens', 0)} of {found['work']['prompt_tokens']}",
                 found["contenders"]["peer"],
                 f"{seconds['ours']['median']:.1f} s",
                 f"{seconds['peer']['median']:.1f} s",
@@ -62,7 +62,7 @@ def updates() -> list[str]:
                 len(found["runs"]),
             ]
         )
-    head = ["update", "shared tokens", "peer", "ours", "peer", "times as fast"]
+    head = ["update", "alike", "peer", "ours", "peer", "times as fast"]
     head += ["our peak", "its peak", "times the memory", "runs"]
     return ["## An update against TRL\n", table(head, rows), ""] if rows else []
 
@@ -84,9 +84,10 @@ def sampled(found: dict[str, Any]) -> list[str]:
     middle, least, most = ratios[len(ratios) // 2], ratios[0], ratios[-1]
     products, memory = (f"{1000 * floor[name]:.1f} ms" for name in ("step_products", "step_memory"))
     steps = f"{products} (products; memory alone allows {memory})"
+    alike = f"the first {work['common']} the same in all" if work.get("common") else "no two alike"
     return [
-        f"Batch {work['batch']}, prompts of {work['prompt']} tokens that begin with {work.get('common', 0)} in common, "
-        f"{work['new_tokens']} new ones; ours with an adapter of rank {work['rank']}, `generate` without one.\n",
+        f"Batch {work['batch']}, prompts of {work['prompt']} tokens, {alike}, {work['new_tokens']} new ones; ours "
+        f"with an adapter of rank {work['rank']}, `generate` without one.\n",
         table(["contender", "tokens a second, prompts included", "a step"], rows),
         "",
         f"Against {found['best_of_generate']}: **{middle}** times as fast ({least} to {most}). Against the roofline: "

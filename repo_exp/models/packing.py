@@ -10,6 +10,7 @@ Legend: B rows, T columns of a row, N sequences, L tokens of the longest sequenc
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -85,20 +86,25 @@ def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int, *, sharing: b
 
     Padding counts, so memory hangs on the budget and not on how long sequences are; a longer group comes alone. Where
     rows share what all of them begin with, that counts once, and may be half of a chunk, however small the budget: it
-    is not computed anew for every single row.
+    is not computed anew for every single row. There are as few chunks as the budget allows, and then they are made as
+    even as can be: what the last of them would leave free, none of them needs.
     """
     lengths = [packed_length(group) for group in groups]
     shared = shared_beginning([_unbranched(group) for group in groups]) if sharing else 0
-    room = max(budget, 2 * shared)
-    chunk: list[int] = []
-    for i in sorted(range(len(groups)), key=lambda i: (lengths[i], i)):
-        rows = len(chunk) + 1
-        if chunk and (shared + rows * (lengths[i] - shared) > room or rows * lengths[i] > WIDEST * room):
-            yield chunk
-            chunk = []
-        chunk.append(i)
-    if chunk:
-        yield chunk
+    order = sorted(range(len(groups)), key=lambda i: (lengths[i], i))
+
+    def cut(room: int) -> list[list[int]]:
+        found: list[list[int]] = []
+        for i in order:
+            rows = len(found[-1]) + 1 if found else 0
+            if rows == 0 or shared + rows * (lengths[i] - shared) > room or rows * lengths[i] > WIDEST * room:
+                found.append([])
+            found[-1].append(i)
+        return found
+
+    most = max(budget, 2 * shared)
+    fewest = len(cut(most))
+    yield from cut(bisect_left(range(most), True, key=lambda room: len(cut(room)) <= fewest))
 
 
 def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:

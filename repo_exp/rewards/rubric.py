@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repo_exp.errors import Problem, RewardError
+from repo_exp.errors import Problem, RewardError, did_you_mean
 from repo_exp.rewards.declared import Declaration, fingerprint, overridden, read_folder
 from repo_exp.rewards.facts import is_number, values_at
 from repo_exp.types import Context, Score
@@ -73,6 +73,26 @@ class Rubric:
     def unanswered(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
         """Return the questions that were asked and have no answer (NaN, or no probability)."""
         return tuple(name for name, yes in probabilities.items() if name in self.names and not _is_probability(yes))
+
+
+def require_facts(rubric: Rubric, contexts: Collection[Context]) -> None:
+    """Refuse questions that hang on a fact which no context has: they would never be asked.
+
+    Raises:
+        RewardError: names each question, its fact, and the nearest fact that there is.
+    """
+    known = {name for context in contexts for name in context.facts}
+    problems = [
+        Problem(
+            f"{item.name}: when",
+            f"no context has the fact '{item.when.split('.')[0]}'",
+            f"{did_you_mean(item.when.split('.')[0], known)} Or leave it out: reward.drop_items=[{item.name}]",
+        )
+        for item in rubric.items
+        if item.when and item.when.split(".")[0] not in {*known, "*"}
+    ]
+    if problems:
+        raise RewardError("The rubric does not fit the contexts:", problems)
 
 
 def load_rubric(

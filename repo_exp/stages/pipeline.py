@@ -15,6 +15,7 @@ from rich.console import Console
 
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
+from repo_exp.rewards.rubric import require_facts
 from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
@@ -66,6 +67,8 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     learnt = learns_from(find(str(config.algorithm["kind"])))
     wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
     made = {"data": data.make(bench)}
+    if "judge" in wanted and found.rubric is not None:
+        require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
     made["sft"] = sft.make(bench, made["data"])
     if "model" in wanted:
         made["reward_model"] = reward_model.make(bench, made["data"], made["sft"])

@@ -106,8 +106,15 @@ def test_a_common_beginning_counts_once() -> None:
 def test_a_long_beginning_that_many_rows_look_at_bounds_a_chunk() -> None:
     """12 rows of 12 tokens take 10 + 12 * 2 = 34 tokens, but side by side 144, and a budget of 34 is good for 136."""
     rows = [[[*range(10), 50 + n, 60]] for n in range(12)]
-    assert list(map(len, chunks(rows, 34))) == [11, 1]
+    assert list(map(len, chunks(rows, 34))) == [6, 6]
     assert list(map(len, chunks(rows, 36))) == [12]
+
+
+def test_chunks_are_as_even_as_can_be() -> None:
+    """Ten of 4 tokens at a budget of 16 are three chunks; filled up they would be 4, 4 and 2, all within 16."""
+    assert list(map(len, chunks(alone(*[4] * 9), 16))) == [3, 3, 3]
+    assert list(map(len, chunks(alone(*[4] * 10), 16))) == [4, 4, 2]
+    assert list(map(len, chunks(alone(1, 1, 1, 1, 1, 5), 5))) == [5, 1], "no chunk more for the sake of evenness"
 
 
 def test_rows_know_what_all_of_them_begin_with() -> None:

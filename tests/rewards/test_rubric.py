@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from repo_exp.errors import RewardError
 from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.judge.protocol import Judge
-from repo_exp.rewards.rubric import Item, Rubric, load_rubric
+from repo_exp.rewards.rubric import Item, Rubric, load_rubric, require_facts
 from repo_exp.types import Context
 
 HOTEL = {
@@ -121,6 +121,18 @@ def test_the_local_judge_asks_what_applies_in_one_call(conf, make_reply):
     assert [score.value for score in scores] == [-75.0, -85.0]
     assert len(calls) == 1
     assert [len(questions) for _, questions in calls[0]] == [8, 7]
+
+
+def test_a_question_that_hangs_on_no_fact_of_any_context_is_refused() -> None:
+    asked = [Item("soothes", "", "Sorry?", 20.0, when="hotel_complain"), Item("kind", "", "Kind?", 5.0)]
+    there = [Context("a", (), {"mood": "calm"}), Context("b", (), {"hotel_complains": None, "tickets": [{"price": 1}]})]
+    with pytest.raises(RewardError) as refused:
+        require_facts(Rubric(tuple(asked)), there)
+    text = str(refused.value)
+    assert all(part in text for part in ("soothes: when", "'hotel_complain'", "did you mean 'hotel_complains'?"))
+    assert "reward.drop_items=[soothes]" in text and "kind" not in text
+    for path in ("hotel_complains", "tickets.*.price"):  # a fact may be unknown everywhere and still be one
+        require_facts(Rubric((Item("soothes", "", "Sorry?", 20.0, when=path),)), there)
 
 
 def test_the_local_judge_counts_what_was_not_answered(make_reply):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from repo_exp.errors import RewardError
+
 
 def made(folder: Path) -> dict[str, str]:
     """Return stage -> artifact folder."""
@@ -159,6 +161,8 @@ def test_own_data_runs_with_general_rules(experiment, tmp_path) -> None:
     changes = [f"~data.{key}" for key in ("scale", "demonstrations", "judgements", "held_out", "contexts")]
     folder = experiment("a", "data=jsonl", f"data.path={path}", *changes)
     assert (folder / "report.html").is_file()
+    with pytest.raises(RewardError, match="no context has the fact 'hotel_complains'"):
+        experiment("a", "data=jsonl", f"data.path={path}", "domain.rubric=hotel", *changes)
 
 
 def test_adapters_are_safetensors_and_nothing_is_pickled(experiment) -> None:
