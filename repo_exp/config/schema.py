@@ -306,7 +306,8 @@ class Trainer(Section):
     threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
     microbatch_tokens: Count = Field(
         description="tokens, padding counted, that pass through the backbone at once; memory hangs on it. More where "
-        "a single reply with its context is longer, and up to twice what all contexts begin with"
+        "one row is longer (a context with its reply, pair, group or questions), and up to twice what all contexts "
+        "begin with"
     )
     checkpoint_every: Count = Field(description="optimiser steps or updates between two checkpoints")
 

@@ -16,8 +16,7 @@ class PolicyLearner(Learner):
 
     Args:
         rollouts: replies that an update learns from: the currency of all methods.
-        microbatch_tokens: tokens that a pass reads, unless a reply with its context, or twice what all contexts begin
-            with, is more.
+        microbatch_tokens: tokens that a pass reads, unless one row, or twice what all contexts begin with, is more.
         capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
 
     Attributes:

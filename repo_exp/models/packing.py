@@ -55,13 +55,9 @@ class Packed:
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all sequences share, leaving each at least its last token."""
-    if len(sequences) == 1:
-        return len(sequences[0]) - 1
-    shortest, first = min(map(len, sequences)), sequences[0]
-    limit = 0
-    while limit < shortest - 1 and all(sequence[limit] == first[limit] for sequence in sequences[1:]):
-        limit += 1
-    return limit
+    low, high = min(sequences), max(sequences)  # as words are sorted: what these two share lies in all between them
+    parted = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return max(0, min(parted, min(map(len, sequences)) - 1))
 
 
 def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
@@ -82,12 +78,12 @@ def packed_length(sequences: Sequence[Sequence[int]]) -> int:
 
 
 def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int, *, sharing: bool = True) -> Iterator[list[int]]:
-    """Yield the indices of groups, like lengths together, in chunks whose rows take ``budget`` tokens to compute.
+    """Yield the indices of groups, like lengths together, in chunks whose rows take at most ``budget`` tokens.
 
     Padding counts, so memory hangs on the budget and not on how long sequences are; a longer group comes alone. Where
     rows share what all of them begin with, that counts once, and may be half of a chunk, however small the budget: it
-    is not computed anew for every single row. There are as few chunks as the budget allows, and then they are made as
-    even as can be: what the last of them would leave free, none of them needs.
+    is not computed anew for every single row; but all rows look at it, so that side by side they have no more than
+    ``WIDEST`` times as many tokens. There are as few chunks as that allows, and the fullest is as small as can be.
     """
     lengths = [packed_length(group) for group in groups]
     shared = shared_beginning([_unbranched(group) for group in groups]) if sharing else 0

@@ -82,14 +82,16 @@ def require_facts(rubric: Rubric, contexts: Collection[Context]) -> None:
         RewardError: names each question, its fact, and the nearest fact that there is.
     """
     known = {name for context in contexts for name in context.facts}
+    asked = [(item.name, item.when.split(".")[0]) for item in rubric.items if item.when]
     problems = [
         Problem(
-            f"{item.name}: when",
-            f"no context has the fact '{item.when.split('.')[0]}'",
-            f"{did_you_mean(item.when.split('.')[0], known)} Or leave it out: reward.drop_items=[{item.name}]",
+            f"{name}: when",
+            f"no context has the fact '{fact}'",
+            f"{did_you_mean(fact, known) if known else 'contexts have no facts'}; without the question: "
+            f"reward.drop_items=[{name}]",
         )
-        for item in rubric.items
-        if item.when and item.when.split(".")[0] not in {*known, "*"}
+        for name, fact in asked
+        if fact not in {*known, "*"}
     ]
     if problems:
         raise RewardError("The rubric does not fit the contexts:", problems)

@@ -93,12 +93,13 @@ def test_chunks_hold_to_their_budget_and_lose_nothing() -> None:
 
 
 def test_a_common_beginning_counts_once() -> None:
-    """Four rows of 12 tokens that share 10 take 10 + 4 * 2 = 18 tokens, so that three of them take 16."""
-    rows = [[[*range(10), 50 + n, 60]] for n in range(4)]
-    assert list(chunks(rows, 18)) == [[0, 1, 2, 3]]
-    assert list(chunks([[[*row[0][:7], n, *row[0][8:]]] for n, row in enumerate(rows)], 18)) == [[0], [1], [2], [3]]
-    assert list(chunks(rows, 1)) == [[0, 1, 2, 3]], "a beginning of 10 is not computed anew for a single row"
-    assert [len(chunk) for chunk in chunks(rows, 12, sharing=False)] == [1] * 4, "passes that compute it in every row"
+    """Eight rows of 12 tokens that share 10 take 10 + 8 * 2 = 26 tokens, and five of them 20, twice what they share."""
+    rows = [[[*range(10), 50 + n, 60]] for n in range(8)]
+    assert list(map(len, chunks(rows, 26))) == [8]
+    assert list(map(len, chunks(rows, 25))) == [4, 4]
+    assert list(map(len, chunks([[[*row[0][:7], n, *row[0][8:]]] for n, row in enumerate(rows)], 26))) == [2] * 4
+    assert list(map(len, chunks(rows, 1))) == [4, 4], "a beginning of 10 is not computed anew for every single row"
+    assert list(map(len, chunks(rows, 12, sharing=False))) == [1] * 8, "passes that compute it in every row"
     longer = [[[*range(10), 50 + n, *range(60, 65)]] for n in range(4)]
     assert list(chunks(longer, 1)) == [[0], [1], [2], [3]], "10 + 2 * 6 is more than twice the beginning"
 
@@ -110,10 +111,9 @@ def test_a_long_beginning_that_many_rows_look_at_bounds_a_chunk() -> None:
     assert list(map(len, chunks(rows, 36))) == [12]
 
 
-def test_chunks_are_as_even_as_can_be() -> None:
-    """Ten of 4 tokens at a budget of 16 are three chunks; filled up they would be 4, 4 and 2, all within 16."""
+def test_the_fullest_chunk_is_as_small_as_it_can_be() -> None:
+    """Nine of 4 tokens at a budget of 16 are three chunks, which need no more than 12."""
     assert list(map(len, chunks(alone(*[4] * 9), 16))) == [3, 3, 3]
-    assert list(map(len, chunks(alone(*[4] * 10), 16))) == [4, 4, 2]
     assert list(map(len, chunks(alone(1, 1, 1, 1, 1, 5), 5))) == [5, 1], "no chunk more for the sake of evenness"
 
 

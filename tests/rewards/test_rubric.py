@@ -131,6 +131,8 @@ def test_a_question_that_hangs_on_no_fact_of_any_context_is_refused() -> None:
     text = str(refused.value)
     assert all(part in text for part in ("soothes: when", "'hotel_complain'", "did you mean 'hotel_complains'?"))
     assert "reward.drop_items=[soothes]" in text and "kind" not in text
+    with pytest.raises(RewardError, match="contexts have no facts; without the question"):
+        require_facts(Rubric(tuple(asked)), [Context("a", ())])
     for path in ("hotel_complains", "tickets.*.price"):  # a fact may be unknown everywhere and still be one
         require_facts(Rubric((Item("soothes", "", "Sorry?", 20.0, when=path),)), there)
 
