@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.compare import RESULTS, run
 from bench.machine import describe, model_folder
+from bench.workload import kind
 
 AXES = {
     "replies": (8, 16, 32, 64, 128),
@@ -44,11 +45,6 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
     draw(told)
-
-
-def kind(axis: str) -> str:
-    """Return the algorithm whose update is measured along an axis."""
-    return "ppo" if axis == "common_tokens" else "grpo"
 
 
 def draw(told: dict[str, list[dict]]) -> None:

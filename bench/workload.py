@@ -32,6 +32,11 @@ class Workload:
 WORK = Workload(**json.loads(os.environ.get("BENCH_WORK", "{}")))
 
 
+def kind(axis: str) -> str:
+    """Return the algorithm whose update is measured along an axis of the work."""
+    return "ppo" if axis == "common_tokens" else "grpo"
+
+
 def prompts(count: int, length: int, *, common: int = 0) -> list[list[int]]:
     """Return different prompts of ordinary tokens, the same on every machine; their first ``common`` tokens agree."""
     state, found = 1, []

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from repo_exp.models.packing import chunks
 from repo_exp.models.passes import ReplyBatch, lay_out
 from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import Context, RewardBreakdown
@@ -71,9 +70,16 @@ class Experience:
         return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
 
     def microbatches(
-        self, part: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks = chunks
+        self, part: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks
     ) -> Iterator[list[int]]:
-        """Yield the replies of a part in microbatches of like length, replies to the same context side by side."""
+        """Yield the replies of a part in microbatches of like length, replies to the same context side by side.
+
+        Args:
+            part: indices of the replies.
+            tokens: what a microbatch may take.
+            whole_groups: replies to the same context are never parted.
+            chunks: cuts rows as the passes that read them can take them: :meth:`Backbone.chunks`.
+        """
         groups = self.grouped(part)
         if not whole_groups:
             groups = [piece for group in groups for piece in self._pieces(group, tokens)]

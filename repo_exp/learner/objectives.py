@@ -55,6 +55,11 @@ class PairItem:
     label: float = 1.0
     weight: float = 1.0
 
+    @property
+    def sequences(self) -> list[list[int]]:
+        """The context with either reply: they share a row."""
+        return [[*self.context, *self.chosen], [*self.context, *self.rejected]]
+
 
 @dataclass(frozen=True, slots=True)
 class WorthItem:
@@ -102,11 +107,11 @@ class Preferring:
         return item.weight
 
     def sequences(self, item: PairItem) -> Sequence[Tokens]:
-        return [[*item.context, *item.chosen], [*item.context, *item.rejected]]
+        return item.sequences
 
     def scores(self, backbone: Backbone, items: Sequence[PairItem]) -> tuple[Tensor, Tensor]:
         """Return the raw scores of the chosen and of the rejected replies."""
-        packed = pack([self.sequences(item) for item in items], pad=backbone.tokens.pad)
+        packed = pack([item.sequences for item in items], pad=backbone.tokens.pad)
         chosen_N, rejected_N = final_scores(backbone, packed).view(-1, 2).unbind(1)
         return chosen_N, rejected_N
 

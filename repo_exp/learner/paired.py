@@ -98,11 +98,7 @@ class PairedLearner(PolicyLearner):
 
     def microbatches(self, chosen: Sequence[int]) -> Iterator[tuple[list[int], ReplyBatch]]:
         """Yield pairs of like length, laid out: the two replies share the computation of their context."""
-        rows = [
-            [[*pair.context, *pair.chosen], [*pair.context, *pair.rejected]]
-            for pair in (self.pairs[i] for i in chosen)
-        ]
-        for cut in self.backbone.chunks(rows, self.microbatch_tokens):
+        for cut in self.backbone.chunks([self.pairs[i].sequences for i in chosen], self.microbatch_tokens):
             found = [chosen[k] for k in cut]
             contexts = [self.pairs[i].context for i in found for _ in range(2)]
             replies = [reply for i in found for reply in (self.pairs[i].chosen, self.pairs[i].rejected)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from repo_exp.learner.experience import Experience
+from repo_exp.models.packing import chunks
 from repo_exp.rewards.joins import build_join
 from repo_exp.rollout.sampler import Sampled
 from repo_exp.types import RewardBreakdown, Score
@@ -148,10 +149,11 @@ def test_a_long_context_is_read_once_for_its_group() -> None:
         said = [Sampled((5 + i,) * 10, (-1.0,) * 10, True) for i in range(replies)]
         seen = Experience([context] * replies, said, torch.zeros(replies), torch.zeros(replies).long(),
                           torch.ones(replies, 10).bool(), {})  # fmt: skip
-        found = list(seen.microbatches(range(replies), tokens=50, whole_groups=False))
+        found = list(seen.microbatches(range(replies), tokens=50, whole_groups=False, chunks=chunks))
         assert sorted(i for part in found for i in part) == list(range(replies))
         assert sorted(map(len, found), reverse=True) == expected
-        assert [len(part) for part in seen.microbatches(range(replies), tokens=50, whole_groups=True)] == [replies]
+        whole = seen.microbatches(range(replies), tokens=50, whole_groups=True, chunks=chunks)
+        assert [len(part) for part in whole] == [replies]
 
 
 def test_each_context_is_answered_by_a_whole_group(online) -> None:
