@@ -115,7 +115,9 @@ class Model(Section):
     hub: Name | None = Field(description="name on the hub")
     folder: Name | None = Field(description="a local folder in the hub's format")
     random: RandomModel | None = Field(description="the shape, where source is random")
-    dtype: Literal["float32", "bfloat16"] = Field(description="of the frozen weights")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        description="of the frozen weights; auto: bfloat16 where CPU or accelerator has units for it, else float32"
+    )
     engine: Literal["auto", "own", "transformers"] = Field(
         description="who runs the passes: own is faster (Llama, Qwen2, Qwen3), transformers takes any model"
     )

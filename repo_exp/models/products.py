@@ -1,8 +1,9 @@
-"""Frozen linear layers as the processor likes them.
+"""Frozen linear layers in the layout that the processor multiplies fastest.
 
-A bfloat16 product on a CPU runs 1.2 to 1.8 times faster on weights that oneDNN has laid out anew, so
-layers that read the same input (q, k and v; gate and up) are joined and laid out once. That copy serves
-every role: adapters are added beside it. Elsewhere (GPU, float32) the model's own weights are used as they are.
+On a CPU a product runs faster on weights that oneDNN has packed: 1.2 to 1.8 times in bfloat16, and in float32 1.2 to
+2.4 times for the few rows of a decoding step. So layers that read the same input (q, k and v; gate and up) are joined
+and packed once. That copy serves every role: adapters are added beside it. On other devices the model's own weights
+are used as they are.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ _TOKENS_HINT = 256  # what oneDNN is told to expect; the layout was the same for
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Can this weight be laid out anew on this processor?"""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Can oneDNN pack this weight on this processor?"""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return weight.dtype == torch.float32 or (
+        weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 
@@ -58,7 +59,7 @@ class FrozenLinear:
     def merged(self, a_KH: Tensor, b_NK: Tensor) -> FrozenLinear:
         """Return y = x (W + B A)ᵀ + b as a packed layer of its own: an adapter that costs nothing to use.
 
-        The sum is rounded to bfloat16 once. Nothing is learnt through it: it has no way back.
+        The sum is rounded to the weights' precision once. Nothing is learnt through it: it has no way back.
         """
         other = object.__new__(FrozenLinear)
         other.sizes, other.bias, other.weights = self.sizes, self.bias, []

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.precision import resolve_precision
 from repo_exp.models.source import dequantise, random_model, read, resolve
 from repo_exp.stages.store import Artifact, Store, digest, write_json
 from repo_exp.tracking.tracker import Trackers
@@ -70,7 +71,7 @@ class Workbench:
         model = self.config.model
         return {
             "weights": self._identity(),
-            "dtype": model.dtype,
+            "dtype": self.precision,
             "engine": model.engine,
             "attention": model.attention,
             "max_context_tokens": model.max_context_tokens,
@@ -94,7 +95,7 @@ class Workbench:
         """The one backbone; loaded at the first use."""
         if self._backbone is None:
             start, model = time.monotonic(), self.config.model
-            dtype = getattr(torch, model.dtype)
+            dtype = getattr(torch, self.precision)
             kind, place = resolve(model.model_dump())
             if kind == "random":
                 weights, tokenizer = random_model(
@@ -112,6 +113,11 @@ class Workbench:
             ).to(self.device)
             log.info("backbone: %s from %s in %.0f s", model.name, kind, time.monotonic() - start)
         return self._backbone
+
+    @property
+    def precision(self) -> Literal["float32", "bfloat16"]:
+        """The precision of the frozen weights: ``model.dtype``, with ``auto`` resolved for the device."""
+        return resolve_precision(self.config.model.dtype, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -156,7 +162,7 @@ class Workbench:
         return self.store.make(
             "backbone",
             version=1,
-            inputs={"weights": self._identity(), "dtype": model.dtype},
+            inputs={"weights": self._identity(), "dtype": self.precision},
             parents={},
             build=lambda folder: dequantise(Path(place), str(model.gguf), dtype=dtype, into=folder),
         )
