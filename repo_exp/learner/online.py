@@ -290,8 +290,8 @@ class OnlineLearner(PolicyLearner):
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
         """Yield the replies of a part as the passes take them."""
-        whole, cut = self.algorithm.whole_groups, self.backbone.chunks
-        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=whole, chunks=cut)
+        whole, cut, packs = self.algorithm.whole_groups, self.backbone.chunks, self.backbone.packs
+        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=whole, chunks=cut, packs=packs)
 
     # -- what a checkpoint keeps besides -----------------------------------------------------------------
 
