@@ -35,12 +35,19 @@ class Body:
         self.cache_name = next((name for name in CACHES if name in known), None)
 
     def read(
-        self, token_BT: Tensor, mask: Tensor, position_BT: Tensor | None = None, *, cache: Any = None, keep: bool = False
+        self,
+        token_BT: Tensor,
+        mask: Tensor | None,
+        position_BT: Tensor | None = None,
+        *,
+        cache: Any = None,
+        keep: bool = False,
     ) -> tuple[Tensor, Any]:
         """Return the last hidden states, (B, T, H), and with ``keep`` what the model remembers.
 
         Args:
-            mask: (B, columns) with 1 where a token is, those in the cache included; or a bias of four dimensions.
+            mask: (B, columns) with 1 where a token is, those in the cache included; or a bias of four dimensions; or
+                None where nothing is padded.
             position_BT: where the tokens stand; dropped where a model counts by itself.
         """
         given: dict[str, Any] = {"input_ids": token_BT, "attention_mask": mask}
@@ -123,10 +130,19 @@ def _answering(module: Any, hidden: Tensor) -> Iterator[None]:
 
 @contextmanager
 def called_linear_layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[Callable[[], set[str]]]:
-    """Note which layers of these kinds are called; some models read a layer's weight past it, and past an adapter."""
+    """Note which layers of these kinds are called and return one tensor.
+
+    Some models read a layer's weight past it, and past an adapter; some routers are linear layers that return several
+    tensors, which an adapter cannot be added to.
+    """
     names: set[str] = set()
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor):
+            names.add(name)
+
     hooks = [
-        module.register_forward_pre_hook(lambda *_, name=name: names.add(name))
+        module.register_forward_hook(lambda _module, _given, output, name=name: note(name, output))
         for name, module in model.named_modules()
         if isinstance(module, kinds)
     ]

@@ -26,10 +26,14 @@ def library_session(body: Body, contexts: Sequence[Sequence[int]], *, pad: int, 
 
 
 class PaddedSession:
-    """A session over the model's growing cache; contexts are padded on the left."""
+    """A session over the model's growing cache; contexts are padded on the left.
 
-    def __init__(self, body: Body, contexts: Sequence[Sequence[int]], *, pad: int) -> None:
-        self._body, self._cache = body, None
+    Args:
+        masked: is the model given a mask? Without padding it needs none, and some cannot take one token with it.
+    """
+
+    def __init__(self, body: Body, contexts: Sequence[Sequence[int]], *, pad: int, masked: bool = True) -> None:
+        self._body, self._cache, self._masked = body, None, masked
         device, width = body.model.device, max(map(len, contexts))
         token_BT = torch.tensor([[pad] * (width - len(c)) + list(c) for c in contexts], device=device)
         self._mask_BT = torch.tensor([[0] * (width - len(c)) + [1] * len(c) for c in contexts], device=device)
@@ -54,7 +58,8 @@ class PaddedSession:
         )
 
     def _read(self, token_BT: Tensor, position_BT: Tensor) -> Tensor:
-        hidden, self._cache = self._body.read(token_BT, self._mask_BT, position_BT, cache=self._cache, keep=True)
+        mask_BT = self._mask_BT if self._masked else None
+        hidden, self._cache = self._body.read(token_BT, mask_BT, position_BT, cache=self._cache, keep=True)
         return hidden[:, -1]
 
 
@@ -66,7 +71,7 @@ class AlikeSession:
         for place, context in enumerate(contexts):
             places.setdefault(len(context), []).append(place)
         self._parts = [
-            (PaddedSession(body, [contexts[i] for i in each], pad=pad), torch.tensor(each, device=device))
+            (PaddedSession(body, [contexts[i] for i in each], pad=pad, masked=False), torch.tensor(each, device=device))
             for each in places.values()
         ]
         self.last_BH = self._gathered()

@@ -9,13 +9,14 @@ does, the run stops. Which of a model's layers can be adapted is found on the wa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from repo_exp.errors import ModelError, Problem
+from repo_exp.errors import ModelError, Problem, RepoExpError
 from repo_exp.models import limits, targets
 from repo_exp.models.backbone import Backbone, Route
 from repo_exp.models.library import Body, called_linear_layers
@@ -72,14 +73,28 @@ def settle(backbone: Backbone, *, longest: int | None = None) -> Settled:
     limits.fit_tokens(tokens, model.get_input_embeddings().weight.shape[0])
     window = limits.window(config, longest=longest)
     groups = _sequences(backbone, window)
-    plain = _survey(backbone, groups[0][0])
+    with _running():
+        plain = _survey(backbone, groups[0][0])
     backbone.add(ROLE, seed=0)
     _strengthen(backbone)
     try:
-        wanted = {role: _by_the_model(backbone, role, groups) for role in (BASE, ROLE)}
+        with _running():
+            wanted = {role: _by_the_model(backbone, role, groups) for role in (BASE, ROLE)}
         return _choose(backbone, groups, wanted, plain=plain, windowed=window is not None)
     finally:
         backbone.remove(ROLE)
+
+
+@contextmanager
+def _running() -> Iterator[None]:
+    """Say what a model raises that cannot be run at all as an error of ours."""
+    try:
+        yield
+    except RepoExpError:
+        raise
+    except Exception as error:  # its code is someone else's, and may raise anything
+        found = f"model(...) raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ModelError("the model cannot be run", [Problem("model", found, "use another model")]) from error
 
 
 def _choose(backbone: Backbone, groups: list, wanted: dict, *, plain: bool, windowed: bool) -> Settled:

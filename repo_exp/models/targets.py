@@ -17,7 +17,7 @@ WHERE = "model.lora.target_modules"
 
 
 def adaptable(model: nn.Module, called: set[str] | None = None) -> list[str]:
-    """Return the last names of the linear layers below the output layer, sorted.
+    """Return the names of the linear layers below the output layer, sorted: the ends of them that no other layer has.
 
     Args:
         model: before any adapter is wrapped around its layers.
@@ -25,12 +25,13 @@ def adaptable(model: nn.Module, called: set[str] | None = None) -> list[str]:
             called is read past an adapter, which would then learn nothing.
     """
     head = model.get_output_embeddings()
-    found = {
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, LINEAR) and module is not head and (called is None or name in called)
-    }
-    return sorted(name for name in {name.rpartition(".")[2] for name in found} if _peft_takes(model, name))
+    every = dict(model.named_modules())
+    linear = {name for name, module in every.items() if isinstance(module, LINEAR) and module is not head}
+    # by the last name alone, whoever is called stands for all of that name: a token wakes only some experts
+    alive = {_last(name) for name in linear if called is None or name in called}
+    others = {_last(name) for name, module in every.items() if name not in linear and module is not head}
+    found = {_last(name) for name in linear} & alive - others
+    return sorted(name for name in found if _peft_takes(model, name))
 
 
 def chosen(wanted: str | Sequence[str], there: Sequence[str]) -> list[str]:
@@ -42,7 +43,7 @@ def chosen(wanted: str | Sequence[str], there: Sequence[str]) -> list[str]:
     if wanted == "all-linear":
         wanted = there
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    unknown = [name for name in names if name.rpartition(".")[2] not in there]
+    unknown = [name for name in names if not any(f".{name}".endswith(f".{known}") for known in there)]
     if unknown or not names:
         known = f"all-linear, or some of {', '.join(there)}" if there else "this model has no linear layer to adapt"
         found = f"no adapter can be put on {', '.join(unknown)}" if unknown else "no layer is named"
@@ -53,8 +54,14 @@ def chosen(wanted: str | Sequence[str], there: Sequence[str]) -> list[str]:
 def excluded(model: nn.Module, names: Sequence[str]) -> list[str] | None:
     """Return the output layer's name where a layer below it has the same last name; else None."""
     head = model.get_output_embeddings()
-    found = [name for name, module in model.named_modules() if module is head and name.rpartition(".")[2] in names]
-    return found or None
+    return [name for name, module in model.named_modules() if module is head and _last(name) in names] or None
+
+
+def _last(name: str) -> str:
+    """Return the end of a layer's name from its last word on: ``q_proj``, or ``ffn.0`` where a number is last."""
+    parts = name.split(".")
+    word = next((i for i in reversed(range(len(parts))) if not parts[i].isdigit()), 0)
+    return ".".join(parts[word:])
 
 
 @contextmanager

@@ -103,7 +103,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
                "n_groups": 1, "chunk_size": 8},
     "falcon_mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
     "rwkv": {"hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32, "context_length": 1024},
-    "xlstm": {"hidden_size": 32, "num_hidden_layers": 2, "num_heads": 4, "embedding_dim": 32},
+    "xlstm": {"hidden_size": 32, "num_hidden_layers": 2, "num_heads": 4, "embedding_dim": 32, "qk_dim_factor": 1.0},
     "gpt_neox_japanese": SIZE,
     "ctrl": {"n_embd": 32, "dff": 64, "n_layer": 2, "n_head": 4, "n_positions": 1024},
     "openai-gpt": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 1024},
