@@ -70,7 +70,7 @@ class Experience:
         return len(self.contexts[group[0]]) + sum(len(self.replies[i].tokens) for i in group)
 
     def microbatches(
-        self, part: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks
+        self, part: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks, packs: bool = True
     ) -> Iterator[list[int]]:
         """Yield the replies of a part in microbatches of like length, replies to the same context side by side.
 
@@ -79,9 +79,12 @@ class Experience:
             tokens: what a microbatch may take.
             whole_groups: replies to the same context are never parted.
             chunks: cuts rows as the passes that read them can take them: :meth:`Backbone.chunks`.
+            packs: do replies to the same context share the computation of it? If not, they need not stay together.
         """
         groups = self.grouped(part)
-        if not whole_groups:
+        if not whole_groups and not packs:
+            groups = [[i] for group in groups for i in group]
+        elif not whole_groups:
             groups = [piece for group in groups for piece in self._pieces(group, tokens)]
         rows = [[[*self.contexts[i], *self.replies[i].tokens] for i in group] for group in groups]
         for chosen in chunks(rows, tokens):

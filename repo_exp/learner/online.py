@@ -15,6 +15,7 @@ from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollout
 from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
+from repo_exp.learner.agreement import require_agreement
 from repo_exp.learner.base import Metrics
 from repo_exp.learner.experience import Cut, Experience, split
 from repo_exp.learner.optimiser import MasterWeights
@@ -38,6 +39,7 @@ class OnlineLearner(PolicyLearner):
         describe: turns the breakdowns of a round into metrics.
         record: is handed (update, replies, breakdowns) to keep.
         correction: what is done where sampler and learner see other probabilities; None is nothing.
+        max_gap: how far they may lie apart before the run stops; None is by the model's precision.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class OnlineLearner(PolicyLearner):
         max_new_tokens: int,
         batch_size: int,
         correction: Correction | None = None,
+        max_gap: float | None = None,
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
         self.algorithm, self.contexts, self.score = algorithm, contexts, score
         self.describe, self.record = describe, record
         self.temperature, self.max_new_tokens, self.batch_size = temperature, max_new_tokens, batch_size
-        self.correction = correction
+        self.correction, self.max_gap = correction, max_gap
         if algorithm.samples_from != "policy":
             backbone.copy("policy", algorithm.samples_from)
         if algorithm.averaging is not None:  # named as the masters that learn are, so that a checkpoint keeps it
@@ -126,6 +129,11 @@ class OnlineLearner(PolicyLearner):
             average_logp_BT=self.survey(seen, "average") if algorithm.averaging is not None else None,
             answer_BT=self.answers(seen) if algorithm.averaging is not None else None,
         )
+        if known.old_logp_BT is not None:
+            sampler_logp_BT = torch.zeros(seen.mask_BT.shape)
+            sampler_logp_BT[seen.mask_BT] = torch.tensor([p for reply in seen.replies for p in reply.logp])
+            gap = masked_mean((known.old_logp_BT - sampler_logp_BT).abs(), seen.mask_BT).item()
+            self._require_agreement(step, gap)
         metrics: Metrics = {}
         if at_once:
             value_BT, metrics["loss/value"] = self.teach_values(seen, everyone, known, None)
@@ -202,12 +210,20 @@ class OnlineLearner(PolicyLearner):
             }
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + value
+        if known.old_logp_BT is None:
+            self._require_agreement(step, sums["policy/sampler_gap"])
         if algorithm.needs_value and algorithm.teaches_value and not values_taught:
             _, sums["loss/value"] = self.teach_values(seen, part, known, credit)
         with self.phases("optimiser"):
             for role in self.masters:
                 sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
         return sums
+
+    def _require_agreement(self, step: int, gap: float) -> None:
+        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old."""
+        if self.algorithm.samples_from == "policy" or step % self.algorithm.refresh_every == 0:
+            dtype = self.backbone.model.dtype
+            require_agreement(gap, dtype=dtype, temperature=self.temperature, bound=self.max_gap)
 
     def teach_values(
         self, seen: Experience, part: Sequence[int], known: Rollouts, credit: Credit | None
@@ -290,8 +306,8 @@ class OnlineLearner(PolicyLearner):
 
     def microbatches(self, seen: Experience, part: Sequence[int]) -> Iterator[list[int]]:
         """Yield the replies of a part as the passes take them."""
-        whole, cut = self.algorithm.whole_groups, self.backbone.chunks
-        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=whole, chunks=cut)
+        whole, cut, packs = self.algorithm.whole_groups, self.backbone.chunks, self.backbone.packs
+        return seen.microbatches(part, tokens=self.microbatch_tokens, whole_groups=whole, chunks=cut, packs=packs)
 
     # -- what a checkpoint keeps besides -----------------------------------------------------------------
 

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -23,8 +24,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from repo_exp.errors import ModelError, Problem
-from repo_exp.models import library
+from repo_exp.models import targets
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
+from repo_exp.models.library import Body
+from repo_exp.models.library_session import Way, library_session
+from repo_exp.models.output import Head
 from repo_exp.models.packing import Packed, chunks
 from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
@@ -35,12 +39,28 @@ WORTH_MERGING = 512  # sampled tokens from which adding an adapter into a copy o
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Who runs the passes. ``probe.settle`` chooses the fastest that says what the model itself says.
+
+    Attributes:
+        rows: ``own`` is :mod:`decoder`; ``packed`` and ``apart`` are the two layouts of :mod:`library`.
+        growing: how replies grow: ``own``, or one of the ways of :mod:`library_session`.
+        plain_head: are logits one product of hidden states with the output layer, and nothing else?
+    """
+
+    rows: Literal["own", "packed", "apart"]
+    growing: Literal["own"] | Way
+    plain_head: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Passes:
     """The frozen weights as the passes use them on one device."""
 
     device: torch.device
     decoder: Decoder | None
-    head: FrozenLinear
+    body: Body | None
+    head: Head
 
 
 class Backbone(nn.Module):
@@ -71,17 +91,16 @@ class Backbone(nn.Module):
         self.peft: Any = None
         self.heads = nn.ModuleDict()
         # before any adapter wraps them: afterwards the adapters' own matrices are linear layers too
-        head = model.get_output_embeddings()
-        self._linear = sorted(
-            {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
-        )
-        self.yes, self.no = (self.tokens.answer_tokens(answer) for answer in ("yes", "no"))
+        self.adaptable = targets.adaptable(model)
+        self.width: int = model.config.get_text_config().hidden_size  # of hidden states; the probe measures it
         if engine == "own" and not supports(model):
             problem = Problem(
                 "model.engine", f"'own' has no passes for {type(model).__name__}", "use model.engine=auto"
             )
             raise ModelError("the model cannot run so", [problem])
-        self._own = engine != "transformers" and supports(model)
+        self.engine = engine
+        self.takes_own = engine != "transformers" and supports(model)
+        self._route = Route("own", "own", True) if self.takes_own else Route("apart", "padded", False)
         self._passes: Passes | None = None
         self._parameters_of: dict[str, dict[str, nn.Parameter]] = {}  # found once a role: it goes through every layer
         self._speaker = BASE
@@ -106,16 +125,16 @@ class Backbone(nn.Module):
             torch.manual_seed(seed)
             if role in SCALAR_ROLES:
                 # float32: a scalar decides a whole reply, and its rounding would be seen
-                width = self.model.config.hidden_size
-                self.heads[role] = nn.Linear(width, 1, dtype=torch.float32)
+                self.heads[role] = nn.Linear(self.width, 1, dtype=torch.float32)
                 nn.init.zeros_(self.heads[role].bias)
-                nn.init.normal_(self.heads[role].weight, std=0.0 if role == "value" else (width + 1) ** -0.5)
-            if self.peft is None:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft's own business
+                nn.init.normal_(self.heads[role].weight, std=0.0 if role == "value" else (self.width + 1) ** -0.5)
+            with warnings.catch_warnings(), targets.refusals():
+                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft's own business
+                warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # it finds out by itself
+                if self.peft is None:
                     self.peft = get_peft_model(self.model, config, adapter_name=role, autocast_adapter_dtype=False)
-            else:
-                self.peft.add_adapter(role, config, autocast_adapter_dtype=False)
+                else:
+                    self.peft.add_adapter(role, config, autocast_adapter_dtype=False)
         self.to(self.model.device)
         self._freeze_all()
 
@@ -185,19 +204,35 @@ class Backbone(nn.Module):
 
     def hidden(self, packed: Packed) -> Tensor:
         """Return the last hidden states of packed rows, (B, T, H), in the voice of the speaking role."""
-        if not self._own:
-            return library.hidden(self.model, packed)
-        return self._placed().decoder.hidden(packed, self._voice())
+        placed = self._placed()
+        if placed.decoder is not None:
+            return placed.decoder.hidden(packed, self._voice())
+        return placed.body.packed(packed) if self._route.rows == "packed" else placed.body.apart(packed)
 
     def chunks(self, groups: Sequence[Sequence[Sequence[int]]], budget: int) -> Iterator[list[int]]:
         """Yield the indices of groups of sequences in chunks for a pass; see :func:`packing.chunks`."""
-        return chunks(groups, budget, sharing=self._own)
+        return chunks(groups, budget, sharing=self._route.rows == "own", apart=not self.packs)
+
+    @property
+    def packs(self) -> bool:
+        """Do sequences that begin alike share a row, and the computation of their beginning?"""
+        return self._route.rows != "apart"
+
+    @property
+    def route(self) -> Route:
+        """Who runs the passes."""
+        return self._route
+
+    def take_route(self, route: Route) -> None:
+        """Let the passes run this way from now on."""
+        self._route, self._passes, self._merged = route, None, None
 
     def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
-        if not self._own:
-            return library.LibrarySession(self.model, contexts, pad=self.tokens.pad)
-        decoder, voice = self._placed().decoder, [] if self._merged is not None else self._voice()
+        placed = self._placed()
+        if placed.decoder is None:
+            return library_session(placed.body, contexts, pad=self.tokens.pad, way=self._route.growing)
+        decoder, voice = placed.decoder, [] if self._merged is not None else self._voice()
         if any(voice) and decoder.can_merge and len(contexts) * room >= WORTH_MERGING:
             self._merged = decoder.merged(voice)
         if self._merged is not None:
@@ -205,9 +240,23 @@ class Backbone(nn.Module):
         return DecoderSession(decoder, voice, contexts, room=room, pad=self.tokens.pad)
 
     @property
-    def head(self) -> FrozenLinear:
-        """The output layer: hidden states to logits."""
+    def head(self) -> Head:
+        """Hidden states to logits: the output layer, or the model's own way where there is more to it."""
         return self._placed().head
+
+    @cached_property
+    def answers(self) -> tuple[list[int], list[int]]:
+        """The tokens that "yes" and "no" begin with, without those that both begin with: they tell nothing apart.
+
+        Raises:
+            ModelError: nothing is left of one of them.
+        """
+        yes, no = ({*self.tokens.answer_tokens(answer)} for answer in ("yes", "no"))
+        if not (yes - no and no - yes):
+            found = "its tokenizer begins 'yes' and 'no' with the same token, so their chances cannot be told apart"
+            remedy = "judge=openai or judge=none; or a model whose tokenizer has words"
+            raise ModelError("the local judge cannot answer", [Problem("judge.kind", found, remedy)])
+        return sorted(yes - no), sorted(no - yes)
 
     def scalar(self, role: str, hidden_NRH: Tensor) -> Tensor:
         """Return what a scalar head says of hidden states: (N, R), float32."""
@@ -261,8 +310,11 @@ class Backbone(nn.Module):
         """Return the passes over the weights where they are now: moving them to another device makes new tensors."""
         device = self.model.device
         if self._passes is None or self._passes.device != device:
-            decoder = Decoder(self.model) if self._own else None
-            self._passes = Passes(device, decoder, FrozenLinear([self.model.get_output_embeddings()]))
+            own = self._route.rows == "own"
+            decoder, body = (Decoder(self.model), None) if own else (None, Body(self.model))
+            plain = self._route.plain_head or body is None
+            head = FrozenLinear([self.model.get_output_embeddings()]) if plain else body.logits
+            self._passes = Passes(device, decoder, body, head)
         return self._passes
 
     def _voice(self) -> Voice:
@@ -285,14 +337,13 @@ class Backbone(nn.Module):
         return voice
 
     def _lora_config(self, role: str) -> LoraConfig:
-        targets, last = self.lora["target_modules"], self.lora["last_layers"].get("policy" if role in COPIES else role)
-        layers = self.model.config.num_hidden_layers
-        if targets == "all-linear":
-            targets = self._linear
+        last = self.lora["last_layers"].get("policy" if role in COPIES else role)
+        layers = self.model.config.get_text_config().num_hidden_layers
         return LoraConfig(
             r=self.lora["rank"],
             lora_alpha=self.lora["alpha"],
-            target_modules=[targets] if isinstance(targets, str) else list(targets),
+            target_modules=targets.chosen(self.lora["target_modules"], self.adaptable),
+            exclude_modules=targets.excluded(self.model, self.adaptable),
             layers_to_transform=None if last is None else list(range(max(layers - last, 0), layers)),
             lora_dropout=0.0,
             bias="none",

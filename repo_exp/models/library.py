@@ -1,61 +1,153 @@
-"""The same passes through the modules of ``transformers`` and ``peft``: for any causal language model.
+"""Passes through the modules of ``transformers`` and ``peft``: for any causal language model.
 
-Slower than :mod:`decoder`, and the yardstick that it is tested against.   B replies, H hidden size.
+Hidden states are what the model's body returns; logits are what the model's own forward pass makes of them, so
+whatever stands between body and softmax (a scale, a divisor, a cap) is in them. Rows are either packed, with a
+mask that lets sequences share their beginning, or one for each sequence, padded on the right, with the plain mask
+that every model knows. Slower than :mod:`decoder`.   B rows, T columns, N sequences, L tokens of the longest, H hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
+from torch import Tensor, nn
 
 from repo_exp.models.packing import Packed
 
-
-def hidden(model: Any, packed: Packed) -> Tensor:
-    """Return the last hidden states of packed rows, (B, T, H), in the voice of the active adapter."""
-    return model.model(
-        input_ids=packed.token_BT.to(model.device),
-        position_ids=packed.position_BT.to(model.device),
-        attention_mask=packed.attention_bias(model.dtype).to(model.device),
-        use_cache=False,
-    ).last_hidden_state
+CACHES = ("past_key_values", "cache_params", "state")  # what models call what they remember
 
 
-class LibrarySession:
-    """A session over the library's growing cache; contexts are padded on the left."""
+class Body:
+    """The part of a causal language model below its output layer, and how it is called.
 
-    def __init__(self, model: Any, contexts: Sequence[Sequence[int]], *, pad: int) -> None:
-        self._model, self._cache = model, DynamicCache()
-        width = max(map(len, contexts))
-        token_BT = torch.tensor([[pad] * (width - len(c)) + list(c) for c in contexts], device=model.device)
-        self._mask_BT = torch.tensor([[0] * (width - len(c)) + [1] * len(c) for c in contexts], device=model.device)
-        position_BT = (self._mask_BT.cumsum(1) - 1).clamp(min=0)
-        self._position_B = position_BT[:, -1] + 1
-        self.last_BH = self._read(token_BT, position_BT)
+    Args:
+        model: the whole model; adapters may be wrapped around its layers.
+    """
 
-    def step(self, token_B: Tensor) -> Tensor:
-        """Read one more token a reply; return the new hidden states, (B, H)."""
-        self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(token_B), 1)], 1)
-        self.last_BH = self._read(token_B[:, None], self._position_B[:, None])
-        self._position_B = self._position_B + 1
-        return self.last_BH
+    def __init__(self, model: Any) -> None:
+        self.model, self.module = model, _body_of(model)
+        known = inspect.signature(self.module.forward).parameters
+        self._takes_positions, self._takes_cache = "position_ids" in known, "use_cache" in known
+        self.cache_name = next((name for name in CACHES if name in known), None)
 
-    def select(self, row_B: Tensor) -> None:
-        """Go on with these replies only."""
-        self._cache.batch_select_indices(row_B)
-        self._mask_BT, self._position_B, self.last_BH = (
-            each.index_select(0, row_B) for each in (self._mask_BT, self._position_B, self.last_BH)
-        )
+    def read(
+        self,
+        token_BT: Tensor,
+        mask: Tensor | None,
+        position_BT: Tensor | None = None,
+        *,
+        cache: Any = None,
+        keep: bool = False,
+    ) -> tuple[Tensor, Any]:
+        """Return the last hidden states, (B, T, H), and with ``keep`` what the model remembers.
 
-    def _read(self, token_BT: Tensor, position_BT: Tensor) -> Tensor:
-        return self._model.model(
-            input_ids=token_BT,
-            attention_mask=self._mask_BT,
-            position_ids=position_BT,
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state[:, -1]
+        Args:
+            mask: (B, columns) with 1 where a token is, those in the cache included; or a bias of four dimensions; or
+                None where nothing is padded.
+            position_BT: where the tokens stand; dropped where a model counts by itself.
+        """
+        given: dict[str, Any] = {"input_ids": token_BT, "attention_mask": mask}
+        if position_BT is not None and self._takes_positions:
+            given["position_ids"] = position_BT
+        if self._takes_cache:
+            given["use_cache"] = keep
+        if cache is not None:
+            given[self.cache_name] = cache
+        told = self.module(**given)
+        return told[0], getattr(told, self.cache_name, None) if keep and self.cache_name else None
+
+    def packed(self, packed: Packed) -> Tensor:
+        """Return the hidden states of packed rows, (B, T, H). For models whose attention is full and causal only."""
+        device = self.model.device
+        bias = packed.attention_bias(self.model.dtype).to(device)
+        return self.read(packed.token_BT.to(device), bias, packed.position_BT.to(device))[0]
+
+    def apart(self, packed: Packed) -> Tensor:
+        """Return the same with a row of its own for each sequence: (B, T, H), in the places of the packed rows.
+
+        What sequences share is computed once for each of them, and one of these stands in the common place: they are
+        the same function of the weights, so their gradients are the same too.
+        """
+        device, length = self.model.device, packed.column_NL.shape[1]
+        mask_NL = torch.arange(length)[None] < packed.length_N[:, None]
+        row_NL = packed.row_N[:, None].expand_as(packed.column_NL)
+        hidden_NLH, _ = self.read(packed.token_BT[row_NL, packed.column_NL].to(device), mask_NL.long().to(device))
+        source_BT = torch.zeros_like(packed.token_BT)
+        source_BT[row_NL[mask_NL], packed.column_NL[mask_NL]] = mask_NL.flatten().nonzero().squeeze(1)
+        return hidden_NLH.flatten(0, 1)[source_BT.to(device)]
+
+    def logits(self, hidden_MH: Tensor) -> Tensor:
+        """Return the logits, (M, V), that the model's own forward pass makes of hidden states."""
+        token_1M = torch.zeros(1, len(hidden_MH), dtype=torch.long, device=hidden_MH.device)
+        with _answering(self.module, hidden_MH[None]):
+            return self.model(input_ids=token_1M).logits[0]
+
+
+def _body_of(model: Any) -> nn.Module:
+    """Return the module whose output the model's forward pass hands to its output layer."""
+    found: list[nn.Module] = [model.base_model]
+    inner = model.get_decoder()
+    if isinstance(inner, nn.Module) and inner is not model:
+        found.append(inner)
+    called: list[nn.Module] = []
+    hooks = [module.register_forward_hook(lambda m, *_: called.append(m)) for module in found]
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return next((module for module in found if module in called and module is not model), found[-1])
+
+
+class _Said(tuple):
+    """What a body returns, with hidden states and nothing else."""
+
+    @property
+    def last_hidden_state(self) -> Tensor:
+        return self[0]
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
+
+
+@contextmanager
+def _answering(module: Any, hidden: Tensor) -> Iterator[None]:
+    """Let a module return these hidden states, whatever it is asked."""
+    said = _Said((hidden,))
+    module.forward = lambda *_, **__: said
+    try:
+        yield
+    finally:
+        del module.forward
+
+
+@contextmanager
+def called_linear_layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[Callable[[], set[str]]]:
+    """Note which layers of these kinds are called and return one tensor.
+
+    Some models read a layer's weight past it, and past an adapter; some routers are linear layers that return several
+    tensors, which an adapter cannot be added to.
+    """
+    names: set[str] = set()
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor):
+            names.add(name)
+
+    hooks = [
+        module.register_forward_hook(lambda _module, _given, output, name=name: note(name, output))
+        for name, module in model.named_modules()
+        if isinstance(module, kinds)
+    ]
+    try:
+        yield lambda: names
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -77,15 +77,18 @@ def packed_length(sequences: Sequence[Sequence[int]]) -> int:
     return prefix + sum(len(sequence) - prefix for sequence in sequences)
 
 
-def chunks(groups: Sequence[Sequence[Sequence[int]]], budget: int, *, sharing: bool = True) -> Iterator[list[int]]:
+def chunks(
+    groups: Sequence[Sequence[Sequence[int]]], budget: int, *, sharing: bool = True, apart: bool = False
+) -> Iterator[list[int]]:
     """Yield the indices of groups, like lengths together, in chunks whose rows take at most ``budget`` tokens.
 
     Padding counts, so memory hangs on the budget and not on how long sequences are; a longer group comes alone. Where
     rows share what all of them begin with, that counts once, and may be half of a chunk, however small the budget: it
     is not computed anew for every single row; but all rows look at it, so that side by side they have no more than
     ``WIDEST`` times as many tokens. There are as few chunks as that allows, and the fullest is as small as can be.
+    With ``apart`` every sequence has a row of its own, so a group takes as many tokens as its rows side by side.
     """
-    lengths = [packed_length(group) for group in groups]
+    lengths = [len(group) * max(map(len, group)) if apart else packed_length(group) for group in groups]
     shared = shared_beginning([_unbranched(group) for group in groups]) if sharing else 0
     order = sorted(range(len(groups)), key=lambda i: (lengths[i], i))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.kernels import TokenLogp
+from repo_exp.models.output import token_logits, token_logp
 from repo_exp.models.packing import Packed, pack
 
 Tokens = Sequence[int]
@@ -63,7 +64,8 @@ def reply_logp(
     """
     hidden_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
     mask_NR, token_NR = batch.mask_NR.to(hidden_NRH.device), batch.token_NR.to(hidden_NRH.device)
-    said = TokenLogp.apply(hidden_NRH[mask_NR], backbone.head, token_NR[mask_NR], temperature, with_entropy)
+    chosen = (hidden_NRH[mask_NR], backbone.head, token_NR[mask_NR])
+    said = token_logp(*chosen, temperature=temperature, with_entropy=with_entropy)
     logp_NR, entropy_NR = (_scattered(each_M, mask_NR) for each_M in said)
     return logp_NR, entropy_NR if with_entropy else None
 
@@ -122,10 +124,9 @@ def final_scores(backbone: Backbone, packed: Packed) -> Tensor:
 def yes_logits(backbone: Backbone, packed: Packed) -> Tensor:
     """Return log P(yes) - log P(no) after the last token of each sequence: (N,); its sigmoid is P(yes)."""
     last_NR = (packed.length_N - 1)[:, None]
-    hidden_NH = packed.gather(backbone.hidden(packed), last_NR).squeeze(1).float()
-    # the sum over the vocabulary cancels in the difference, so the other logits are never needed
-    weight_VH = backbone.head.weights[0]
-    yes_NV, no_NV = (hidden_NH @ weight_VH[tokens].float().T for tokens in (backbone.yes, backbone.no))
+    hidden_NH = packed.gather(backbone.hidden(packed), last_NR).squeeze(1)
+    # the sum over the vocabulary cancels in the difference, so the other logits are not needed
+    yes_NV, no_NV = (token_logits(hidden_NH, backbone.head, tokens) for tokens in backbone.answers)
     return yes_NV.logsumexp(-1) - no_NV.logsumexp(-1)
 
 

@@ -22,7 +22,7 @@ from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Judgement, Message, Reply
 
-VERSION = 1
+VERSION = 2
 NOTHING = "(no reply)"
 
 

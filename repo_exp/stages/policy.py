@@ -47,7 +47,7 @@ def make(
     paired = isinstance(algorithm, OfflineAlgorithm)
     roles = ("policy",) if paired else learning_roles(algorithm)
     measured = config.evaluation.capability_every > 0
-    unread = {"batch_size", "temperature", "correction"} if paired else {"batch_size"}
+    unread = {"batch_size", "max_gap"} | ({"temperature", "correction"} if paired else set())
     inputs = {
         "model": bench.model_inputs(),
         "algorithm": {key: value for key, value in config.algorithm.items() if key != "name"},
@@ -222,6 +222,7 @@ def sampling(config: Config) -> dict[str, Any]:
         "max_new_tokens": rollout.max_new_tokens,
         "batch_size": rollout.batch_size,
         "correction": rollout.correction,
+        "max_gap": rollout.max_gap,
     }
 
 

@@ -18,7 +18,7 @@ from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Preference
 
-VERSION = 1
+VERSION = 2
 
 
 def make(bench: Workbench, data: Artifact, options: Any, *, value_of: str) -> Artifact:

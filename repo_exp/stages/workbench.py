@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from repo_exp.config.schema import Config
+from repo_exp.config.schema import Config, Polar
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
@@ -22,6 +22,7 @@ from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.precision import resolve_precision
+from repo_exp.models.probe import settle
 from repo_exp.models.source import dequantise, random_model, read, resolve
 from repo_exp.stages.store import Artifact, Store, digest, write_json
 from repo_exp.tracking.tracker import Trackers
@@ -86,7 +87,7 @@ class Workbench:
 
     def sampling_inputs(self) -> dict[str, Any]:
         """Return what decides which replies are sampled: not the batch, nor how the learner weighs them afterwards."""
-        return self.config.rollout.model_dump(exclude={"batch_size", "correction"})
+        return self.config.rollout.model_dump(exclude={"batch_size", "correction", "max_gap"})
 
     # -- the backbone ----------------------------------------------------------------------------------
 
@@ -112,12 +113,20 @@ class Workbench:
                 engine=model.engine,
             ).to(self.device)
             log.info("backbone: %s from %s in %.0f s", model.name, kind, time.monotonic() - start)
+            settle(self._backbone, longest=self.longest)
         return self._backbone
 
     @property
     def precision(self) -> Literal["float32", "bfloat16"]:
         """The precision of the frozen weights: ``model.dtype``, with ``auto`` resolved for the device."""
         return resolve_precision(self.config.model.dtype, self.device)
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest sequence that a pass can be handed; replies that are read may be twice the budget."""
+        told = self.config
+        polar = told.reward_model.max_tokens if isinstance(told.reward_model, Polar) else 0
+        return max(told.model.max_context_tokens + 2 * told.rollout.max_new_tokens, polar)
 
     @property
     def device(self) -> torch.device:

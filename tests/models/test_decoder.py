@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from repo_exp.errors import ModelError
-from repo_exp.models.library import LibrarySession
+from repo_exp.models.library import Body
+from repo_exp.models.library_session import library_session
 from repo_exp.models.packing import pack
 from repo_exp.models.passes import lay_out, reply_logp, reply_values
 from repo_exp.models.session import DecoderSession
@@ -80,7 +81,7 @@ def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, 
     backbone = tiny("policy", architecture=architecture)
     with torch.no_grad(), backbone.speaking("policy"):
         own = backbone.session(contexts, room=4)
-        library = LibrarySession(backbone.model, contexts, pad=backbone.tokens.pad)
+        library = library_session(Body(backbone.model), contexts, pad=backbone.tokens.pad, way="padded")
         assert isinstance(own, DecoderSession)
         assert (own._cache.beginning(0) is not None) == (worth_apart == 12)
         torch.testing.assert_close(own.last_BH, library.last_BH, atol=1e-5, rtol=1e-5)
