@@ -209,6 +209,13 @@ class Backbone(nn.Module):
             return placed.decoder.hidden(packed, self._voice())
         return placed.body.packed(packed) if self._route.rows == "packed" else placed.body.apart(packed)
 
+    def hidden_at(self, packed: Packed, index_NR: Tensor) -> Tensor:
+        """Return the last hidden states at these tokens of each sequence, (N, R, H); the others cost less."""
+        placed = self._placed()
+        if placed.decoder is not None:
+            return placed.decoder.hidden_at(packed, index_NR, self._voice())
+        return packed.gather(self.hidden(packed), index_NR)
+
     def chunks(self, groups: Sequence[Sequence[Sequence[int]]], budget: int) -> Iterator[list[int]]:
         """Yield the indices of groups of sequences in chunks for a pass; see :func:`packing.chunks`."""
         return chunks(groups, budget, sharing=self._route.rows == "own", apart=not self.packs)

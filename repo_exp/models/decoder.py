@@ -4,8 +4,8 @@ Serves every role: an adapter is handed in as low-rank factors beside the frozen
 no adapter and come before the first that has one keep nothing for a backward pass. Models of another
 make, or with a setting that is not here, run through ``library.py``.
 
-Legend: B rows, T columns, M tokens that are computed (B T, less what rows share), H hidden size, Q query heads,
-P key-value heads, D channels of a head, S keys of a row.
+Legend: B rows, T columns, M tokens that are computed (no padding, what rows share once), H hidden size, Q query heads,
+P key-value heads, D channels of a head, S keys of a row, N sequences, R tokens of each.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from repo_exp.models.kernels import (
     apply,
     beginning_attention,
 )
+from repo_exp.models.layout import Layout, Pick
 from repo_exp.models.packing import Packed
 from repo_exp.models.products import FrozenLinear
 
@@ -120,12 +121,32 @@ class Decoder:
         return other
 
     def hidden(self, packed: Packed, voice: Voice) -> Tensor:
-        """Return the last hidden states of packed rows: (B, T, H)."""
-        device = self.embedding.weight.device
-        bias = packed.attention_bias(self.embedding.weight.dtype).to(device)
-        return self.run(
-            packed.token_BT.to(device), packed.position_BT.to(device), bias, voice, shared=packed.shared
-        )  # fmt: skip
+        """Return the last hidden states of packed rows, (B, T, H); 0 where padding is."""
+        layout, states_MH = self._read(packed, voice)
+        return layout.everywhere(states_MH)
+
+    def hidden_at(self, packed: Packed, index_NR: Tensor, voice: Voice) -> Tensor:
+        """Return the last hidden states at these tokens of each sequence, (N, R, H); others leave before the end."""
+        _, states_MH = self._read(packed, voice, index_NR)
+        return states_MH.view(*index_NR.shape, -1)
+
+    def _read(self, packed: Packed, voice: Voice, index_NR: Tensor | None = None) -> tuple[Layout, Tensor]:
+        device, dtype = self.embedding.weight.device, self.embedding.weight.dtype
+        rows, columns = packed.token_BT.shape
+        real_BT = (torch.arange(columns)[None] < packed.width_B[:, None]).to(device)
+        layout, wanted = Layout(rows, columns, shared=packed.shared, real_BT=real_BT), None
+        if index_NR is not None:
+            column_NR = packed.column_NL.gather(1, index_NR)
+            wanted = layout.place(packed.row_N[:, None].to(device), column_NR.to(device)).flatten()
+        states_MH = self.run(
+            packed.token_BT.to(device),
+            packed.position_BT.to(device),
+            packed.attention_bias(dtype).to(device),
+            voice,
+            layout=layout,
+            wanted=wanted,
+        )
+        return layout, states_MH
 
     def run(
         self,
@@ -135,36 +156,44 @@ class Decoder:
         voice: Voice,
         cache: Cache | None = None,
         *,
-        shared: int = 0,
+        layout: Layout | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
-        """Return the last hidden states, (B, T, H); with a cache, its columns are looked at too and filled further.
+        """Return the last hidden states of the tokens one after the other, (M, H); with a cache, go on behind it.
 
         Args:
             bias: (B, 1, T, columns) with the columns of the cache first, but for those that all its rows begin with.
-            shared: columns at the left that are the same in all rows, computed once for all; not with a cache.
+            layout: which tokens are computed, and which only once for all rows (not with a cache); None is all.
+            wanted: places in the line whose states are returned, in this order; None is all of them.
         """
-        if cache is not None and shared:
-            raise ValueError("what rows of a cache share is held by the cache: shared must be 0")
-        shape = token_BT.shape
-        x_MH = self.embedding(_once(token_BT, shared))
+        layout = Layout(*token_BT.shape) if layout is None else layout
+        if cache is not None and layout.shared:
+            raise ValueError("what rows of a cache share is held by the cache: the layout must share nothing")
+        x_MH = self.embedding(layout.in_line(token_BT))
         # both halves of a head turn by the same angles
         cos, sin = (
-            part[0, :, None, : self.channels // 2] for part in self.rotary(x_MH, _once(position_BT, shared)[None])
+            part[0, :, None, : self.channels // 2] for part in self.rotary(x_MH, layout.in_line(position_BT)[None])
         )
+        # of the last layer only keys and values are wanted of every token
+        kept, places = (None, None) if wanted is None else torch.unique(wanted, return_inverse=True)
+        last = len(self.layers) - 1
         for number, (layer, factors) in enumerate(zip(self.layers, voice, strict=True)):
             normed = self._norm(x_MH, layer.attention_norm)
             heads_MN = _product(normed, layer, factors, "qkv")
             q, k, v = self._heads(heads_MN, layer, (cos, sin))
             if cache is None:
-                mixed = self._mix(q, k, v, shape[0], bias, shared)
+                mixed = self._mix(q, k, v, layout, bias)
             else:
-                mixed = self._go_on(q, k, v, shape[0], bias, cache, number)
+                mixed = self._go_on(q, k, v, layout, bias, cache, number)
+            if number == last and kept is not None:
+                mixed, x_MH = apply(Pick, mixed, kept), apply(Pick, x_MH, kept)
             x_MH = x_MH + _product(mixed, layer, factors, "o")
             gated = apply(SwiGLU, _product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
             x_MH = x_MH + _product(gated, layer, factors, "down")
         if cache is not None:
-            cache.advance(shape[1])
-        return _everywhere(self._norm(x_MH, self.norm), shape, shared)
+            cache.advance(token_BT.shape[1])
+        x_MH = self._norm(x_MH, self.norm)
+        return x_MH if places is None else x_MH.index_select(0, places)
 
     def _heads(self, heads_MN: Tensor, layer: Layer, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries (M, Q, D), keys and values (M, P, D) of the joined product, turned by their positions."""
@@ -177,39 +206,41 @@ class Decoder:
         q, k = apply(Rotary, qk, *angles).split((q_heads, kv_heads), 1)
         return q, k, v.view(-1, kv_heads, channels)
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, rows: int, bias: Tensor, shared: int) -> Tensor:
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor) -> Tensor:
         """Return what attention makes of queries, keys and values: (M, Q D)."""
+        shared = layout.shared
         if not shared:
-            return self._attend(q, _by_head(k, rows), _by_head(v, rows), bias)
+            return layout.pick(self._attend(layout.spread(q), _in_rows(k, layout), _in_rows(v, layout), bias))
         # the common beginning attends to itself, once; behind it every row sees it and what is its own
         sizes = (shared, len(q) - shared)
         (q_once, q_own), (k_once, k_own), (v_once, v_own) = (each.split(sizes) for each in (q, k, v))
-        k_once, v_once = _by_head(k_once, 1), _by_head(v_once, 1)
-        k_seen, v_seen = _behind(k_once, _by_head(k_own, rows)), _behind(v_once, _by_head(v_own, rows))
+        k_once, v_once = (each[None].transpose(1, 2) for each in (k_once, v_once))
+        k_seen, v_seen = _behind(k_once, _in_rows(k_own, layout)), _behind(v_once, _in_rows(v_own, layout))
         return torch.cat(
             [
-                self._attend(q_once, k_once, v_once, bias[:1, :, :shared, :shared]),
-                self._attend(q_own, k_seen, v_seen, bias[:, :, shared:]),
+                self._attend(q_once[None], k_once, v_once, bias[:1, :, :shared, :shared]),
+                layout.pick(self._attend(layout.spread(q_own), k_seen, v_seen, bias[:, :, shared:])),
             ]
         )
 
-    def _go_on(self, q: Tensor, k: Tensor, v: Tensor, rows: int, bias: Tensor, cache: Cache, layer: int) -> Tensor:
+    def _go_on(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor, cache: Cache, layer: int) -> Tensor:
         """Return the same of rows that go on where a cache ends, and write them into it: (M, Q D)."""
-        k, v = cache.put(layer, _by_head(k, rows), _by_head(v, rows))
+        k, v = cache.put(layer, _in_rows(k, layout), _in_rows(v, layout))
         k, v = (each[:, :, : bias.shape[-1]] for each in (k, v))  # room that the bias does not speak of is empty
         beginning = cache.beginning(layer)
         if beginning is None:
-            return self._attend(q, k, v, bias)
+            return layout.pick(self._attend(layout.spread(q), k, v, bias))
         k_once, v_once = beginning
-        if len(q) == rows:  # one token a row
+        if layout.columns == 1:  # one token a row
             return beginning_attention(q, k_once[0], v_once[0], k, v, bias, self.scale)
-        return self._attend(q, _behind(k_once, k), _behind(v_once, v), pad(bias, (k_once.shape[2], 0)))
+        seen = (_behind(k_once, k), _behind(v_once, v), pad(bias, (k_once.shape[2], 0)))
+        return layout.pick(self._attend(layout.spread(q), *seen))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """Return softmax attention of (M, Q, D) queries, B rows of them, to (B, P, S, D) keys and values: (M, Q D)."""
+        """Return softmax attention of (B, T, Q, D) queries to (B, P, S, D) keys and values: (B T, Q D)."""
         rows, kv_heads, _, channels = k.shape
         # the query heads that share a key head are further rows of the same product
-        q = q.reshape(rows, -1, kv_heads, self.query_heads // kv_heads, channels).transpose(1, 2)
+        q = q.view(rows, -1, kv_heads, self.query_heads // kv_heads, channels).transpose(1, 2)
         columns, group = q.shape[2:4]
         y = apply(
             Attention,
@@ -225,22 +256,9 @@ class Decoder:
         return apply(RMSNorm, x, norm.weight, self.eps)
 
 
-def _once(whole_BT: Tensor, shared: int) -> Tensor:
-    """Return rows one after the other, what they begin with only once and first: (M,)."""
-    return torch.cat([whole_BT[0, :shared], whole_BT[:, shared:].flatten()]) if shared else whole_BT.flatten()
-
-
-def _everywhere(x_MH: Tensor, shape: tuple[int, int], shared: int) -> Tensor:
-    """Return what :func:`_once` laid out as whole rows again: (B, T, H)."""
-    rows, columns = shape
-    once, own = x_MH.split((shared, rows * (columns - shared)))
-    own_BTH = own.view(rows, columns - shared, -1)
-    return torch.cat([once.expand(rows, -1, -1), own_BTH], 1) if shared else own_BTH
-
-
-def _by_head(x: Tensor, rows: int) -> Tensor:
-    """Return (M, P, D) of rows one after the other as (B, P, T, D)."""
-    return x.view(rows, -1, *x.shape[1:]).transpose(1, 2)
+def _in_rows(x: Tensor, layout: Layout) -> Tensor:
+    """Return (M, P, D) of tokens in a line as (B, P, T, D)."""
+    return layout.spread(x).transpose(1, 2)
 
 
 def _behind(once: Tensor, own: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Sequences that begin alike share the computation of what they have in common.
 
-A group of sequences (a pair of replies, a rubric's questions) becomes one row: the common prefix once,
-then each rest as a branch that sees the prefix and itself. The positions of a branch go on where the
-prefix ended, so the hidden states are those of separate rows. What all rows begin with, an SOP that heads every
-context, is marked, so that a decoder can compute it once for all of them.
+A group of sequences (a pair of replies, a rubric's questions about two replies) becomes one row, laid out as a trie:
+every distinct beginning once, and behind it what goes on from there. A token sees what it has before it in its own
+sequence and nothing else, and positions go on where the beginning ended, so the hidden states are those of separate
+rows. What all rows begin with, an SOP that heads every context, is marked, so that a decoder can compute it once for
+all of them.
 
-Legend: B rows, T columns of a row, N sequences, L tokens of the longest sequence.
+Legend: B rows, T columns, N sequences, L tokens of the longest sequence.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Packed:
         row_N: the row of each sequence.
         column_NL: the column of each token of each sequence; 0 behind its end.
         length_N: the tokens of each sequence.
+        width_B: the columns of each row that are no padding.
         shared: how many columns at the left are the same in all rows; 0 where computing them once is not worth it.
     """
 
@@ -41,6 +43,7 @@ class Packed:
     row_N: Tensor
     column_NL: Tensor
     length_N: Tensor
+    width_B: Tensor
     shared: int = 0
 
     def attention_bias(self, dtype: torch.dtype) -> Tensor:
@@ -72,9 +75,55 @@ def _unbranched(sequences: Sequence[Sequence[int]]) -> Sequence[int]:
 
 
 def packed_length(sequences: Sequence[Sequence[int]]) -> int:
-    """Return how many columns a group takes: the common prefix once, and every rest."""
-    prefix = common_prefix(sequences)
-    return prefix + sum(len(sequence) - prefix for sequence in sequences)
+    """Return how many columns a group takes: every distinct beginning once."""
+    if len(sequences) == 1:
+        return len(sequences[0])
+    return len(_Trie(sequences).tokens)
+
+
+class _Trie:
+    """Sequences laid out in one row, each from where it parts from those before it.
+
+    Attributes:
+        tokens, positions: of each column.
+        columns: of each sequence, where its tokens stand.
+        segments: (column it goes on behind, first column, end) of each run of columns that one sequence added;
+            -1 where it goes on behind nothing.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None:
+        self.tokens: list[int] = []
+        self.positions: list[int] = []
+        self.columns: list[list[int]] = []
+        self.segments: list[tuple[int, int, int]] = []
+        following: dict[tuple[int, int], int] = {}  # (column, next token) -> its column
+        for sequence in sequences:
+            path, column, length = [], -1, len(sequence)
+            for token in sequence:
+                known = following.get((column, token))
+                if known is None:
+                    break
+                path.append(known)
+                column = known
+            start = len(self.tokens)
+            new = range(start, start + length - len(path))
+            if new:
+                self.segments.append((column, start, new.stop))
+            for place, token in zip(new, sequence[len(path) :], strict=True):
+                following[column, token] = place
+                column = place
+            self.tokens += sequence[len(path) :]
+            self.positions += range(len(path), length)
+            self.columns.append([*path, *new])
+
+    def allowed(self, columns: int) -> Tensor:
+        """Return which column (row) may look at which (column): (columns, columns); padding sees itself alone."""
+        allowed_TT = torch.eye(columns, dtype=torch.bool)
+        for behind, start, end in self.segments:
+            if behind >= 0:  # what the column that it goes on behind may look at
+                allowed_TT[start:end] |= allowed_TT[behind]
+            allowed_TT[start:end, start:end] = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        return allowed_TT
 
 
 def chunks(
@@ -113,42 +162,27 @@ def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:
         groups: per row the sequences that share it; each has at least one token.
         pad: the id that fills up short rows; it is never looked at.
     """
-    rows: list[tuple[list[int], list[int], list[int]]] = []  # tokens, positions, branch (0: the prefix)
-    row_of: list[int] = []
-    columns: list[list[int]] = []
+    rows: list[_Trie] = []
     for row, sequences in enumerate(groups):
         if not sequences or not all(sequences):
             raise ValueError(
                 f"pack needs at least one sequence of at least one token in each group; group {row} lacks it"
             )
-        prefix = common_prefix(sequences)
-        tokens, positions, branch = list(sequences[0][:prefix]), list(range(prefix)), [0] * prefix
-        for number, sequence in enumerate(sequences, start=1):
-            start, rest = len(tokens), len(sequence) - prefix
-            columns.append([*range(prefix), *range(start, start + rest)])
-            row_of.append(row)
-            tokens += sequence[prefix:]
-            positions += range(prefix, len(sequence))
-            branch += [number] * rest
-        rows.append((tokens, positions, branch))
+        rows.append(_Trie(sequences))
 
     def padded(lists: Sequence[Sequence[int]], fill: int) -> Tensor:
         width = max(map(len, lists))
         return torch.tensor([[*items, *[fill] * (width - len(items))] for items in lists])
 
-    token_BT = padded([tokens for tokens, _, _ in rows], pad)
-    position_BT = padded([positions for _, positions, _ in rows], 0)
-    branch_BT = padded([branch for _, _, branch in rows], -1)
-    causal_TT = torch.ones(token_BT.shape[1], token_BT.shape[1], dtype=torch.bool).tril()
-    same_BTT = branch_BT[:, :, None] == branch_BT[:, None, :]
-    # padding has branch -1: it sees itself, so that its softmax has something to sum to, and nobody sees it
-    allowed_BTT = causal_TT & (same_BTT | (branch_BT[:, None, :] == 0)) & ((branch_BT[:, None, :] >= 0) | same_BTT)
+    token_BT = padded([row.tokens for row in rows], pad)
+    columns = [columns for row in rows for columns in row.columns]
     return Packed(
         token_BT,
-        position_BT,
-        allowed_BTT[:, None],
-        torch.tensor(row_of),
+        padded([row.positions for row in rows], 0),
+        torch.stack([row.allowed(token_BT.shape[1]) for row in rows])[:, None],
+        torch.tensor([number for number, row in enumerate(rows) for _ in row.columns]),
         padded(columns, 0),
-        torch.tensor([len(column) for column in columns]),
+        torch.tensor([len(each) for each in columns]),
+        torch.tensor([len(row.tokens) for row in rows]),
         shared_beginning([_unbranched(sequences) for sequences in groups]),
     )

@@ -62,7 +62,7 @@ def reply_logp(
 
     Logits are divided by the sampling temperature, so that these are the probabilities the sampler drew from.
     """
-    hidden_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
+    hidden_NRH = backbone.hidden_at(batch.packed, batch.before_NR)
     mask_NR, token_NR = batch.mask_NR.to(hidden_NRH.device), batch.token_NR.to(hidden_NRH.device)
     chosen = (hidden_NRH[mask_NR], backbone.head, token_NR[mask_NR])
     said = token_logp(*chosen, temperature=temperature, with_entropy=with_entropy)
@@ -87,7 +87,7 @@ def reply_comparison(
     hidden = []
     for role in roles:
         with backbone.speaking(role):
-            said_NRH = batch.packed.gather(backbone.hidden(batch.packed), batch.before_NR)
+            said_NRH = backbone.hidden_at(batch.packed, batch.before_NR)
             mask_NR = batch.mask_NR.to(said_NRH.device)
             hidden.append(said_NRH[mask_NR])
     token_M = batch.token_NR.to(mask_NR.device)[mask_NR]
@@ -112,19 +112,19 @@ def reply_values(backbone: Backbone, batch: ReplyBatch, *, of: Literal["state", 
     ``state`` is V of the state before the token, ``action`` is Q of the token in that state, read at the token.
     """
     index_NR = batch.before_NR + batch.mask_NR if of == "action" else batch.before_NR
-    return backbone.scalar("value", batch.packed.gather(backbone.hidden(batch.packed), index_NR))
+    return backbone.scalar("value", backbone.hidden_at(batch.packed, index_NR))
 
 
 def final_scores(backbone: Backbone, packed: Packed) -> Tensor:
     """Return the reward head's raw score at the last token of each sequence: (N,)."""
     last_NR = (packed.length_N - 1)[:, None]
-    return backbone.scalar("reward", packed.gather(backbone.hidden(packed), last_NR)).squeeze(1)
+    return backbone.scalar("reward", backbone.hidden_at(packed, last_NR)).squeeze(1)
 
 
 def yes_logits(backbone: Backbone, packed: Packed) -> Tensor:
     """Return log P(yes) - log P(no) after the last token of each sequence: (N,); its sigmoid is P(yes)."""
     last_NR = (packed.length_N - 1)[:, None]
-    hidden_NH = packed.gather(backbone.hidden(packed), last_NR).squeeze(1)
+    hidden_NH = backbone.hidden_at(packed, last_NR).squeeze(1)
     # the sum over the vocabulary cancels in the difference, so the other logits are not needed
     yes_NV, no_NV = (token_logits(hidden_NH, backbone.head, tokens) for tokens in backbone.answers)
     return yes_NV.logsumexp(-1) - no_NV.logsumexp(-1)

@@ -14,6 +14,7 @@ from torch import Tensor, constant_pad_nd
 
 from repo_exp.models.cache import Cache
 from repo_exp.models.decoder import Decoder, Voice
+from repo_exp.models.layout import Layout
 from repo_exp.models.packing import shared_beginning
 
 READ_AT_ONCE = 4096  # tokens, padding counted; the memory of reading hangs on it
@@ -85,9 +86,9 @@ class DecoderSession:
             self._bias = constant_pad_nd(self._bias, (0, more), self._low)
             self._room -= more
         self._bias[..., self._cache.filled] = 0
-        hidden = self._decoder.run(token_B[:, None], self._position_B[:, None], self._bias, self._voice, self._cache)
+        position_B1 = self._position_B[:, None]
+        self.last_BH = self._decoder.run(token_B[:, None], position_B1, self._bias, self._voice, self._cache)
         self._position_B = self._position_B + 1
-        self.last_BH = hidden[:, -1]
         return self.last_BH
 
     def select(self, row_B: Tensor) -> None:
@@ -120,8 +121,12 @@ class DecoderSession:
         own = bias[..., copied:]
         own.masked_fill_(later_TT, self._low)
         own.diagonal(dim1=2, dim2=3).zero_()  # padding sees itself: its softmax must sum to something
-        hidden = self._decoder.run(token_BT, position_BT, bias, self._voice, self._cache.part(rows))
-        return hidden[:, -1]
+        real_BT = torch.arange(width, device=self._device)[None] >= before_B1
+        layout = Layout(*token_BT.shape, real_BT=real_BT)
+        row_B = torch.arange(len(part), device=self._device)
+        last_B = layout.place(row_B, torch.full_like(row_B, width - 1))
+        cache = self._cache.part(rows)
+        return self._decoder.run(token_BT, position_BT, bias, self._voice, cache, layout=layout, wanted=last_B)
 
 
 def _chunks(rows: int, width: int) -> Iterator[slice]:
