@@ -61,9 +61,18 @@ class StoreError(RepoExpError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest valid name, or all of them where none is near."""
+    """Return a sentence with the nearest valid name, or all of them where none is near.
+
+    Capitals, - for _, and the order of what + joins do not count: REPO is repo, and rf+rm is rm+rf.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    plain = {_plain(name): name for name in known}
+    near = [plain[_plain(word)]] if _plain(word) in plain else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = near or [plain[name] for name in difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)]
     if near:
         return f"did you mean '{near[0]}'?"
     return f"valid: {', '.join(known)}" if known else "nothing is valid here"
+
+
+def _plain(name: str) -> str:
+    return "+".join(sorted(name.strip().casefold().replace("-", "_").split("+")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,7 +13,15 @@ from pydantic import ValidationError
 from repo_exp.config.algorithms import algorithm_module, algorithm_options, known_algorithms
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.schema import Config
-from repo_exp.config.wording import MISSING, dotted, lookup, missing_values, no_value, problems_from
+from repo_exp.config.wording import (
+    MISSING,
+    dotted,
+    lookup,
+    missing_values,
+    no_value,
+    problems_from,
+    unresolved,
+)
 from repo_exp.errors import ConfigError, Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
@@ -38,10 +47,10 @@ def look_over(
     cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()
 ) -> tuple[Config | None, list[Problem]]:
     """Return the typed configuration (None if it is not sound), and all its problems."""
-    container, unresolved = plain(cfg)
+    container, open_ones = plain(cfg)
     config, problems = examine(container, further=further)
-    already = {problem.where for problem in unresolved}
-    problems = unresolved + [problem for problem in problems if problem.where not in already]
+    already = {problem.where for problem in open_ones}
+    problems = open_ones + [_decoded(problem, cfg) for problem in problems if problem.where not in already]
     return (config if not problems else None), problems
 
 
@@ -73,15 +82,23 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
                 continue
             try:
                 value = node[key]
-            except OmegaConfBaseException as error:
-                where, text = dotted((*path, key)), OmegaConf.to_container(node, resolve=False)[key]
-                reason = str(error).splitlines()[0]
-                problems.append(Problem(where, f"{text} cannot be resolved", reason))
+            except (OmegaConfBaseException, ValueError, TypeError) as error:
+                text = str(OmegaConf.to_container(node, resolve=False)[key])
+                problems.append(unresolved(dotted((*path, key)), text, str(error)))
                 values[key] = MISSING
                 continue
             values[key] = _resolve(value, (*path, key), problems)
         return values if isinstance(node, DictConfig) else list(values.values())
     return node
+
+
+def _decoded(problem: Problem, cfg: Any) -> Problem:
+    """Return the problem of an environment variable that is read as text where text does not suit, with the way out."""
+    raw = lookup(OmegaConf.to_container(cfg, resolve=False), problem.where.split(".")) if OmegaConf.is_config(cfg) else ""
+    if isinstance(raw, str) and raw.startswith("${oc.env:") and problem.found.startswith("'"):
+        reason = "an environment variable is text until it is decoded"
+        return replace(problem, remedy=f"{reason}: '{problem.where}=${{oc.decode:{raw}}}'")
+    return problem
 
 
 class UnsoundError(Exception):
@@ -136,6 +153,20 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
         except UnsoundError:
             continue
     return (config if not problems else None), problems
+
+
+def of_types(container: Mapping[str, Any], path: Sequence[str], value: Any) -> list[Problem]:
+    """Return the problems that a value has by its type alone, put into a configuration at this path."""
+    changed = _replaced(container, path, value)
+    found = {**_typed(changed)[1], **_algorithm(changed)[1]}
+    return [problem for where, problem in found.items() if where[: len(path)] == tuple(path)]
+
+
+def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
+    if not path:
+        return value
+    inside = dict(node) if isinstance(node, Mapping) else {}
+    return inside | {path[0]: _replaced(inside.get(path[0]), path[1:], value)}
 
 
 def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Problem]]:
