@@ -27,6 +27,13 @@ class Problem:
         return f"{self.where}: {self.found}" + (f"\n    {self.remedy}" if self.remedy else "")
 
 
+def from_system(error: OSError) -> Problem:
+    """Return what the operating system refused, and for which file."""
+    name = str(error.filename or "the operating system")
+    where = name if len(name) <= 120 else f"{name[:117]}..."
+    return Problem(where, (error.strerror or str(error) or type(error).__name__).lower())
+
+
 class RepoExpError(Exception):
     """Anything that the person at the keyboard can mend. Carries its problems, all at once."""
 

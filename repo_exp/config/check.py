@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -22,7 +23,7 @@ from repo_exp.config.wording import (
     problems_from,
     unresolved,
 )
-from repo_exp.errors import ConfigError, Problem, did_you_mean
+from repo_exp.errors import ConfigError, Problem, did_you_mean, from_system
 
 Check = Callable[[Any], Iterable[Problem]]
 
@@ -49,8 +50,10 @@ def look_over(
     """Return the typed configuration (None if it is not sound), and all its problems."""
     container, open_ones = plain(cfg)
     config, problems = examine(container, further=further)
+    if problems and OmegaConf.is_config(cfg) and (decoded := _decoded(cfg, container, problems)) is not None:
+        config, problems = examine(decoded, further=further)
     already = {problem.where for problem in open_ones}
-    problems = open_ones + [_decoded(problem, cfg) for problem in problems if problem.where not in already]
+    problems = open_ones + [problem for problem in problems if problem.where not in already]
     return (config if not problems else None), problems
 
 
@@ -92,13 +95,18 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
     return node
 
 
-def _decoded(problem: Problem, cfg: Any) -> Problem:
-    """Return the problem of an environment variable that is read as text where text does not suit, with the way out."""
-    raw = lookup(OmegaConf.to_container(cfg, resolve=False), problem.where.split(".")) if OmegaConf.is_config(cfg) else ""
-    if isinstance(raw, str) and raw.startswith("${oc.env:") and problem.found.startswith("'"):
-        reason = "an environment variable is text until it is decoded"
-        return replace(problem, remedy=f"{reason}: '{problem.where}=${{oc.decode:{raw}}}'")
-    return problem
+def _decoded(cfg: Any, container: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any] | None:
+    """Return the values with those of environment variables read as JSON where text does not suit; None if none is.
+
+    An environment variable is text. ``seed=${oc.env:SEED,3}`` means the number all the same.
+    """
+    raw, changed = OmegaConf.to_container(cfg, resolve=False), None
+    for path in (problem.where.split(".") for problem in problems):
+        if not str(lookup(raw, path)).startswith("${oc.env:") or not isinstance(lookup(container, path), str):
+            continue
+        with contextlib.suppress(ValueError):
+            changed = _replaced(changed or container, path, json.loads(lookup(container, path)))
+    return changed
 
 
 class UnsoundError(Exception):
@@ -152,6 +160,8 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
             problems.extend(check(subject))
         except UnsoundError:
             continue
+        except OSError as error:
+            problems.append(from_system(error))
     return (config if not problems else None), problems
 
 
