@@ -46,7 +46,7 @@ def shape_of(model: Any) -> Shape:
         found |= {"num_key_value_heads": found["key_value_heads"], "max_position_embeddings": _RANDOM_POSITIONS}
     elif model.source == "folder" and model.folder:
         folder = Path(model.folder)
-        found, size = _json(folder / "config.json"), _stored(folder, BYTES[model.dtype])
+        found, size = _json(folder / "config.json"), _stored(folder, BYTES.get(model.dtype, 2))
     else:
         header = _packaged(model) if model.source in ("auto", "package") else {}
         found = header or (_cached(model.hub) if model.source in ("auto", "hub") and model.hub else {})

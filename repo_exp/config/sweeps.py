@@ -111,9 +111,9 @@ def too_many(dimensions: Sequence[Dimension]) -> list[Problem]:
     return [Problem(swept, _too_many(size(dimensions)), "several smaller sweeps; what they share is made once")]
 
 
-def combinations(dimensions: Sequence[Dimension], most: int = MOST_COMBINATIONS) -> list[tuple[str, ...]]:
+def combinations(dimensions: Sequence[Dimension], most: int | None = None) -> list[tuple[str, ...]]:
     """Return all combinations; of too many, each option and values of each key once, then others from all over."""
-    count = size(dimensions)
+    count, most = size(dimensions), most or MOST_COMBINATIONS
     if count <= most:
         return list(itertools.product(*(each.lines for each in dimensions)))
     first = [each.lines[0] for each in dimensions]

@@ -46,7 +46,7 @@ def memory_suffices(config: Any) -> Iterator[Problem]:
     shape, model = shape_of(config.model), config.model
     if shape.parameters is None:
         return
-    weights, adapter = shape.parameters * BYTES[model.dtype], _adapter(shape, model) * MASTER_BYTES
+    weights, adapter = shape.parameters * BYTES.get(model.dtype, 2), _adapter(shape, model) * MASTER_BYTES
     if weights > there:
         yield Problem(
             "model",

@@ -1,4 +1,4 @@
-"""The pipeline: data -> sft -> reward_model -> judge -> policy -> evaluate -> report."""
+"""The pipeline: data -> sft -> reward_model -> judge -> policy -> capability -> evaluate -> report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.rewards.rubric import require_facts
-from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft, value_model
+from repo_exp.stages import capability, data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.store import Artifact
@@ -65,7 +65,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
 def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     config = bench.config
     learnt = learns_from(find(str(config.algorithm["kind"])))
-    wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
+    wanted = set(sources(config, evaluating=True))
+    wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}
     if "judge" in wanted and found.rubric is not None:
         require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
@@ -80,6 +81,8 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
         if policy.asks_value_model(algorithm):
             made["value_model"] = value_model.make(bench, made["data"], algorithm.options, value_of=algorithm.value_of)
         made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
+        if config.evaluation.capability_every:
+            made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], instruments)
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
     return made
 
