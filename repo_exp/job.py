@@ -74,6 +74,8 @@ def checked(config: Config, *, jobs: int = 1, looked_at: int = 1) -> str:
 
 def summary(config: Config) -> str:
     """Return what a sound configuration would do, in a few lines."""
+    from repo_exp.stages.notices import notices  # brings the algorithms, and torch with them
+
     sources = " + ".join(config.reward.sources)
     lines = {
         "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
@@ -84,7 +86,8 @@ def summary(config: Config) -> str:
         "budget": f"{config.budget.updates} updates of {config.budget.rollouts} replies",
         "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
     }
-    return "The configuration is sound.\n" + "\n".join(f"  {key:<10} {value}" for key, value in lines.items())
+    said = [f"  {key:<10} {value}" for key, value in lines.items()]
+    return "\n".join(["The configuration is sound.", *said, *(f"  note       {each}" for each in notices(config))])
 
 
 def join_is_known(config: Any) -> Iterator[Problem]:
@@ -126,9 +129,7 @@ def data_can_be_read(config: Any) -> Iterator[Problem]:
     from repo_exp.domains.own_data import load_preferences
 
     def read(path: Path) -> None:
-        load_preferences(
-            path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines
-        )
+        load_preferences(path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines)
 
     yield from _problems(read, Path(data.path))
 

@@ -173,7 +173,7 @@ def look_over_all(
     dimensions = _dimensions(findings, base, composer, groups, content, multirun)
     look = Look(findings.problems, dimensions)
     look.problems += sweeps.too_many(dimensions) + sweeps.inside_sweeps(dimensions, composer.contents)
-    if names_only or look.problems and sweeps.size(dimensions) > sweeps.MOST_JOBS:
+    if names_only or (look.problems and sweeps.size(dimensions) > sweeps.MOST_JOBS):
         return look
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
         look.subdir = f"hydra.sweep.subdir={subdir_of(each.key for each in dimensions if each.swept)}"
@@ -239,9 +239,7 @@ def _check(look: Look, composer: Composer, further: list[Check]) -> None:
         for problem in dict.fromkeys(problems):
             found.setdefault(problem, []).append(lines)
     swept = {line for each in look.dimensions if each.swept for line in each.lines}
-    look.problems += [
-        sweeps.with_case(problem, cases, len(combinations), swept) for problem, cases in found.items()
-    ]
+    look.problems += [sweeps.with_case(problem, cases, len(combinations), swept) for problem, cases in found.items()]
     seen = {line for lines in combinations for line in lines}
     look.problems += _of_values_alone([line for line in swept if line not in seen], container, composer)
     look.looked_at, look.configs = len(combinations), tuple(configs)

@@ -107,7 +107,9 @@ def look_at_choice(override: Override, composer: Composer, findings: Findings) -
 
 def _instead(group: str, known: Sequence[str]) -> str:
     """Return what to write in place of nothing."""
-    return f"{group}=none" if "none" in known else f"leave it out for the default, or {group}=OPTION: {', '.join(known)}"
+    return (
+        f"{group}=none" if "none" in known else f"leave it out for the default, or {group}=OPTION: {', '.join(known)}"
+    )
 
 
 def _own_model(option: str) -> str:

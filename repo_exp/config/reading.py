@@ -125,7 +125,9 @@ def _reason(text: str) -> tuple[str, list[str]]:
                 return f"{sign!r} stands where = belongs", [f"{name}={after.strip()}"]
         called = re.match(r"(\w+)\(.*\)", text)
         if called and called[1] in FUNCTIONS:
-            return f"{called[1]}(...) is a value, and its key is missing", [f"{'algorithm' if called[1] == 'glob' else 'seed'}={text}"]
+            return f"{called[1]}(...) is a value, and its key is missing", [
+                f"{'algorithm' if called[1] == 'glob' else 'seed'}={text}"
+            ]
         return "there is no =, so nothing is set", []
     if key.startswith("/"):
         return "a group begins with no /", [text.lstrip("/")]

@@ -88,7 +88,9 @@ class Lora(Section):
 
     rank: Annotated[int, Field(ge=1, le=8192)] = Field(description="width of the two low-rank factors")
     alpha: Positive = Field(description="the update is scaled by alpha / rank")
-    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(description="all-linear, or the names of the layers to adapt")
+    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        description="all-linear, or the names of the layers to adapt"
+    )
     last_layers: AdapterLayers
 
 
@@ -327,7 +329,9 @@ class Evaluation(Section):
     n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
-    capability_every: CountOrZero = Field(description="updates between two capability scores; 0 is never")
+    capability_every: CountOrZero = Field(
+        description="updates between two capability scores, of those at quarters of the budget; 0 is never"
+    )
     capability_contexts: Count = Field(description="development contexts that a capability score is taken on")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +69,9 @@ def spread(override: Override, groups: Sequence[str], options: Sequence[str], fi
     if not values and is_glob:
         findings.add(line, f"no option of '{key}' fits", f"valid: {', '.join(options)}")
     elif not values:
-        findings.add(line, "that is no value at all", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2")
+        findings.add(
+            line, "that is no value at all", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2"
+        )
     return [f"{key}={value}" for value in values]
 
 
@@ -87,7 +88,9 @@ def size(dimensions: Sequence[Dimension]) -> int:
     return math.prod(len(each.lines) for each in dimensions)
 
 
-def inside_sweeps(dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, DictConfig]]) -> list[Problem]:
+def inside_sweeps(
+    dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, DictConfig]]
+) -> list[Problem]:
     """Return the problems of options that are sweeps themselves: as one job of another sweep they would not be.
 
     Args:

@@ -120,10 +120,14 @@ def unresolved(where: str, text: str, reason: str) -> Problem:
     if variable := re.search(r"Environment variable '([^']+)' not found", reason):
         name = variable[1]
         return Problem(
-            where, f"{found}: the environment variable {name} is not set", f"export {name}=..., or ${{oc.env:{name},DEFAULT}}"
+            where,
+            f"{found}: the environment variable {name} is not set",
+            f"export {name}=..., or ${{oc.env:{name},DEFAULT}}",
         )
     if resolver := re.search(r"Unsupported interpolation type (\S+)", reason):
-        return Problem(where, f"{found}: there is no resolver '{resolver[1]}'", "oc.env, oc.decode and oc.select are there")
+        return Problem(
+            where, f"{found}: there is no resolver '{resolver[1]}'", "oc.env, oc.decode and oc.select are there"
+        )
     if key := re.search(r"Interpolation key '([^']+)' not found", reason):
         return Problem(where, f"{found}: there is no key '{key[1]}'", "${reward.n} takes the value of reward.n")
     return Problem(where, found, "write a value, ${KEY} or ${oc.env:NAME}")

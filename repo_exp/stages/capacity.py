@@ -86,7 +86,7 @@ def context_suffices(config: Any) -> Iterator[Problem]:
         remedy = f"rollout.max_new_tokens={positions - context}, or less"
     yield Problem(
         where,
-        f"a context of {context:,} and a reply of {reply:,} tokens are more than the {positions:,} that the model reads",
+        f"a context of {context:,} and a reply of {reply:,} tokens are more than the model's {positions:,}",
         remedy or "both smaller",
     )
 
@@ -113,7 +113,9 @@ def time_suffices(config: Any) -> Iterator[Problem]:
     worst = max(_work(config), key=lambda part: part[2])
     where, what, seconds = worst
     if seconds > YEAR:
-        yield Problem(where, f"{what} take {_years(seconds)} here at the very best", f"{where}={_within(where, config)}")
+        yield Problem(
+            where, f"{what} take {_years(seconds)} here at the very best", f"{where}={_within(where, config)}"
+        )
 
 
 def _work(config: Any) -> list[tuple[str, str, float]]:
@@ -143,7 +145,9 @@ def _within(where: str, config: Any) -> str:
     """Return a value that is sound for a key of which there was far too much."""
     small = {"budget.updates": 12, "budget.rollouts": 32}
     if where == "budget.rollouts":  # whole groups
-        return str(small[where] // (config.algorithm.get("group_size") or 1) * (config.algorithm.get("group_size") or 1))
+        return str(
+            small[where] // (config.algorithm.get("group_size") or 1) * (config.algorithm.get("group_size") or 1)
+        )
     return str(small.get(where, 64 if where.endswith("replies") else 1))
 
 

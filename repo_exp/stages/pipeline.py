@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from repo_exp.rewards.rubric import require_facts
 from repo_exp.stages import capability, data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
+from repo_exp.stages.notices import notices
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.build import build_trackers
@@ -41,6 +42,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     started, start = datetime.now(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     prepare(config.trainer.threads)
+    for each in notices(config):
+        log.warning(each)
     found = declared(config)
     name = f"{config.algorithm['name']}-{config.model.name}-seed{config.seed}"
     logger = config.logger.model_dump()
@@ -57,7 +60,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         trackers.summary(_summary(results))
         trackers.table("examples", *_table(made["evaluate"]))
         trackers.file(path)
-    _say(results, path, made, seconds=time.monotonic() - start)
+    _say(results, path, made, notices(config), seconds=time.monotonic() - start)
     last = results["arms"][results["order"][-1]]
     return {"objective": last["total"]["mean"], "report": str(path)}
 
@@ -117,9 +120,13 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     return ["why", "arm", "reply", "total"], rows
 
 
-def _say(results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], *, seconds: float) -> None:
+def _say(
+    results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], above: Sequence[str], *, seconds: float
+) -> None:
     console = Console(highlight=False)
     console.print()
+    for each in above:
+        console.print(each, markup=False, soft_wrap=True)
     console.print(results["verdict"]["text"], markup=False, soft_wrap=True)
     reused = sum(artifact.reused for artifact in made.values())
     console.print(f"{len(made)} stages, {reused} from the store, {seconds:.0f} s", markup=False)

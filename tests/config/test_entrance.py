@@ -86,7 +86,7 @@ def test_a_mistaken_override_is_named_with_what_would_work(all_mistakes, overrid
         ("reward.sources.0=modle", ["'model'"]),
         ("reward.sources=model", ["a list"]),
         ("model.dtype=float16", ["bfloat16"]),
-        ("model.lora=5", ["keys with values"]),
+        ("model.lora=5", ["model.lora.rank=VALUE"]),
         ("model.lora.target_modules=5", ["text", "or a list"]),
         ("trainer.devices=0", ["1 or more", "auto"]),
         ("optimizer.betas.1=1.0", ["below 1"]),

@@ -29,7 +29,7 @@ PROPOSED = [
     ("reward.sources=[model", "'reward.sources=[model]'"),
     ("reward.sources=[model, rules]", "'reward.sources=[model, rules]'"),
     ("store=a(b", "\"store='a(b'\""),
-    ("store=\"'a\"", "store=a"),
+    ('store="\'a"', "store=a"),
     ("-m seed=1,2,", "seed=1,2"),
     ("-m seed=range(0,3,0)", "seed=range(0,3)"),
     ("-m seed=rnge(3)", "seed=range(3)"),
@@ -66,6 +66,7 @@ def said(*arguments: str) -> str:
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mistake", "remedy"), PROPOSED, ids=lambda text: text)
 def test_a_remedy_that_is_a_command_works(mistake, remedy):
     words = mistake.split() if "'" not in mistake else shlex.split(mistake)
@@ -75,12 +76,22 @@ def test_a_remedy_that_is_a_command_works(mistake, remedy):
     inspect([*BASE, *(["-m"] if "-m" in words else []), *shlex.split(remedy), *more])
 
 
+def test_the_commonest_mistakes_are_named_together_and_their_remedies_work_together():
+    found = said("~judge", "reward=rf+rm", "algorithm=REPO", "--seed", "1", "lr=1e-4", "reward.sources=[model")
+    for remedy in ("judge=none", "'rm+rf'", "'repo'", "seed=1", "'optimizer.learning_rate.policy'", "sources=[model]"):
+        assert remedy in found
+    remedies = ["judge=none", "reward=rm+rf", "algorithm=repo", "seed=1", "optimizer.learning_rate.policy=1e-4"]
+    inspect([*BASE, *remedies, "reward.sources=[model]"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("mistake", "name", "command"), MEANT, ids=lambda text: text)
 def test_a_name_that_is_proposed_works(mistake, name, command):
     assert f"'{name}'" in said(*mistake.split())
     inspect([*BASE, command])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

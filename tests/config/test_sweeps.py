@@ -10,7 +10,7 @@ from repo_exp.config import sweeps
 from repo_exp.config.entrance import inspect
 from repo_exp.config.job_folders import folder_name
 from repo_exp.config.sweeps import Dimension, combinations
-from repo_exp.errors import ConfigError
+from repo_exp.errors import ConfigError, Problem
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,12 @@ def test_a_check_of_a_sweep_is_one_answer():
     assert not inspect(["model=tiny", "-m", "task=check,run"]).only_checks
 
 
-def test_what_some_jobs_have_names_one_of_them():
-    with pytest.raises(ConfigError, match=r"in 2 of 4 jobs, such as reward=rm\+rj judge=none"):
-        inspect(["model=tiny", "-m", "reward=rm+rj,rj", "judge=none,local", "reward.join=enhancement"])
+def test_what_some_jobs_have_names_what_they_share_or_one_of_them():
+    jobs = [("a=1", "b=1", "c=0"), ("a=1", "b=2", "c=0"), ("a=2", "b=1", "c=0"), ("a=2", "b=2", "c=0")]
+    swept = {"a=1", "a=2", "b=1", "b=2"}
+    problem = Problem("x", "wrong")
+    found = [sweeps.with_case(problem, cases, 4, swept).found for cases in (jobs, jobs[:2], [jobs[0], jobs[3]])]
+    assert found == ["wrong", "wrong (when a=1)", "wrong (in 2 of 4 jobs, such as a=1 b=1)"]
 
 
 def test_a_bounded_number_of_combinations_holds_every_option():

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.check import look_over
+from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.shape import _gguf_header, _named, shape_of
 from repo_exp.job import machine_suffices
 from repo_exp.stages import capacity
@@ -87,7 +87,7 @@ def test_a_name_says_how_many_weights_there_are(hub, weights):
 def test_a_random_models_weights_are_counted():
     """Layer: 32x32 + 2 of 32x16 + 32x32 + 3 of 32x64 = 9,216; two of them and 300x32 = 28,032."""
     cfg = Composer.create().compose(["model=tiny"])
-    config, _ = look_over({key: value for key, value in _plain(cfg).items()})
+    config, _ = look_over(_plain(cfg))
     shape = shape_of(config.model)
     assert (shape.parameters, shape.hidden, shape.layers, shape.positions) == (28_032, 32, 2, 4096)
     assert shape.widths == 64 + 48 + 48 + 64 + 3 * 96
