@@ -176,7 +176,7 @@ def look_over_all(
     if names_only or (look.problems and sweeps.size(dimensions) > sweeps.MOST_JOBS):
         return look
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
-        look.subdir = f"hydra.sweep.subdir={subdir_of(each.key for each in dimensions if each.swept)}"
+        look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
     _check(look, composer, list(further))
     return look
 

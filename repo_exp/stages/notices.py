@@ -11,7 +11,7 @@ RANDOM = "The model has random weights: the figures show that the program runs, 
 
 
 def notices(config: Config) -> list[str]:
-    """Return the sentences, the weightiest first: for the start of a run, above its verdict, and on top of its report."""
+    """Return the sentences that stand at the start of a run, above its verdict, and on top of its report."""
     return [*([RANDOM] if config.model.source == "random" else []), *_without_effect(config)]
 
 

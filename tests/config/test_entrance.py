@@ -128,7 +128,8 @@ def test_what_may_be_the_api_key_itself_is_not_repeated(problems_of):
 
 
 def test_entries_where_any_key_may_stand_need_no_plus_signs():
-    assert inspect(["reward.rule_points.too_long=-7", "--cfg", "job"]).arguments[0] == "++reward.rule_points.too_long=-7"
+    spelt = inspect(["reward.rule_points.too_long=-7", "--cfg", "job"]).arguments
+    assert spelt[0] == "++reward.rule_points.too_long=-7"
     assert "too_long" in str(look_at(["++reward.rule_points.too_lng=-7"], Composer.create()))
 
 

@@ -102,7 +102,7 @@ def test_a_folders_name_is_bounded():
 
 def test_the_keys_that_differ_reach_the_folders():
     assert inspect(["model=tiny", "-m", "seed=0,1", "reward.n=1,2"]).arguments[0] == (
-        "hydra.sweep.subdir=${job_folder:${hydra.job.num},seed,reward.n}"
+        "hydra.sweep.subdir='${job_folder:${hydra.job.num},seed,reward.n}'"
     )
     given = inspect(["model=tiny", "-m", "seed=0,1", "hydra.sweep.subdir=mine"]).arguments
     assert [each for each in given if "subdir" in each] == ["hydra.sweep.subdir=mine"]

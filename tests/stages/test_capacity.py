@@ -77,8 +77,8 @@ def test_all_the_gpus_of_a_machine_are_not_taken(monkeypatch):
 
 @pytest.mark.parametrize(
     ("hub", "weights"),
-    [("Qwen/Qwen3-0.6B", 6e8), ("a/SmolLM2-135M-Instruct", 1.35e8), ("a/Llama-3.1-70B-Instruct", 7e10), ("a/gpt2", None),
-     ("Mixtral-8x7B", None)],
+    [("Qwen/Qwen3-0.6B", 6e8), ("a/SmolLM2-135M-Instruct", 1.35e8), ("a/Llama-3.1-70B-Instruct", 7e10),
+     ("a/gpt2", None), ("Mixtral-8x7B", None)],
 )  # fmt: skip
 def test_a_name_says_how_many_weights_there_are(hub, weights):
     assert _named(hub) == weights
