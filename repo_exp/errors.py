@@ -27,6 +27,13 @@ class Problem:
         return f"{self.where}: {self.found}" + (f"\n    {self.remedy}" if self.remedy else "")
 
 
+def from_system(error: OSError) -> Problem:
+    """Return what the operating system refused, and for which file."""
+    name = str(error.filename or "the operating system")
+    where = name if len(name) <= 120 else f"{name[:117]}..."
+    return Problem(where, (error.strerror or str(error) or type(error).__name__).lower())
+
+
 class RepoExpError(Exception):
     """Anything that the person at the keyboard can mend. Carries its problems, all at once."""
 
@@ -61,9 +68,18 @@ class StoreError(RepoExpError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest valid name, or all of them where none is near."""
+    """Return a sentence with the nearest valid name, or all of them where none is near.
+
+    Capitals, - for _, and the order of what + joins do not count: REPO is repo, and rf+rm is rm+rf.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    plain = {_plain(name): name for name in known}
+    near = [plain[_plain(word)]] if _plain(word) in plain else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = near or [plain[name] for name in difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)]
     if near:
         return f"did you mean '{near[0]}'?"
     return f"valid: {', '.join(known)}" if known else "nothing is valid here"
+
+
+def _plain(name: str) -> str:
+    return "+".join(sorted(name.strip().casefold().replace("-", "_").split("+")))

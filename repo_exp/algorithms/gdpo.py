@@ -26,6 +26,7 @@ from repo_exp.core.advantage import Otherwise, conditioned, decoupled_advantage
 from repo_exp.errors import Problem
 
 online = True
+credit_from = "sources"
 
 
 Source = Literal["model", "judge", "rules"]

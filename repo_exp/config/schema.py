@@ -86,9 +86,11 @@ class AdapterLayers(Section):
 class Lora(Section):
     """The low-rank adapters that every role is made of."""
 
-    rank: Count = Field(description="width of the two low-rank factors")
+    rank: Annotated[int, Field(ge=1, le=8192)] = Field(description="width of the two low-rank factors")
     alpha: Positive = Field(description="the update is scaled by alpha / rank")
-    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(description="all-linear, or the names of the layers to adapt")
+    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        description="all-linear, or the names of the layers to adapt"
+    )
     last_layers: AdapterLayers
 
 
@@ -306,9 +308,9 @@ class Trainer(Section):
     """The machine: what Lightning is told, and how work is cut to fit."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Count | Literal["auto"]
-    strategy: Name = Field(description="auto, or a strategy of Lightning, such as ddp")
-    threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
+    devices: Count | Literal["auto"] = Field(description="1, or auto where there is one: a run uses one device")
+    strategy: Name = Field(description="auto: a run uses one device, and needs no other")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(description="CPU threads; null leaves torch's choice")
     microbatch_tokens: Count = Field(
         description="tokens, padding counted, that pass through the backbone at once; memory hangs on it. More where "
         "one row is longer (a context with its reply, pair, group or questions), and up to twice what all contexts "
@@ -325,9 +327,11 @@ class Evaluation(Section):
         description="all: every instrument there is, so that ablations share one yardstick; as_trained: reward.sources"
     )
     n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
-    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap")
+    resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
-    capability_every: CountOrZero = Field(description="updates between two capability scores; 0 is never")
+    capability_every: CountOrZero = Field(
+        description="updates between two capability scores, of those at quarters of the budget; 0 is never"
+    )
     capability_contexts: Count = Field(description="development contexts that a capability score is taken on")
 
 
@@ -344,7 +348,7 @@ class Logger(Section):
 class Config(Section):
     """One experiment, whole."""
 
-    seed: CountOrZero = Field(description="every random choice hangs on it")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice hangs on it")
     store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")

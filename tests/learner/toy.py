@@ -76,8 +76,6 @@ def online(tiny, tmp_path) -> Callable:
             score=score,
             describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)},
             record=lambda *_: None,
-            capability=lambda: {},
-            capability_every=0,
             rollouts=rollouts,
             temperature=knobs.get("temperature", 1.0),
             max_new_tokens=10,

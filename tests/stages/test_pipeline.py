@@ -21,7 +21,7 @@ def rows(path: Path) -> list[dict]:
 def test_one_command_goes_from_data_to_report(experiment) -> None:
     folder = experiment("a")
     stages = made(folder)
-    assert list(stages) == ["data", "sft", "reward_model", "judge", "policy", "evaluate"]
+    assert list(stages) == ["data", "sft", "reward_model", "judge", "policy", "capability", "evaluate"]
 
     html = (folder / "report.html").read_text()
     assert "R_model" in html and "evaluate" in html
@@ -34,10 +34,11 @@ def test_one_command_goes_from_data_to_report(experiment) -> None:
     assert [sum(row["arm"] == arm for row in replies) for arm in ("base", "sft", "repo")] == [4, 4, 4]
 
     metrics = rows(folder / "metrics.jsonl")
-    assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy"}
-    policy = [row for row in metrics if row["stage"] == "policy"]
-    assert [row["step"] for row in policy] == [0, 1, 2]
-    assert "capability/total" in policy[0]["metrics"] and "reward/total" in policy[1]["metrics"]
+    assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy", "capability"}
+    policy, capability = ([row for row in metrics if row["stage"] == name] for name in ("policy", "capability"))
+    assert [row["step"] for row in policy] == [1, 2] and "reward/total" in policy[0]["metrics"]
+    assert [row["step"] for row in capability] == [0, 1, 2]
+    assert all("capability/total" in row["metrics"] for row in capability)
 
 
 def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
@@ -99,7 +100,13 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, 
 def test_another_n_retrains_the_policy_alone(experiment) -> None:
     before, after = made(experiment("a")), made(experiment("b", "reward.n=25"))
     changed = {stage for stage in before if before[stage] != after[stage]}
-    assert changed == {"policy", "evaluate"}
+    assert changed == {"policy", "capability", "evaluate"}
+
+
+def test_measuring_in_another_way_trains_nothing(experiment) -> None:
+    before = made(experiment("a"))
+    after = made(experiment("b", "evaluation.n=50", "evaluation.capability_contexts=3"))
+    assert {stage for stage in before if before[stage] != after[stage]} == {"capability", "evaluate"}
 
 
 def test_dropping_sources_trains_sft_and_reward_model_once(experiment) -> None:
