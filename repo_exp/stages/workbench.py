@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from repo_exp.config.schema import Config, Polar
+from repo_exp.errors import NotFiniteError
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
@@ -53,8 +54,19 @@ class Workbench:
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
     ) -> Artifact:
-        """Make an artifact or find it; its metrics reach the trackers either way."""
-        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=build)
+        """Make an artifact or find it; its metrics reach the trackers either way.
+
+        Raises:
+            NotFiniteError: something in it is not finite, so that it is not made; names the stage.
+        """
+
+        def named(folder: Path) -> Mapping[str, Any] | None:
+            try:
+                return build(folder)
+            except NotFiniteError as error:
+                raise error.during(f"the stage {stage} stops") from error
+
+        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named)
         self.made.append(artifact)
         if artifact.reused:
             log.info("%s: from the store (%s)", stage, artifact.address)
@@ -80,8 +92,11 @@ class Workbench:
         }
 
     def optimizer_inputs(self, *roles: str) -> dict[str, Any]:
-        """Return the optimiser's settings with the learning rates of these roles only."""
-        settings = self.config.optimizer.model_dump()
+        """Return the optimiser's settings with the learning rates of these roles only.
+
+        How many steps may be skipped decides whether an artifact is made, not what is in it.
+        """
+        settings = self.config.optimizer.model_dump(exclude={"max_skipped_steps"})
         rates = settings.pop("learning_rate")
         return settings | {"learning_rate": {role: rates[role] for role in roles}}
 
