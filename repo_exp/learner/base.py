@@ -77,7 +77,7 @@ class Learner(L.LightningModule):
             if step + 1 == self.steps:
                 self.guard.finish()
         except NotFiniteError as error:
-            raise error.during(f"{self.stage}, step {step + 1} of {self.steps}") from error
+            raise error.during(f"step {step + 1} of {self.steps}") from error
         self.history.append({"step": step + 1, **metrics})
         self.done = step + 1
         self.report(self.done, metrics)

@@ -105,8 +105,9 @@ class StepGuard:
         options = self.options
         name = {"policy": "sft" if self.stage == "sft" else "policy", "reward": "reward_model"}.get(role, role)
         return (
-            f"a smaller optimizer.learning_rate.{name} (it is {self.rates[role]:g}) or optimizer.clip_norm ({options.clip_norm:g}), "
-            f"a larger optimizer.eps ({options.eps:g}), or model.dtype=float32; look at what the step learns from"
+            f"a smaller optimizer.learning_rate.{name} (it is {self.rates[role]:g}) or optimizer.clip_norm "
+            f"({options.clip_norm:g}), a larger optimizer.eps ({options.eps:g}), or model.dtype=float32; look at what "
+            "the step learns from"
         )
 
 

@@ -224,7 +224,12 @@ class OnlineLearner(PolicyLearner):
         return sums
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old."""
+        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old.
+
+        A gap that is not finite is one of a loss that is not, over which the guard of the step decides.
+        """
+        if not math.isfinite(gap):
+            return
         if self.algorithm.samples_from == "policy" or step % self.algorithm.refresh_every == 0:
             dtype = self.backbone.model.dtype
             require_agreement(gap, dtype=dtype, temperature=self.temperature, bound=self.max_gap)

@@ -15,13 +15,14 @@ from typing import Any, Literal
 import torch
 
 from repo_exp.config.schema import Config, Polar
-from repo_exp.errors import NotFiniteError
+from repo_exp.errors import ModelError, NotFiniteError, Problem
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.finite import not_finite
 from repo_exp.models.precision import resolve_precision
 from repo_exp.models.probe import settle
 from repo_exp.models.source import dequantise, random_model, read, resolve
@@ -120,6 +121,10 @@ class Workbench:
             else:
                 source = self._dequantised(place, dtype).folder if kind == "package" else place
                 weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
+            if broken := not_finite(dict(weights.named_parameters())):
+                found = f"{len(broken)} weights of {place} are not finite, the first is {broken[0]}"
+                problem = Problem("model", found, "get its files again, or another model")
+                raise ModelError("the model is broken", [problem])
             self._backbone = Backbone(
                 weights,
                 tokenizer,

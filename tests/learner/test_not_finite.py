@@ -124,7 +124,7 @@ def test_a_gradient_whose_square_overflows_is_not_taken() -> None:
 
 
 def test_the_last_good_checkpoint_stays_and_skipped_steps_are_counted_on(tiny, tmp_path) -> None:
-    """Steps 2, 5, 6 and 7 are bad; the checkpoint after step 3 knows of the first, so the fourth ends the resumed run."""
+    """Steps 2, 5, 6 and 7 are bad. The checkpoint after step 6 knows of three, so the fourth ends the resumed run."""
     folder, bad = tmp_path / "w", (1, 4, 5, 6)
 
     def at(offset):
@@ -204,7 +204,7 @@ def test_values_that_are_not_finite_stop_naming_the_replies(online) -> None:
     def break_it(backbone) -> None:
         backbone.heads["value"].weight.data.fill_(math.inf)
 
-    with pytest.raises(NotFiniteError, match=r"policy, step 1 of 6: .*\n  role value: of 12 of 12 replies.*reply 0 "):
+    with pytest.raises(NotFiniteError, match=r"step 1 of 6: .*\n  role value: of 12 of 12 replies.*reply 0 "):
         online(prepare=break_it, passes=2)
 
 
