@@ -58,7 +58,7 @@ class SupervisedLearner(Learner):
     def learn(self, step: int) -> Metrics:
         """Take one optimiser step over one batch, cut into microbatches."""
         items, role, total = self.batch(step), self.objective.role, 0.0
-        count = sum(map(self.objective.weight, items))
+        count = sum(map(self.objective.weight, items)) or 1.0  # items that all weigh 0 teach nothing
         for chosen in self.backbone.chunks([self.objective.sequences(item) for item in items], self.microbatch_tokens):
             with self.backbone.speaking(role, training=True):
                 loss = self.objective.loss(self.backbone, [items[i] for i in chosen], count=count)
@@ -77,7 +77,7 @@ def heldout_loss(backbone: Backbone, objective: Objective, items: Sequence[Any],
     Raises:
         NotFiniteError: there are, and the loss is not finite: the role is broken.
     """
-    count, total = sum(map(objective.weight, items)), 0.0
+    count, total = sum(map(objective.weight, items)) or 1.0, 0.0
     with backbone.speaking(objective.role):
         for chosen in backbone.chunks([objective.sequences(item) for item in items], microbatch_tokens):
             total += objective.loss(backbone, [items[i] for i in chosen], count=count).item()

@@ -62,6 +62,8 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         known = [score for score in raw if math.isfinite(score)]
         if len(known) < len(raw):
             log.warning("calibration goes without %d of %d scores: not finite", len(raw) - len(known), len(raw))
+        if len(set(known)) == 1:
+            log.warning("the reward model scores all calibration replies alike: it tells nothing apart")
         mean, spread = calibration(torch.tensor(known))
         write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(known)})
         backbone.save("reward", folder / "reward")

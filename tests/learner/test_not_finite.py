@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,6 +168,15 @@ def test_a_poisoned_checkpoint_of_before_is_not_taken_up(tiny, tmp_path) -> None
         run(tiny("policy"), Imitation(), REPLIES, folder, epochs=3)
 
 
+def test_a_batch_whose_items_weigh_nothing_is_a_step_that_changes_nothing(tiny, tmp_path) -> None:
+    """Ties may weigh 0, and a batch may hold nothing else: 0 / 0 would be NaN."""
+    ties = [replace(pair, weight=0.0, label=0.5) for pair in PAIRS]
+    backbone, untouched = tiny("reward"), tiny("reward").parameters_of("reward")
+    learner = run(backbone, Preferring(centring=0.0), ties, tmp_path / "w")
+    assert learner.history[-1]["loss/train"] == 0 and not learner.guard.skipped
+    assert all(torch.equal(weight, untouched[name]) for name, weight in backbone.parameters_of("reward").items())
+
+
 def test_a_broken_role_has_no_held_out_loss(tiny) -> None:
     backbone = tiny("policy")
     next(iter(backbone.parameters_of("policy").values())).data.fill_(math.nan)
@@ -229,8 +239,6 @@ def test_scores_beyond_float32_make_no_step(online) -> None:
     """1e300 is finite, and infinite once it is a tensor of the learner."""
 
     def huge(replies):
-        from dataclasses import replace
-
         return [replace(each, total=1e300 * each.total) for each in oddness(replies)]
 
     with pytest.raises(NotFiniteError, match="of the role policy"):
