@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.rewards.declared import fingerprint, read_folder
-from repo_exp.rewards.facts import numbers_at, values_at
+from repo_exp.rewards.facts import is_number, numbers_at, values_at
 
 
 def test_the_words_yes_and_no_stay_words(declare):
