@@ -165,10 +165,9 @@ def test_real_preference_pairs_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
-@pytest.mark.parametrize("line", ['{"margin": %s}', '{"facts": {"price": [%s]}}', '{"labels": {"chosen": {"polite": %s}}}'])
-def test_a_number_that_is_not_finite_is_refused_with_its_line(tmp_path, word, line):
-    path = tmp_path / "a.jsonl"
-    start = json.dumps(GOOD)[:-1]
-    path.write_text(json.dumps(GOOD) + "\n" + start + ", " + (line % word)[1:] + "\n")
+@pytest.mark.parametrize("entry", ['"margin": %s', '"facts": {"price": [%s]}', '"labels": {"chosen": {"polite": %s}}'])
+def test_a_number_that_is_not_finite_is_refused_with_its_line(tmp_path, word, entry):
+    path, good = tmp_path / "a.jsonl", json.dumps(GOOD)
+    path.write_text(f"{good}\n{good[:-1]}, {entry % word}}}\n")
     with pytest.raises(DataError, match=f"a.jsonl:2: .*({word} is no number in JSON|not JSON)"):
         load_preferences(path, seed=0)
