@@ -5,6 +5,7 @@
     |- DataError        a data file has bad lines; lists every one of them
     |- RewardError      a rule, a rubric or a judge is not what it says it is
     |- ModelError       a model or an adapter cannot be had
+    |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
     `- StoreError       an artifact is damaged or of another version
 """
 
@@ -61,6 +62,14 @@ class RewardError(RepoExpError):
 
 class ModelError(RepoExpError):
     """A model or an adapter cannot be had."""
+
+
+class NotFiniteError(RepoExpError):
+    """A loss, gradient, weight or score is NaN or infinite, and nothing that comes of it may be kept."""
+
+    def during(self, what: str) -> NotFiniteError:
+        """Return the error with what was being done in front: those who know it add it on the way out."""
+        return NotFiniteError(f"{what}: {self.headline}", self.problems)
 
 
 class StoreError(RepoExpError):

@@ -16,6 +16,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# AdamW moves every weight by about the rate in a step: with more than 1 nothing is learnt, and 1e30 overflows
+LearningRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 Source = Literal["model", "judge", "rules"]
@@ -25,7 +27,8 @@ class Section(BaseModel):
     """A part of the configuration: immutable, closed to keys that it does not know, and strict about types."""
 
     # Strict: true is not 1.0, and "1" is not 1. A whole number still serves as a float.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    # No number of a configuration is NaN or infinite.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Task(Section):
@@ -131,11 +134,11 @@ class Model(Section):
 class LearningRates(Section):
     """One learning rate a role."""
 
-    sft: NonNegative
-    reward_model: NonNegative
-    judge: NonNegative
-    policy: NonNegative
-    value: NonNegative
+    sft: LearningRate
+    reward_model: LearningRate
+    judge: LearningRate
+    policy: LearningRate
+    value: LearningRate
 
 
 class Optimizer(Section):
@@ -150,6 +153,9 @@ class Optimizer(Section):
     clip_norm: Positive = Field(description="gradients longer than this are cut to it")
     warmup_steps: CountOrZero = Field(description="steps in which the learning rate rises from 0")
     schedule: Literal["constant", "linear", "cosine"] = Field(description="the learning rate after the warm-up")
+    max_skipped_steps: CountOrZero = Field(
+        description="steps of a stage that are skipped, for a loss or gradient that is not finite, before it stops"
+    )
 
 
 class Budget(Section):

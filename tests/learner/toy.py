@@ -22,6 +22,7 @@ OPTIMIZER = Optimizer(
     clip_norm=1.0,
     warmup_steps=1,
     schedule="constant",
+    max_skipped_steps=3,
 )
 TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.rewards.declared import fingerprint, read_folder
-from repo_exp.rewards.facts import numbers_at, values_at
+from repo_exp.rewards.facts import is_number, numbers_at, values_at
 
 
 def test_the_words_yes_and_no_stay_words(declare):
@@ -73,3 +73,10 @@ def test_paths_reach_into_lists_and_mappings_and_stay_side_by_side():
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400, True, "1", None])
+def test_what_no_finite_number_is_is_none(value):
+    """A whole number of 401 digits is an int, and no float can hold it."""
+    assert not is_number(value)
+    assert numbers_at({"price": value}, "price") == []
