@@ -225,7 +225,8 @@ class Backbone(nn.Module):
 
     def take_route(self, route: Route) -> None:
         """Let the passes run this way from now on."""
-        self._route, self._passes, self._merged = route, None, None
+        if route != self._route:
+            self._route, self._passes, self._merged = route, None, None
 
     def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""

@@ -22,7 +22,6 @@ from repo_exp.models.backbone import Backbone, Route
 from repo_exp.models.library import Body, called_linear_layers
 from repo_exp.models.library_session import WAYS
 from repo_exp.models.packing import pack
-from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE
 
 log = logging.getLogger(__name__)
@@ -174,11 +173,11 @@ def _survey(backbone: Backbone, sequence: Sequence[int]) -> bool:
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         return False
-    product, generator = FrozenLinear([head]), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for size in (1.0, 100.0):  # a cap shows where logits are large only
         x_MH = (size * torch.randn(8, backbone.width, generator=generator)).to(model.device, hidden_1TH.dtype)
         try:
-            ours, theirs = product(x_MH).float(), body.logits(x_MH).float()
+            ours, theirs = head(x_MH).float(), body.logits(x_MH).float()
         except RuntimeError:  # the output layer is not of this width: something stands before it
             return False
         rounding = 1e-2 if hidden_1TH.dtype == torch.bfloat16 else 1e-5
