@@ -339,7 +339,7 @@ class Backbone(nn.Module):
 
     def _lora_config(self, role: str) -> LoraConfig:
         last = self.lora["last_layers"].get("policy" if role in COPIES else role)
-        layers = self.model.config.get_text_config().num_hidden_layers
+        layers = self.model.config.get_text_config().num_hidden_layers if last is not None else 0
         return LoraConfig(
             r=self.lora["rank"],
             lora_alpha=self.lora["alpha"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from repo_exp.errors import ModelError, Problem
@@ -90,14 +90,19 @@ def read(place: str | Path, *, dtype: torch.dtype, attention: str) -> tuple[PreT
         ModelError: nothing there can be read; says why and what would work.
     """
     try:
+        config = AutoConfig.from_pretrained(place)
+        text = config.get_text_config()
+        if (text.pad_token_id or 0) >= text.vocab_size:  # an embedding cannot be made with it, and nobody reads it
+            text.pad_token_id = None
+        how = {"config": config, "dtype": dtype}
         try:
-            model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation=attention)
+            model = AutoModelForCausalLM.from_pretrained(place, attn_implementation=attention, **how)
         except ValueError as error:  # not every architecture has every kind of attention; all have the plain one
             if attention == "eager" or "attn_implementation" not in str(error):
                 raise
-            model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation="eager")
+            model = AutoModelForCausalLM.from_pretrained(place, attn_implementation="eager", **how)
         return model, AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise ModelError(
             "the model cannot be read",
             [
