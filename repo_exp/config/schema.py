@@ -88,7 +88,9 @@ class Lora(Section):
 
     rank: Count = Field(description="width of the two low-rank factors")
     alpha: Positive = Field(description="the update is scaled by alpha / rank")
-    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(description="all-linear, or the names of the layers to adapt")
+    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        description="all-linear, or the names of the layers to adapt"
+    )
     last_layers: AdapterLayers
 
 
@@ -298,7 +300,7 @@ class Rollout(Section):
     batch_size: Count = Field(description="replies sampled side by side")
     correction: Correction
     max_gap: Positive | None = Field(
-        description="nats that sampler and learner may differ by on average before the run stops; null is by model.dtype"
+        description="nats that sampler and learner may differ by on average; more stops the run; null is by model.dtype"
     )
 
 

@@ -220,7 +220,7 @@ class OnlineLearner(PolicyLearner):
         return sums
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old."""
+        """Stop before anything is learnt from replies that the learner sees otherwise; an older copy may differ."""
         if self.algorithm.samples_from == "policy" or step % self.algorithm.refresh_every == 0:
             dtype = self.backbone.model.dtype
             require_agreement(gap, dtype=dtype, temperature=self.temperature, bound=self.max_gap)

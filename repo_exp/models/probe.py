@@ -141,7 +141,7 @@ def _listed(gaps: dict[str, float]) -> str:
 
 
 def _sequences(backbone: Backbone, window: int | None) -> list[list[list[int]]]:
-    """Return sequences of different lengths in rows; all begin alike, two share a row, and a short window is crossed."""
+    """Return sequences of different lengths in rows: all begin alike, two share a row, a short window is crossed."""
     rows = backbone.model.get_input_embeddings().weight.shape[0]
     special = {*backbone.tokens.hf.all_special_ids}
     generator = torch.Generator().manual_seed(0)
@@ -160,7 +160,7 @@ def _sequences(backbone: Backbone, window: int | None) -> list[list[list[int]]]:
 
 
 def _survey(backbone: Backbone, sequence: Sequence[int]) -> bool:
-    """Find out which layers can be adapted and how wide hidden states are; return whether logits are a plain product."""
+    """Find which layers can be adapted and how wide hidden states are; return whether logits are a plain product."""
     model = backbone.model
     with called_linear_layers(model, targets.LINEAR) as called:
         body = Body(model)

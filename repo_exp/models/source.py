@@ -19,6 +19,12 @@ from repo_exp.models.tokens import byte_tokenizer
 hf_logging.disable_progress_bar()  # a stage has a bar of its own
 
 
+# what the library raises for a folder that it cannot make a model of
+CANNOT_BE_READ = (
+    OSError, ValueError, ImportError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError
+)  # fmt: skip
+
+
 def package_folder(package: str | None) -> Path | None:
     """Return the folder of an installed package, without importing it; None where it is not installed."""
     if not package:
@@ -102,7 +108,7 @@ def read(place: str | Path, *, dtype: torch.dtype, attention: str) -> tuple[PreT
                 raise
             model = AutoModelForCausalLM.from_pretrained(place, attn_implementation="eager", **how)
         return model, AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except CANNOT_BE_READ as error:
         raise ModelError(
             "the model cannot be read",
             [

@@ -144,7 +144,7 @@ def test_the_probe_leaves_nothing_behind() -> None:
     made = backbone("llama")
     before = {name: p.detach().clone() for name, p in made.model.named_parameters()}
     settle(made, longest=500)
-    assert made.roles == () and {name: p for name, p in made.model.named_parameters()}.keys() == before.keys()
+    assert made.roles == () and dict(made.model.named_parameters()).keys() == before.keys()
     assert all(torch.equal(p, before[name]) for name, p in made.model.named_parameters())
 
 
@@ -152,7 +152,7 @@ def test_the_probe_leaves_nothing_behind() -> None:
                                             ("mpt", "max_seq_len")])  # fmt: skip
 def test_contexts_longer_than_the_positions_are_refused(kind, name) -> None:
     made = backbone(kind, **{name: 450})
-    with pytest.raises(ConfigError, match="model.max_context_tokens=350 or less"):
+    with pytest.raises(ConfigError, match=r"model\.max_context_tokens=350 or less"):
         settle(made, longest=500)
     settle(made, longest=450)
 
@@ -178,7 +178,7 @@ def test_padding_without_an_embedding_is_replaced_and_other_tokens_are_refused()
 def test_a_layer_that_cannot_be_adapted_is_refused(targets) -> None:
     made = backbone("gpt2")
     made.lora = made.lora | {"target_modules": targets}
-    with pytest.raises(ConfigError, match="all-linear, or some of attn.c_proj|all-linear, or some of c_attn"):
+    with pytest.raises(ConfigError, match="all-linear, or some of c_attn, c_fc, c_proj"):
         settle(made, longest=500)
 
 

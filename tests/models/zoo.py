@@ -1,6 +1,6 @@
 """Random tiny models of many architectures, made by ``transformers`` itself, with a tokenizer whose tokens are bytes.
 
-``python -m tests.models.zoo`` prints the table of docs/models.md: how each is run, and how far from ``model(...)`` it is.
+``python -m tests.models.zoo`` prints the table of docs/models.md: how each is run, and how exactly.
 """
 
 from __future__ import annotations
