@@ -106,6 +106,10 @@ class Backbone(nn.Module):
         self._speaker = BASE
         self._merged: Decoder | None = None  # the speaking role's adapter added in, while it samples
 
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay as it is: dropout would make the learner see another model than the sampler does."""
+        return super().train(False)
+
     # -- roles ---------------------------------------------------------------------------------------
 
     @property

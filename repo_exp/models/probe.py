@@ -71,7 +71,7 @@ def settle(backbone: Backbone, *, longest: int | None = None) -> Settled:
     limits.require_room(config, longest=longest, context=tokens.max_context_tokens)
     limits.fit_tokens(tokens, model.get_input_embeddings().weight.shape[0])
     window = limits.window(config, longest=longest)
-    groups = _sequences(backbone, window)
+    groups = _sequences(backbone, window, longest=longest)
     with _running():
         plain = _survey(backbone, groups[0][0])
     backbone.add(ROLE, seed=0)
@@ -140,12 +140,13 @@ def _listed(gaps: dict[str, float]) -> str:
     return "log-probabilities differ by " + ", ".join(f"{gap:.2g} ({name})" for name, gap in gaps.items()) + " nats"
 
 
-def _sequences(backbone: Backbone, window: int | None) -> list[list[list[int]]]:
+def _sequences(backbone: Backbone, window: int | None, *, longest: int) -> list[list[list[int]]]:
     """Return sequences of different lengths in rows: all begin alike, two share a row, a short window is crossed."""
     rows = backbone.model.get_input_embeddings().weight.shape[0]
     special = {*backbone.tokens.hf.all_special_ids}
     generator = torch.Generator().manual_seed(0)
     start = 12 if window is None or window > LONGEST_WINDOW else window + 4
+    start = max(1, min(start, longest - 16))  # up to 13 tokens follow
 
     def draw(count: int) -> list[int]:
         found = torch.randint(0, rows, (count + 40,), generator=generator).tolist()

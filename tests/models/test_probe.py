@@ -1,5 +1,7 @@
 """Whatever the architecture, our log-probabilities are those of ``model(...)``, or the run does not start."""
 
+import json
+
 import pytest
 import torch
 
@@ -8,8 +10,9 @@ from repo_exp.models.backbone import Route
 from repo_exp.models.packing import chunks, pack
 from repo_exp.models.passes import answer_yes, lay_out, reply_comparison, reply_logp, yes_logits
 from repo_exp.models.probe import ROLE, settle
+from repo_exp.models.source import read
 from repo_exp.rollout.sampler import sample
-from tests.models.zoo import WINDOW, backbone, measure
+from tests.models.zoo import WINDOW, backbone, measure, save
 
 START = [*range(30, 62)]  # longer than the windows
 CONTEXTS, REPLIES = [[*START, 5], [*START, 5], [*START, 7, 8, 9]], [[10, 11, 12], [13, 14], [15, 16, 17, 18]]
@@ -232,3 +235,22 @@ def test_rows_of_their_own_count_in_full() -> None:
     groups = [[[*range(8), n, 50], [*range(8), n + 10, 60]] for n in range(10, 14)]
     assert list(map(len, chunks(groups, 24, sharing=False))) == [2, 2]
     assert list(map(len, chunks(groups, 24, sharing=False, apart=True))) == [1, 1, 1, 1]
+
+
+def test_a_folder_is_read_whatever_its_padding_and_its_attention(tmp_path) -> None:
+    """A padding token beyond the embedding; and Mamba, which has no attention that could be asked for."""
+    for kind in ("llama", "mamba"):
+        folder = save(kind, tmp_path / kind)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 10_000}))
+        model, _ = read(folder, dtype=torch.float32, attention="sdpa")
+        assert type(model).__name__.lower().startswith(kind)
+
+
+def test_what_learns_has_no_dropout() -> None:
+    """It would make the learner see another model than the sampler does."""
+    made = with_policy("gpt2", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)
+    made.train()
+    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
+    with torch.no_grad(), made.speaking("policy"):
+        assert torch.equal(reply_logp(made, batch)[0], reply_logp(made, batch)[0])
