@@ -306,7 +306,7 @@ class Rollout(Section):
     batch_size: Count = Field(description="replies sampled side by side")
     correction: Correction
     max_gap: Positive | None = Field(
-        description="nats that sampler and learner may differ by on average before the run stops; null is by model.dtype"
+        description="nats that sampler and learner may differ by on average; more stops the run; null is by model.dtype"
     )
 
 

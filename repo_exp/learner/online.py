@@ -224,7 +224,7 @@ class OnlineLearner(PolicyLearner):
         return sums
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old.
+        """Stop before anything is learnt from replies that the learner sees otherwise. An older copy may differ.
 
         A gap that is not finite is one of a loss that is not, over which the guard of the step decides.
         """

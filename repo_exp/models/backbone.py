@@ -108,6 +108,10 @@ class Backbone(nn.Module):
         self._speaker = BASE
         self._merged: Decoder | None = None  # the speaking role's adapter added in, while it samples
 
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay as it is: dropout would make the learner see another model than the sampler does."""
+        return super().train(False)
+
     # -- roles ---------------------------------------------------------------------------------------
 
     @property
@@ -234,7 +238,8 @@ class Backbone(nn.Module):
 
     def take_route(self, route: Route) -> None:
         """Let the passes run this way from now on."""
-        self._route, self._passes, self._merged = route, None, None
+        if route != self._route:
+            self._route, self._passes, self._merged = route, None, None
 
     def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
@@ -351,7 +356,7 @@ class Backbone(nn.Module):
 
     def _lora_config(self, role: str) -> LoraConfig:
         last = self.lora["last_layers"].get("policy" if role in COPIES else role)
-        layers = self.model.config.get_text_config().num_hidden_layers
+        layers = self.model.config.get_text_config().num_hidden_layers if last is not None else 0
         return LoraConfig(
             r=self.lora["rank"],
             lora_alpha=self.lora["alpha"],

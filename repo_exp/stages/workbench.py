@@ -143,7 +143,7 @@ class Workbench:
 
     @property
     def longest(self) -> int:
-        """The tokens of the longest sequence that a pass can be handed; replies that are read may be twice the budget."""
+        """The tokens of the longest sequence that a pass can be handed; replies in the data may be twice the budget."""
         told = self.config
         polar = told.reward_model.max_tokens if isinstance(told.reward_model, Polar) else 0
         return max(told.model.max_context_tokens + 2 * told.rollout.max_new_tokens, polar)
