@@ -6,7 +6,8 @@
     |- RewardError      a rule, a rubric or a judge is not what it says it is
     |- ModelError       a model or an adapter cannot be had
     |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
-    `- StoreError       an artifact is damaged or of another version
+    |- StoreError       an artifact is damaged or of another version
+    `- WriteError       the disk refuses: full, read-only, not ours
 """
 
 from __future__ import annotations
@@ -74,6 +75,10 @@ class NotFiniteError(RepoExpError):
 
 class StoreError(RepoExpError):
     """An artifact is damaged, or was made by another version."""
+
+
+class WriteError(RepoExpError):
+    """The disk refuses: it is full, read-only, or the place belongs to somebody else."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

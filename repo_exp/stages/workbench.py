@@ -6,14 +6,17 @@ The backbone is loaded the first time a stage asks for it; a run that finds all 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from repo_exp import stopping
 from repo_exp.config.schema import Config, Polar
 from repo_exp.errors import ModelError, NotFiniteError, Problem
 from repo_exp.learner.base import Learner, Metrics
@@ -69,16 +72,20 @@ class Workbench:
 
         artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named)
         self.made.append(artifact)
+        stopping.kept("")  # of a stage that goes on; this one is finished
         if artifact.reused:
             log.info("%s: from the store (%s)", stage, artifact.address)
             if (artifact.folder / METRICS).is_file():
-                for row in artifact.read(METRICS):
-                    self.trackers.log(
-                        stage, row["step"], {k: v for k, v in row.items() if k != "step" and v is not None}
-                    )
+                self._replay(stage, artifact.read(METRICS))
         else:
             log.info("%s: done in %.0f s (%s)", stage, artifact.record["seconds"], artifact.address)
         return artifact
+
+    def _replay(self, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Report steps that an earlier run did, so that this one's metrics are whole."""
+        for row in rows:
+            figures = {name: math.nan if value is None else value for name, value in row.items() if name != "step"}
+            self.trackers.log(stage, row["step"], figures)
 
     def model_inputs(self) -> dict[str, Any]:
         """Return what says which weights and adapters these are."""
@@ -228,8 +235,20 @@ class Workbench:
             folder=folder,
         )
 
-    def fit(self, build: Callable[[Callable[[int, Metrics], None]], Learner], *, folder: Path) -> Learner:
-        """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics."""
+    def fit(
+        self,
+        build: Callable[[Callable[[int, Metrics], None]], Learner],
+        *,
+        folder: Path,
+        usable: Callable[[int], str] = lambda done: "",
+    ) -> Learner:
+        """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics.
+
+        Args:
+            build: makes the learner.
+            folder: of the artifact in the making, with the checkpoints.
+            usable: says what is amiss with a checkpoint of so many steps; empty if nothing is.
+        """
         shown: list[StageProgress] = []
 
         def report(step: int, metrics: Metrics) -> None:
@@ -239,7 +258,7 @@ class Workbench:
         learner = build(report)
         with StageProgress(learner.stage, learner.steps) as progress:
             shown.append(progress)
-            fit(learner, self.config.trainer, folder=folder)
+            fit(learner, self.config.trainer, folder=folder, usable=usable, replay=partial(self._replay, learner.stage))
         self.backbone.to(self.device)  # Lightning leaves it on the CPU
         for role in learner.rates:
             self.learnt(role)
