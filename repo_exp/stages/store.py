@@ -24,6 +24,7 @@ from filelock import FileLock
 
 from repo_exp.errors import NotFiniteError, Problem, StoreError
 from repo_exp.plain import plain
+from repo_exp.stages.digests import Digests
 
 log = logging.getLogger(__name__)
 RECORD = "artifact.json"
@@ -71,6 +72,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.digest = Digests(self.root)
 
     def address(self, stage: str, version: int, inputs: Mapping[str, Any], parents: Mapping[str, Artifact]) -> str:
         """Return the address of what ``stage`` would make of these inputs: 16 hexadecimal digits."""
@@ -124,7 +126,7 @@ class Store:
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - start, 1),
                 "cost": dict(cost or {}),
-                "files": {str(p.relative_to(work)): _describe(p) for p in sorted(work.rglob("*")) if p.is_file()},
+                "files": {str(p.relative_to(work)): self._describe(p) for p in sorted(work.rglob("*")) if p.is_file()},
             }
             write_json(work / RECORD, record)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +149,7 @@ class Store:
             return None
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            damaged = [name for name, told in record["files"].items() if _differs(folder / name, told)]
+            damaged = [name for name, told in record["files"].items() if self._differs(folder / name, told)]
         except (OSError, ValueError, KeyError) as error:
             damaged = [f"{RECORD} ({error.__class__.__name__})"]
         if damaged:
@@ -171,6 +173,12 @@ class Store:
                 [Problem(str(folder), str(error), "remove it by hand")],
             ) from error
         log.warning("%s %s: moved to %s and made anew", folder, why, aside.name)
+
+    def _describe(self, path: Path) -> dict[str, Any]:
+        return {"bytes": path.stat().st_size, "sha256": self.digest(path)}
+
+    def _differs(self, path: Path, told: Mapping[str, Any]) -> bool:
+        return not path.is_file() or path.stat().st_size != told["bytes"] or self.digest(path) != told["sha256"]
 
     def _made_from(self, parent: str) -> list[Artifact]:
         """Return the artifacts that were made from one, and from these, and so on."""
@@ -216,22 +224,3 @@ def _write_whole(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": digest(path)}
-
-
-def _differs(path: Path, told: Mapping[str, Any]) -> bool:
-    # large files are weights, whose own format checks them; their size is enough here
-    return (
-        not path.is_file()
-        or path.stat().st_size != told["bytes"]
-        or (told["bytes"] < SMALL and digest(path) != told["sha256"])
-    )
