@@ -36,7 +36,7 @@ def dequantise(package: Path, gguf: str, *, dtype: torch.dtype, into: Path) -> N
 def read(
     place: str | Path, *, dtype: torch.dtype, attention: str, revision: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read a causal language model and its tokenizer from a folder, or from the hub at a commit. No code of theirs runs.
+    """Read a causal language model and its tokenizer from a folder, or the hub at a commit. Code in it is not run.
 
     Raises:
         ModelError: nothing there can be read; says why and what would work.

@@ -22,6 +22,7 @@ from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
+from repo_exp.models import tokens
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.finite import not_finite
 from repo_exp.models.place import commit, files, resolve
@@ -87,6 +88,7 @@ class Workbench:
         model = self.config.model
         return {
             "weights": self._identity,
+            "tokens": tokens.VERSION,
             "dtype": self.precision,
             "engine": model.engine,
             "attention": model.attention,
