@@ -72,7 +72,6 @@ class ChatTokenizer:
         # an assistant may write what the vocabulary has for it, such as tags, but nothing that shapes the dialogue
         shaping = {token for token, special in added_tokens(tokenizer).items() if special or token in written}
         self._in_replies = Control(tokenizer, ({*names, *shaping} & {*control, *names}) - THINKING)
-        self._opening = self._ids(self.template.opening)
 
     @property
     def ends(self) -> frozenset[int]:
@@ -156,9 +155,18 @@ class ChatTokenizer:
         return tokens
 
     def _behind_opening(self, text: str) -> list[int]:
-        """Return the tokens of a text as it stands behind the prompt: some tokenizers put a blank before a lone one."""
-        whole, before = self._ids(self.template.opening + text), len(self._opening)
-        return whole[before:] if whole[:before] == self._opening else self._ids(text)
+        """Return the tokens of a text as it stands behind the prompt: some tokenizers put a blank before a lone one.
+
+        Where a token would reach across the border, the text is read alone, as it follows tokens that are there.
+        """
+        opening = self.template.opening
+        if self.hf.is_fast:
+            told: Any = self.hf(opening + text, add_special_tokens=False, return_offsets_mapping=True)
+            ends = [end for _, end in told["offset_mapping"]]
+            before = bisect_right(ends, len(opening))
+            if text and before and ends[before - 1] == len(opening):
+                return told["input_ids"][before:]
+        return self._ids(text)
 
     def _ids(self, text: str) -> list[int]:
         return self.hf(text, add_special_tokens=False)["input_ids"]

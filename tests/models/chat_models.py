@@ -24,8 +24,9 @@ LLAMA2 = """{% if messages[0]['role'] == 'system' %}{% set loop_messages = messa
 {% set system = '<<SYS>>\\n' + messages[0]['content'] + '\\n<</SYS>>\\n\\n' %}{% else %}\
 {% set loop_messages = messages %}{% set system = '' %}{% endif %}{% for message in loop_messages %}\
 {% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}\
-{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + (system if loop.first else '') + message['content'] | trim \
-+ ' [/INST]' }}{% else %}{{ ' ' + message['content'] | trim + ' ' + eos_token }}{% endif %}{% endfor %}"""
+{% if message['role'] == 'user' %}\
+{{ bos_token + '[INST] ' + (system if loop.first else '') + message['content'] | trim + ' [/INST]' }}\
+{% else %}{{ ' ' + message['content'] | trim + ' ' + eos_token }}{% endif %}{% endfor %}"""
 
 PHI3 = """{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}\
 {% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"""
@@ -34,7 +35,8 @@ QWEN3 = """{% for message in messages %}{% set content = message['content'] %}{%
 {% set content = content.split('</think>')[-1].lstrip('\\n') %}{% endif %}\
 {{ '<|im_start|>' + message['role'] + '\\n' + content + '<|im_end|>\\n' }}{% endfor %}\
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}\
-{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}{% endif %}"""
+{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}\
+{% endif %}"""
 
 R1 = """{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}\
 {% elif message['role'] == 'user' %}{{ '<|User|>' + message['content'] }}{% else %}\
@@ -44,7 +46,8 @@ R1 = """{{ bos_token }}{% for message in messages %}{% if message['role'] == 'sy
 GLM = """{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>\\n' + message['content'] }}\
 {% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"""
 
-PLAIN = """{{ bos_token }}{% for message in messages %}{{ message['role'] | upper + ': ' + message['content'] + '\\n' }}\
+PLAIN = """{{ bos_token }}{% for message in messages %}\
+{{ message['role'] | upper + ': ' + message['content'] + '\\n' }}\
 {% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"""
 
 # name -> template, special tokens, other added tokens, bos, eos, the token that ends an assistant's turn
