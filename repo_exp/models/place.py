@@ -184,6 +184,14 @@ def _gguf_positions(path: Path) -> int | None:
     def number(file: BinaryIO, form: str) -> int:
         return struct.unpack(form, file.read(struct.calcsize(form)))[0]
 
+    def skip(file: BinaryIO, kind: int) -> None:
+        if kind == _GGUF_LIST:
+            inner = number(file, "<I")
+            for _ in range(number(file, "<Q")):
+                skip(file, inner)
+        else:
+            file.seek(number(file, "<Q") if kind == _GGUF_TEXT else _GGUF_SIZES[kind], 1)
+
     try:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
@@ -194,9 +202,9 @@ def _gguf_positions(path: Path) -> int | None:
                 kind = number(file, "<I")
                 if key.endswith(".context_length") and kind in (4, 5, 10, 11):
                     return number(file, "<I" if kind in (4, 5) else "<Q")
-                if kind == _GGUF_LIST:
-                    return None
-                file.seek(number(file, "<Q") if kind == _GGUF_TEXT else _GGUF_SIZES[kind], 1)
-    except (OSError, ValueError, KeyError, struct.error):
+                if key.startswith("tokenizer."):
+                    return None  # the lists of the vocabulary
+                skip(file, kind)
+    except (OSError, ValueError, KeyError, OverflowError, RecursionError, struct.error):
         pass
     return None

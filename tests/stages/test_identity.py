@@ -189,9 +189,12 @@ def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
 
     name, scale = text("general.name") + struct.pack("<I", 8) + text("x"), text("a") + struct.pack("<If", 6, 1.5)
     length = text("llama.context_length") + struct.pack("<II", 4, 8192)
+    tongues = text("general.languages") + struct.pack("<IIQ", 9, 8, 2) + text("en") + text("de")
+    words = text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1) + text("a")
     path = tmp_path / "m.gguf"
     for data, there in [
-        (header(name, scale, length), 8192),
+        (header(name, tongues, scale, length, words), 8192),
+        (header(name, words, length), None),
         (header(name, scale), None),
         (header(name, length)[:-2], None),
         (b"no such thing", None),
