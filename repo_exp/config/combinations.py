@@ -222,6 +222,9 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
         yield Problem("model.source", f"auto needs {package}, or model.hub; none is given", "model.hub=NAME")
     elif m.source == "random" and m.random is None:
         yield Problem("model.random", "model.source is random, and no shape is given", "model=tiny has one")
+    if m.revision and m.source != "hub":
+        found = f"{m.revision!r} is of a model on the hub, and model.source is {m.source}"
+        yield Problem("model.revision", found, "model.source=hub; or leave it out")
 
 
 def store_can_be_written(c: Any) -> Iterator[Problem]:

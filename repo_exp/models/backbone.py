@@ -37,7 +37,7 @@ from repo_exp.models.packing import Packed, chunks
 from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
-from repo_exp.models.tokens import ChatTokenizer
+from repo_exp.models.tokens import ChatTokenizer, end_tokens
 
 WORTH_MERGING = 512  # sampled tokens from which adding an adapter into a copy of the weights pays
 
@@ -89,7 +89,8 @@ class Backbone(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens)
+        ends = end_tokens(model, tokenizer)
+        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens, ends=ends)
         self.model = model.requires_grad_(False).eval()
         self.lora = lora
         self.peft: Any = None

@@ -31,7 +31,7 @@ class Sampled:
     """One reply as tokens.
 
     Attributes:
-        tokens: what was drawn, the end-of-sequence token included if it came.
+        tokens: what was drawn, the token that ended it included if one came.
         logp: the log-probability of each token as the sampler saw it, in nats.
         finished: did it end by itself?
     """
@@ -112,7 +112,8 @@ def _decode(
 ) -> list[Sampled]:
     rounds = uniform_BR.shape[1]
     session = backbone.session(contexts, room=rounds)
-    device, eos = session.last_BH.device, backbone.tokens.eos
+    device, ends = session.last_BH.device, backbone.tokens.ends
+    end_E = torch.tensor(sorted(ends), device=device)
     uniform_BR = uniform_BR.to(device)
     token_BR = torch.full(uniform_BR.shape, -1, device=device)
     logp_BR = torch.zeros(uniform_BR.shape, device=device)
@@ -123,7 +124,7 @@ def _decode(
         token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
         token_BR[row_B[alive_B], number] = token_B[alive_B]
         logp_BR[row_B, number] = logp_B
-        alive_B = alive_B & (token_B != eos)
+        alive_B = alive_B & ~torch.isin(token_B, end_E)
         alive = int(alive_B.sum())
         if alive == 0 or number == rounds - 1:
             break
@@ -135,7 +136,7 @@ def _decode(
     replies = []
     for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True):
         kept = [token for token in row if token >= 0]
-        replies.append(Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] == eos))
+        replies.append(Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] in ends))
     return replies
 
 

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from repo_exp import durable
 from repo_exp.errors import NotFiniteError, Problem, StoreError
 from repo_exp.plain import plain
+from repo_exp.stages.digests import Digests
 
 log = logging.getLogger(__name__)
 RECORD = "artifact.json"
@@ -79,6 +80,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.digest = Digests(self.root)
 
     def address(self, stage: str, version: int, inputs: Mapping[str, Any], parents: Mapping[str, Artifact]) -> str:
         """Return the address of what ``stage`` would make of these inputs: 16 hexadecimal digits."""
@@ -132,7 +134,7 @@ class Store:
             if not whole:
                 told = {"stage": stage, "address": address, "version": version, "inputs": inputs}
                 told["parents"] = {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()}
-                _build(build, work, told)
+                _build(build, work, told, describe=self._describe)
             durable.make_folder(final.parent)
             with durable.refusals(final):
                 os.replace(work, final)
@@ -159,7 +161,7 @@ class Store:
             return None, ""
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            damaged = [name for name, told in record["files"].items() if _differs(folder / name, told)]
+            damaged = [name for name, told in record["files"].items() if self._differs(folder / name, told)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             damaged = [f"{RECORD} ({error.__class__.__name__})"]
         if damaged:
@@ -188,6 +190,12 @@ class Store:
                 [Problem(str(folder), str(error), "remove it by hand")],
             ) from error
         log.warning("%s %s: moved to %s and made anew", folder, why, aside.name)
+
+    def _describe(self, path: Path) -> dict[str, Any]:
+        return {"bytes": path.stat().st_size, "sha256": self.digest(path)}
+
+    def _differs(self, path: Path, told: Mapping[str, Any]) -> bool:
+        return not path.is_file() or path.stat().st_size != told["bytes"] or self.digest(path) != told["sha256"]
 
     def _made_from(self, parent: str) -> list[Artifact]:
         """Return the artifacts that were made from one, and from these, and so on."""
@@ -231,7 +239,13 @@ def _lock(path: Path, what: str) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
 
-def _build(build: Callable[[Path], Mapping[str, Any] | None], work: Path, told: Mapping[str, Any]) -> None:
+def _build(
+    build: Callable[[Path], Mapping[str, Any] | None],
+    work: Path,
+    told: Mapping[str, Any],
+    *,
+    describe: Callable[[Path], dict[str, Any]],
+) -> None:
     """Let ``build`` write into the work folder, and write the record of what is there last."""
     durable.make_folder(work)
     with durable.refusals(work):
@@ -247,7 +261,7 @@ def _build(build: Callable[[Path], Mapping[str, Any] | None], work: Path, told: 
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start, 1),
             "cost": dict(cost or {}),
-            "files": {str(path.relative_to(work)): _describe(path) for path in paths if path.is_file()},
+            "files": {str(path.relative_to(work)): describe(path) for path in paths if path.is_file()},
         }
         for path in [*paths, work]:
             durable.sync(path)
@@ -280,22 +294,3 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _write(path: Path, text: str) -> None:
     # A lone surrogate in a model's output has no UTF-8, but its escape is JSON.
     durable.write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": digest(path)}
-
-
-def _differs(path: Path, told: Mapping[str, Any]) -> bool:
-    # large files are weights, whose own format checks them; their size is enough here
-    return (
-        not path.is_file()
-        or path.stat().st_size != told["bytes"]
-        or (told["bytes"] < SMALL and digest(path) != told["sha256"])
-    )

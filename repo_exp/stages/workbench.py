@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +24,14 @@ from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
+from repo_exp.models import tokens
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.finite import not_finite
+from repo_exp.models.place import commit, files, resolve
 from repo_exp.models.precision import resolve_precision
 from repo_exp.models.probe import settle
-from repo_exp.models.source import dequantise, random_model, read, resolve
-from repo_exp.stages.store import Artifact, Store, digest, write_json
+from repo_exp.models.source import dequantise, random_model, read
+from repo_exp.stages.store import Artifact, Store, write_json
 from repo_exp.tracking.tracker import Trackers
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,8 @@ class Workbench:
         """Return what says which weights and adapters these are."""
         model = self.config.model
         return {
-            "weights": self._identity(),
+            "weights": self._identity,
+            "tokens": tokens.VERSION,
             "dtype": self.precision,
             "engine": model.engine,
             "attention": model.attention,
@@ -127,7 +130,9 @@ class Workbench:
                 )
             else:
                 source = self._dequantised(place, dtype).folder if kind == "package" else place
-                weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
+                weights, tokenizer = read(
+                    source, dtype=dtype, attention=model.attention, revision=self._identity.get("commit")
+                )
             if broken := not_finite(dict(weights.named_parameters())):
                 found = f"{len(broken)} weights of {place} are not finite, the first is {broken[0]}"
                 problem = Problem("model", found, "get its files again, or another model")
@@ -180,25 +185,25 @@ class Workbench:
         """Say that ``role`` no longer has the weights of an artifact."""
         self._holds.pop(role, None)
 
+    @cached_property
     def _identity(self) -> dict[str, Any]:
+        """What the weights and the tokenizer are read from: every file by its content, the hub by its commit."""
         model = self.config.model
         kind, place = resolve(model.model_dump())
         if kind == "random":
             return {"kind": kind, "shape": model.random.model_dump(), "seed": self.config.seed}
         if kind == "package":
-            version = metadata.packages_distributions().get(model.package, [model.package])[0]
-            return {"kind": kind, "package": model.package, "gguf": model.gguf, "version": metadata.version(version)}
+            return {"kind": kind, "gguf": self.store.digest(Path(place) / str(model.gguf))}
         if kind == "folder":
-            files = sorted(p for p in Path(place).iterdir() if p.suffix in (".json", ".safetensors"))
-            return {"kind": kind, "files": {p.name: digest(p) for p in files}}
-        return {"kind": kind, "hub": place}
+            return {"kind": kind, "files": {name: self.store.digest(p) for name, p in files(Path(place)).items()}}
+        return {"kind": kind, "hub": place, "commit": commit(place, model.revision)}
 
     def _dequantised(self, place: str, dtype: torch.dtype) -> Artifact:
         model = self.config.model
         return self.store.make(
             "backbone",
             version=1,
-            inputs={"weights": self._identity(), "dtype": self.precision},
+            inputs={"weights": self._identity, "dtype": self.precision},
             parents={},
             build=lambda folder: dequantise(Path(place), str(model.gguf), dtype=dtype, into=folder),
         )
