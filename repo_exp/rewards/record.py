@@ -63,4 +63,5 @@ def _mend(file: Any) -> None:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    return {"value": score.value, "parts": dict(score.parts), "reason": score.reason, "words": score.words}
+    told = {"value": score.value, "parts": dict(score.parts), "reason": score.reason, "words": score.words}
+    return told | ({"applies": score.applies} if score.missing else {})

@@ -63,7 +63,9 @@ class Rubric:
         """
         answered = [item for item in self.items if _is_probability(probabilities.get(item.name))]
         if not answered:
-            return Score.none("no question was answered" if probabilities else "no question applies", words)
+            if not probabilities:
+                return Score.none("no question applies", words, applies=False)
+            return Score.none("no question was answered", words)
         parts = {}
         for item in answered:
             yes = probabilities[item.name]

@@ -54,9 +54,11 @@ def make(
             seed=derived_seed(config.seed, "statistics") % 2**32,
             resamples=config.evaluation.resamples,
             confidence=config.evaluation.confidence,
+            max_unscored=config.evaluation.max_unscored,
         )
+        chosen = choose_examples(arms, max_unscored=config.evaluation.max_unscored)
         write_json(folder / "results.json", results)
-        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": choose_examples(arms)})
+        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": chosen})
         rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
         write_lines(folder / "replies.jsonl", rows)
 

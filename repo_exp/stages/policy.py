@@ -16,6 +16,7 @@ from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.online import OnlineLearner
 from repo_exp.learner.paired import PairedLearner
 from repo_exp.learner.phases import Phases
+from repo_exp.rewards.composition import failed_share
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -91,8 +92,16 @@ def make(
             replies = answer(
                 backbone, "policy", held, config.rollout, seed=seed, temperature=config.evaluation.temperature
             )
-            told = instruments.describe(yardstick.score(replies), n=config.evaluation.n)
-            return {f"capability/{name}": told[key] for key, name in CAPABILITY.items() if key in told}
+            worth = yardstick.score(replies)
+            told = instruments.describe(worth, n=config.evaluation.n)
+            allowed = config.evaluation.max_unscored
+            hidden = {name for name in ("model", "judge", "rules") if failed_share(worth, name) > allowed}
+            if told["composition/failed"] > allowed:
+                hidden.add("total")
+            if "rules" in hidden:
+                hidden.add("violations")
+            shown = {key: name for key, name in CAPABILITY.items() if key in told and name not in hidden}
+            return {f"capability/{name}": told[key] for key, name in shown.items()}
 
         if paired:
             phases, tokens = _from_pairs(bench, algorithm, corpus, capability, folder)
@@ -232,6 +241,7 @@ CAPABILITY = {  # metric of the composition -> name on the capability curve
     "reward/judge": "judge",
     "reward/rules": "rules",
     "composition/violations": "violations",
+    "composition/failed": "unscored",
 }
 
 

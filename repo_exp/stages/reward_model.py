@@ -75,7 +75,7 @@ def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], 
         raw = torch.tensor(raw_scores(bench, replies), dtype=torch.float64)
         scores = calibrate(raw, mean=told["mean"], spread=told["spread"]).tolist()
         return [
-            score if kind.can_score(reply.context) else Score.none(kind.unscorable)
+            score if kind.can_score(reply.context) else Score.none(kind.unscorable, applies=False)
             for score, reply in zip(scores, replies, strict=True)
         ]
 
