@@ -10,15 +10,16 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors", "plain"}
+CONTRACT = {"types", "errors", "plain", "redaction"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "plain": set(),
+    "redaction": set(),
     "core": {"errors"},
     "language": CONTRACT,
-    "config": {"errors", "algorithms"},  # the algorithm's registry, inside functions
+    "config": {"errors", "redaction", "algorithms"},  # the algorithm's registry, inside functions
     "domains": {*CONTRACT, "language"},
     "rewards": {*CONTRACT, "language", "core"},
     "algorithms": {*CONTRACT, "core"},
@@ -45,7 +46,7 @@ LIBRARIES = {
     "matplotlib": {"evaluation"},
     "openai": {"rewards"},
 }
-TORCH_FREE = ("errors", "types", "plain", "language", "domains", "rewards", "config")
+TORCH_FREE = ("errors", "types", "plain", "redaction", "language", "domains", "rewards", "config")
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 

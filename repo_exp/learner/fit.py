@@ -10,6 +10,7 @@ from pathlib import Path
 import lightning as L
 
 from repo_exp.config.schema import Trainer
+from repo_exp.errors import MissingScoresError
 from repo_exp.learner.base import Learner
 
 LAST = "last.ckpt"
@@ -24,9 +25,17 @@ class Checkpoint(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, learner: Learner, *_: object) -> None:
         """Save after every ``every`` steps, but for the last, which the stage's artifact keeps."""
         if learner.done % self.every == 0 and learner.done < learner.steps:
-            unfinished = self.folder / f"{LAST}.{os.getpid()}.tmp"
-            trainer.save_checkpoint(unfinished)
-            os.replace(unfinished, self.folder / LAST)
+            self._save(trainer)
+
+    def on_exception(self, trainer: L.Trainer, learner: Learner, exception: BaseException) -> None:
+        """Save where replies have no scores to learn from: nothing of that step has been learnt yet."""
+        if isinstance(exception, MissingScoresError) and learner.done:
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        unfinished = self.folder / f"{LAST}.{os.getpid()}.tmp"
+        trainer.save_checkpoint(unfinished)
+        os.replace(unfinished, self.folder / LAST)
 
 
 def fit(learner: Learner, trainer: Trainer, *, folder: Path) -> None:

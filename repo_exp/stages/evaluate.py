@@ -16,7 +16,7 @@ from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.store import Artifact, write_json, write_lines
 from repo_exp.stages.workbench import Workbench
 
-VERSION = 2
+VERSION = 3
 
 
 def make(

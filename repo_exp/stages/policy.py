@@ -17,6 +17,7 @@ from repo_exp.learner.online import OnlineLearner
 from repo_exp.learner.paired import PairedLearner
 from repo_exp.learner.phases import Phases
 from repo_exp.rewards.composition import failed_share
+from repo_exp.rewards.missing import MissingScores
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -27,7 +28,7 @@ from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Corpus, Reply, RewardBreakdown
 
-VERSION = 2
+VERSION = 3
 ROLLOUTS = "rollouts.jsonl"
 PARTS = "rollouts"
 
@@ -138,11 +139,12 @@ def _from_replies(
     config = bench.config
     if "value" in learning_roles(algorithm):
         bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
-    scorer = instruments.scorer(evaluating=False)
+    scorer, silence = instruments.scorer(evaluating=False), MissingScores(config.reward.max_missing)
 
     def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
         rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
         write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
+        silence.look(breakdowns)
 
     learner = bench.fit(
         lambda report: OnlineLearner(

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Store:
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
         build: Callable[[Path], Mapping[str, Any] | None],
+        again: Callable[[Artifact], bool] | None = None,
     ) -> Artifact:
         """Return the artifact, made by ``build`` unless it is there.
 
@@ -84,13 +86,15 @@ class Store:
             build: writes the files into the folder it is handed. What an interrupted run left there is
                 still in it, so that it can go on. What it cost is what it returns: JSON for the record, which
                 unlike the files may differ from one making to the next.
+            again: is true of an artifact that is there and worth making once more, as one that could not be finished
+                for want of somebody's answer. It is replaced when the new one is whole.
         """
         address = self.address(stage, version, inputs, parents)
         final, work = self.root / stage / address, self.root / ".work" / f"{stage}-{address}"
         (self.root / ".work").mkdir(parents=True, exist_ok=True)
         with FileLock(str(work) + ".lock"):
             found = self._find(stage, address, final)
-            if found is not None:
+            if found is not None and not (again is not None and again(found)):
                 return found
             work.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
@@ -110,6 +114,10 @@ class Store:
             }
             write_json(work / RECORD, record)
             final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                old = self.root / ".work" / f"{stage}-{address}.old-{time.time_ns()}"
+                os.replace(final, old)
+                shutil.rmtree(old, ignore_errors=True)
             os.replace(work, final)
         return Artifact(stage, address, final, record, reused=False)
 

@@ -52,9 +52,10 @@ class Workbench:
         version: int,
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
+        again: Callable[[Artifact], bool] | None = None,
     ) -> Artifact:
         """Make an artifact or find it; its metrics reach the trackers either way."""
-        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=build)
+        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=build, again=again)
         self.made.append(artifact)
         if artifact.reused:
             log.info("%s: from the store (%s)", stage, artifact.address)
