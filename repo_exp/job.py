@@ -36,6 +36,8 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def _run(cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None:
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     config = load(cfg, further=FURTHER)
     if config.task.kind == "check":
         print(summary(config))
@@ -120,7 +122,19 @@ def data_can_be_read(config: Any) -> Iterator[Problem]:
     yield from _problems(read, Path(data.path))
 
 
-FURTHER = (data_can_be_read, join_is_known, rules_are_sound, rubric_is_sound)
+def judge_has_an_address(config: Any) -> Iterator[Problem]:
+    """The judge's endpoint has an address that can be asked, and no secret in it."""
+    if config.judge.kind != "openai" or config.judge.base_url is None:
+        return
+    from repo_exp.rewards.judge.endpoint import REMEDY, wrong_with
+
+    if wrong := wrong_with(config.judge.base_url):
+        yield Problem("judge.base_url", wrong, REMEDY)
+
+
+FURTHER = (data_can_be_read, judge_has_an_address, join_is_known, rules_are_sound, rubric_is_sound)
+QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3")
+"""Packages that would write a line for each request."""
 
 
 def _problems(load_them: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:

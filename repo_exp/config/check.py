@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from repo_exp.config.algorithms import algorithm_module, algorithm_options, known_algorithms
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.schema import Config
+from repo_exp.config.secrecy import secrets_in
 from repo_exp.config.wording import MISSING, dotted, lookup, missing_values, no_value, problems_from
 from repo_exp.errors import ConfigError, Problem, did_you_mean
 
@@ -40,6 +41,7 @@ def look_over(
     """Return the typed configuration (None if it is not sound), and all its problems."""
     container, unresolved = plain(cfg)
     config, problems = examine(container, further=further)
+    unresolved += secrets_in(container)
     already = {problem.where for problem in unresolved}
     problems = unresolved + [problem for problem in problems if problem.where not in already]
     return (config if not problems else None), problems

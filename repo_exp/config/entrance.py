@@ -32,6 +32,7 @@ from repo_exp.config.overrides import (
     walk,
     with_plus,
 )
+from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
 from repo_exp.errors import Problem, did_you_mean
 
 MOST_COMBINATIONS = 64
@@ -46,6 +47,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[
     Raises:
         ConfigError: with every problem that there is.
     """
+    if given := secrets_in_arguments(arguments):  # before anything can print them, or write them down
+        raise refusal(given)
     args = command_line(arguments)
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
         return list(arguments)
@@ -181,6 +184,9 @@ def _problems_of(lines: Sequence[str], composer: Composer, further: list[Check])
         return [_composition_problem(error, composer)]
     with as_if_running(cfg):
         _, problems = look_over(cfg, further=further)
+    hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
+    hydra.pop("overrides", None)  # these have been looked at
+    problems = [*secrets_in(hydra, ("hydra",)), *problems]
     return [_with_file(problem, lines, composer) for problem in problems]
 
 

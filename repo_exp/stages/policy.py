@@ -91,7 +91,13 @@ def make(
         def capability() -> Metrics:
             seed = derived_seed(config.seed, "capability")
             replies = answer(
-                backbone, "policy", held, config.rollout, seed=seed, temperature=config.evaluation.temperature
+                backbone,
+                "policy",
+                held,
+                config.rollout,
+                seed=seed,
+                temperature=config.evaluation.temperature,
+                finished=yardstick.begin,
             )
             worth = yardstick.score(replies)
             told = instruments.describe(worth, n=config.evaluation.n)
@@ -152,6 +158,7 @@ def _from_replies(
             algorithm,
             corpus.contexts["train"],
             score=scorer.score,
+            begin=scorer.begin,
             describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
             record=keep,
             capability=capability,
