@@ -19,7 +19,7 @@ _QUERY_NAME = re.compile(r"sig|auth|code|sas", re.IGNORECASE)
 _USER = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s]*@")
 _QUERY = re.compile(r"([?&;#])([^=&;#?\s]+)=([^&;#\s'\"]+)")
 _KEY = re.compile(
-    r"(?<![A-Za-z0-9])(?:[sprx]k-[\w-]{5,}|sk_\w{8,}|hf_[A-Za-z0-9]{10,}|gh[pousr]_\w{10,}|github_pat_\w{10,}|glpat-[\w-]{10,}"
+    r"(?<![A-Za-z0-9])(?:[sprx]k-(?:(?=[\w-]*\d)[\w-]{5,}|[\w-]{20,})|sk_(?=\w*\d)\w{8,}|hf_[A-Za-z0-9]{10,}|gh[pousr]_\w{10,}|github_pat_\w{10,}|glpat-[\w-]{10,}"
     r"|xox[a-z]-[\w-]{8,}|AKIA[0-9A-Z]{12,}|AIza[\w-]{20,}|gsk_\w{10,}|(?:xai|nvapi|pplx|wandb_v1)[-_]\w{10,}"
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|Bearer\s+[\w.~+/-]{8,}=*)"
 )

@@ -104,7 +104,8 @@ def _prompt(
     if turns is None:
         return tokens.question(messages, reply or NOTHING, question)
     last = [message for message in messages if message.role != "system"][-turns:]
-    lines = [f"{'Agent' if message.role == 'assistant' else 'Partner'}: {one_line(message.content)}" for message in last]
+    spoken = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
+    lines = [f"{who}: {one_line(content)}" for who, content in spoken]
     text = "\n".join([*lines, f"Reply: {one_line(reply) or NOTHING}", question])
     return tokens.context([Message("system", "You judge the reply."), Message("user", text)])
 
