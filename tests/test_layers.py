@@ -10,16 +10,17 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors", "plain", "redaction"}
+CONTRACT = {"types", "errors", "plain", "redaction", "bounds"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "plain": set(),
     "redaction": set(),
+    "bounds": set(),
     "core": {"errors"},
     "language": CONTRACT,
-    "config": {"errors", "redaction", "algorithms"},  # the algorithm's registry, inside functions
+    "config": {"errors", "redaction", "bounds", "algorithms"},  # the algorithm's registry, inside functions
     "domains": {*CONTRACT, "language"},
     "rewards": {*CONTRACT, "language", "core"},
     "algorithms": {*CONTRACT, "core"},
@@ -46,7 +47,7 @@ LIBRARIES = {
     "matplotlib": {"evaluation"},
     "openai": {"rewards"},
 }
-TORCH_FREE = ("errors", "types", "plain", "redaction", "language", "domains", "rewards", "config")
+TORCH_FREE = ("errors", "types", "plain", "redaction", "bounds", "language", "domains", "rewards", "config")
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
+from repo_exp.bounds import unreasonable
 from repo_exp.config.check import Check, look_over, refusal
 from repo_exp.config.compose import Composer, as_if_running, command_line
 from repo_exp.config.overrides import (
@@ -57,6 +58,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return spelt  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+    if wrong := _unreasonable_files(args.config_dir, args.config_path):
+        raise refusal(wrong)
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
     problems = look_at(
         overrides,
@@ -68,6 +71,13 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[
     if problems:
         raise refusal(problems)
     return spelt
+
+
+def _unreasonable_files(*folders: str | None) -> list[Problem]:
+    """Return a problem for each YAML file below your own folders that is too much to read."""
+    files = [path for folder in folders if folder for path in sorted(Path(folder).rglob("*.yaml"))]
+    found = [(path, unreasonable(path)) for path in files]
+    return [Problem(str(path), wrong, "write it out, or say less") for path, wrong in found if wrong]
 
 
 def look_at(

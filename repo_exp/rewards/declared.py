@@ -17,12 +17,10 @@ from typing import Any, ClassVar
 
 import yaml
 
+from repo_exp.bounds import beyond_bounds, too_large
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.rewards.facts import is_number
 
-MOST_BYTES = 2**20
-MOST_NODES = 20_000  # aliases written out
-DEEPEST = 40
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -99,8 +97,8 @@ def read_folder(folder: str | Path) -> tuple[list[Declaration], list[Problem]]:
 def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
     """Return the declaration in one file, or ``None`` and the reasons."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return None, [Problem(str(path), f"has more than {MOST_BYTES:,} bytes", "a declaration is a page or less")]
+        if wrong := too_large(path):
+            return None, [Problem(str(path), wrong, "a declaration is a page or less")]
         text = path.read_text(encoding="utf-8-sig")
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -126,34 +124,6 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
     if not first.startswith("#") or not first.strip("# "):
         problems.append(Problem(f"{path}:1", "does not say what it is for", "begin with a comment: # ..."))
     return (None if problems else Declaration(path.stem, path, first.strip("# "), data, lines)), problems
-
-
-def beyond_bounds(root: yaml.Node) -> str:
-    """Return what makes a document unreasonable, "" if nothing does: an alias may stand for any number of others.
-
-    The size counts every alias as often as it is used, and is worked out without writing them out.
-    """
-    sizes: dict[int, int | None] = {}
-    open_nodes: list[tuple[yaml.Node, int, bool]] = [(root, 1, False)]
-    while open_nodes:
-        node, depth, done = open_nodes.pop()
-        inner = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
-        inner = inner if isinstance(node, yaml.CollectionNode) else []
-        if done:
-            sizes[id(node)] = size = 1 + sum(sizes[id(each)] or 0 for each in inner)
-            if size > MOST_NODES:
-                return f"has more than {MOST_NODES:,} values, with its aliases (*name) written out"
-            continue
-        if sizes.get(id(node), 0) is None:
-            return "holds an alias (*name) of something that it is part of"
-        if id(node) in sizes:
-            continue
-        if depth > DEEPEST:
-            return f"is nested more than {DEEPEST} deep"
-        sizes[id(node)] = None
-        open_nodes.append((node, depth, True))
-        open_nodes += [(each, depth + 1, False) for each in inner]
-    return ""
 
 
 def overridden(

@@ -200,7 +200,7 @@ def test_verdicts_of_one_endpoint_are_not_those_of_another(endpoint, make_judge,
     assert not same.judge([make_reply("a")])[0].missing
 
 
-def test_a_reply_that_was_begun_is_asked_about_once_and_gets_the_same_score(endpoint, make_judge, make_reply, verdict_on):
+def test_a_reply_that_was_begun_is_asked_about_once_with_the_same_score(endpoint, make_judge, make_reply, verdict_on):
     arrived = threading.Event()
 
     def answer(request, number):
