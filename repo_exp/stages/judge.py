@@ -23,7 +23,7 @@ from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Judgement, Message, Reply
 
-VERSION = 2
+VERSION = 3
 NOTHING = "(no reply)"
 
 
@@ -98,11 +98,13 @@ def _prompt(
 ) -> list[int]:
     """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue.
 
-    In an excerpt every turn, the reply and the question is one line, so that no text can pass for another turn, or for
-    the question, by a line break of its own. In the whole dialogue turns are parted by tokens that no text can have.
+    Every turn, the reply and the question is one line, so that no text can pass for another turn, or for the question,
+    by a line break of its own.
     """
     if turns is None:
-        return tokens.question(messages, reply or NOTHING, question)
+        said = [message if message.role == "system" else Message(message.role, one_line(message.content))
+                for message in messages]  # fmt: skip
+        return tokens.question(said, one_line(reply) or NOTHING, question)
     last = [message for message in messages if message.role != "system"][-turns:]
     spoken = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
     lines = [f"{who}: {one_line(content)}" for who, content in spoken]

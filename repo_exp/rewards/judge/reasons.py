@@ -74,8 +74,8 @@ def reason_of(error: BaseException) -> str:
             return ELSEWHERE
         if isinstance(each, ssl.SSLError):
             return _of_tls(each)
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
-        return TIMEOUT
+        if isinstance(each, openai.APITimeoutError | TimeoutError):
+            return TIMEOUT
     if isinstance(error, openai.APIStatusError):
         return f"http {error.status_code}"
     if isinstance(error, openai.APIConnectionError | OSError):

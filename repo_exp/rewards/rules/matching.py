@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import regex
 
@@ -73,9 +74,10 @@ def _fault(pattern: str) -> str:
         if whole.search("", timeout=_PROBE_SECONDS):
             return "matches the empty text, so every reply would break it"
         letters = dict.fromkeys([*[c for c in pattern if c.isalnum()][:12], "a", "1", " "])
-        for letter in letters:
-            whole.search(letter * 1_000 + "\x00", timeout=_PROBE_SECONDS)
-            whole.search(f"{letter} " * 500 + "\x00", timeout=_PROBE_SECONDS)
+        runs = [*letters, *(first + second for first, second in pairwise(letters)), "".join(letters)]
+        for run in runs:
+            whole.search(run * (1_000 // len(run)) + "\x00", timeout=_PROBE_SECONDS)
+            whole.search(f"{run} " * (1_000 // (len(run) + 1)) + "\x00", timeout=_PROBE_SECONDS)
     except TimeoutError:
         return "takes far too long on repetitive text: it can match the same letters in many ways"
     return ""
