@@ -15,7 +15,7 @@ MASK = "***"
 _NAME = re.compile(
     r"key(?!word|board|_value)|token(?!i[sz]er)|secret|passw|pwd|credential|authori[sz]ation|signature", re.IGNORECASE
 )
-_QUERY_NAME = re.compile(r"sig|auth|code|sas", re.IGNORECASE)
+_QUERY_NAME = re.compile(r"sig|auth\w*|code|sas", re.IGNORECASE)
 _USER = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s]*@")
 _QUERY = re.compile(r"([?&;#])([^=&;#?\s]+)=([^&;#\s'\"]+)")
 _KEY = re.compile(
@@ -59,5 +59,5 @@ def looks_like_key(text: str) -> bool:
 def _masked_parameter(found: re.Match[str]) -> str:
     before, name, value = found.groups()
     plain = unquote(name)
-    secret = is_secret_name(plain) or _QUERY_NAME.search(plain) or looks_like_key(unquote(value))
+    secret = is_secret_name(plain) or _QUERY_NAME.fullmatch(plain) or looks_like_key(unquote(value))
     return f"{before}{name}={MASK}" if secret and value != MASK else found[0]

@@ -239,4 +239,4 @@ def test_nothing_of_a_key_is_logged(endpoint, make_judge, make_reply, caplog):
     endpoint.answer = lambda request, number: (401, {}, b'{"error": {"message": "sk-very-secret-key-1234567890"}}')
     with caplog.at_level(logging.INFO):
         make_judge().judge([make_reply("a")])
-    assert "sk-very" not in caplog.text and "JUDGE_KEY is set" in caplog.text
+    assert "sk-very" not in caplog.text and "JUDGE_KEY (which is set)" in caplog.text

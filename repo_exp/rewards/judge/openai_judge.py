@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -98,6 +99,7 @@ class OpenAIJudge:
         self._warned: set[str] = set()
         self._breaker = Breaker() if breaker is None else breaker
         self._session: Session | None = None
+        self._lock = threading.Lock()
         self._begun: dict[str, Any] = {}  # key -> verdict, reason or the future of one
 
     def __repr__(self) -> str:
@@ -109,17 +111,25 @@ class OpenAIJudge:
             return
         key, prompt, items = self._question(reply)
         if items and key not in self._begun:
-            self._begun[key] = self._outcome(key, prompt, items)
+            kept = self._kept(key, items)
+            self._begun[key] = self._ask_aside(key, prompt, items) if kept is None else kept
 
     def judge(self, replies: Sequence[Reply]) -> list[Score]:
         """Return one score for each reply. Whatever goes wrong is ``Score.none`` with a short reason."""
         questions = [self._question(reply) for reply in replies]
         outcomes: dict[str, Any] = {}
         try:
-            for key, prompt, items in questions:
+            for key, _, items in questions:
                 if items and key not in outcomes:
                     begun = self._begun.pop(key, None)
-                    outcomes[key] = self._outcome(key, prompt, items) if begun is None else begun
+                    outcomes[key] = self._kept(key, items) if begun is None else begun
+            # in order, so that a budget is spent the same way each time, whoever answers first
+            open_keys = [key for key, outcome in outcomes.items() if outcome is None]
+            left = len(open_keys) if self._max_calls is None else max(0, self._max_calls - self.counts["calls"])
+            outcomes |= dict.fromkeys(open_keys[left:], BUDGET)
+            self._count("calls", 0 if self._max_calls is None else len(open_keys[:left]))
+            asked = {key: (prompt, items) for key, prompt, items in questions if key in open_keys[:left]}
+            outcomes |= {key: self._ask_aside(key, *question) for key, question in asked.items()}
             self.counts["cache hits"] += sum(isinstance(outcomes.get(key), dict) for key, _, _ in questions)
             outcomes = {
                 key: outcome.result() if isinstance(outcome, Future) else outcome for key, outcome in outcomes.items()
@@ -152,27 +162,28 @@ class OpenAIJudge:
         questions = [[item.name, item.question] for item in items]
         return content_key([VERSION, self._address, self.model, self._options, questions, messages]), messages, items
 
-    def _outcome(self, key: str, messages: list[dict[str, str]], items: Sequence[Item]) -> Any:
-        """Return the verdict that is kept, why there is none, or the future of either."""
+    def _kept(self, key: str, items: Sequence[Item]) -> dict[str, Any] | str | None:
+        """Return the verdict that is kept, why there can be none, or None where somebody has to be asked."""
         kept = self._cache.get([key]).get(key)
         if _is_verdict(kept) and all(item.name in kept["answers"] for item in items):
             return kept
-        if self._replay_only:
-            return NOT_CACHED
+        return NOT_CACHED if self._replay_only else None
+
+    def _ask_aside(self, key: str, messages: list[dict[str, str]], items: Sequence[Item]) -> Future:
+        """Ask in another thread; return the future of a verdict, or of the reason why there is none."""
         if self._session is None:
             self._session = Session(self._concurrency)
+        if self._max_calls is None:  # else they are counted already
+            self._count("calls", 1)
         return self._session.submit(self._asked(self._session, key, messages, items))
 
     async def _asked(
         self, session: Session, key: str, messages: list[dict[str, str]], items: Sequence[Item]
     ) -> dict[str, Any] | str:
         """Return a verdict, which is kept, or the reason why there is none, which is not."""
-        if self._max_calls is not None and self.counts["calls"] >= self._max_calls:
-            return BUDGET
-        self.counts["calls"] += 1  # in the order of asking, before anything is waited for
         async with session.gate:
             if not self._breaker.allows():
-                self.counts["calls"] -= 1
+                self._count("calls", -1)
                 return DOWN
             secret = (os.environ.get(self._api_key_env) or "").strip()
             try:
@@ -201,7 +212,7 @@ class OpenAIJudge:
         """Warn once of each thing that the person at the keyboard can mend."""
         state = "set" if (os.environ.get(self._api_key_env) or "").strip() else "not set"
         for reason in sorted(found & REMEDIES.keys()):
-            key = f" (the environment variable {self._api_key_env} is {state})" if reason in _ABOUT_KEYS else ""
+            key = f"; the key is that of {self._api_key_env} (which is {state})" if reason in _ABOUT_KEYS else ""
             self._warn(f"the judge's endpoint gave no verdict, {reason}: {REMEDIES[reason]}{key}")
 
     async def _ask(
@@ -217,7 +228,8 @@ class OpenAIJudge:
                 except UnreadableError:
                     if self._max_calls is not None and self.counts["calls"] >= self._max_calls:
                         raise
-                    self.counts.update(["calls", "asked again"])
+                    self._count("calls", 1)
+                    self._count("asked again", 1)
                     text = await self._complete(client, asking_again(messages, items), items)
                     answers = read_verdict(text, names)
         except UnreadableError as error:
@@ -246,6 +258,10 @@ class OpenAIJudge:
         if not isinstance(choice.message.content, str):
             raise UnreadableError("unreadable")
         return choice.message.content
+
+    def _count(self, name: str, number: int) -> None:
+        with self._lock:
+            self.counts[name] += number
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:
