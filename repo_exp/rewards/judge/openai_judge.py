@@ -205,7 +205,10 @@ class OpenAIJudge:
                 key=key, base_url=self._base_url, query=self._query, timeout=self._timeout, retries=self._retries
             )
         except Exception as error:  # the text of such errors may hold the key
-            self._warn(f"the judge's client cannot be made ({type(error).__name__}): is 'openai' installed?")
+            self._warn(
+                f"the judge's client cannot be made ({type(error).__name__}): is 'openai' installed, and are "
+                "SSL_CERT_FILE and the proxies of the environment, if they are set, what they should be?"
+            )
             raise NoVerdictError(f"no client ({type(error).__name__})") from None
 
     def _explain(self, found: set[str]) -> None:
