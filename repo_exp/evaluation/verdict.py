@@ -73,7 +73,7 @@ def _of_unscored(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> s
     who = "; ".join(f"{SOURCES[name]}: {reasons(failed)}" for name, failed in results["unscored"].items())
     cause = f" ({who})" if who else ""
     if total["withheld"]:
-        return f"Of all replies without a score: {who}." if who else ""
+        return f"What gave no score, and why: {who}." if who else ""
     return (
         f"In {total['unscored']} of {results['n']} contexts a reply has no score from one of the sources{cause}; "
         "pairs of replies that lack different scores are left out."
