@@ -50,7 +50,11 @@ def _through_hydra(arguments: list[str]) -> int:
     from repo_exp.config import entrance
     from repo_exp.config.places import conf_dir
 
-    sys.argv[1:] = entrance.inspect(arguments, further=job.FURTHER)
+    command = entrance.inspect(arguments, further=job.FURTHER)
+    if command.only_checks:
+        print(job.checked(command.first, jobs=command.jobs, looked_at=command.looked_at))
+        return 0
+    sys.argv[1:] = command.arguments
     wish = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors come out as they are, so that they can be told apart
     try:

@@ -6,6 +6,7 @@
     |- RewardError      a rule, a rubric or a judge is not what it says it is
     |- ModelError       a model or an adapter cannot be had
     |- MissingScoresError  too many replies have no score to learn from
+    |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
     `- StoreError       an artifact is damaged or of another version
 """
 
@@ -26,6 +27,13 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.found}" + (f"\n    {self.remedy}" if self.remedy else "")
+
+
+def from_system(error: OSError) -> Problem:
+    """Return what the operating system refused, and for which file."""
+    name = str(error.filename or "the operating system")
+    where = name if len(name) <= 120 else f"{name[:117]}..."
+    return Problem(where, (error.strerror or str(error) or type(error).__name__).lower())
 
 
 class RepoExpError(Exception):
@@ -61,14 +69,31 @@ class MissingScoresError(RepoExpError):
     """Too many replies have no score to learn from. What was learnt before is kept, and the same command goes on."""
 
 
+class NotFiniteError(RepoExpError):
+    """A loss, gradient, weight or score is NaN or infinite, and nothing that comes of it may be kept."""
+
+    def during(self, what: str) -> NotFiniteError:
+        """Return the error with what was being done in front: those who know it add it on the way out."""
+        return NotFiniteError(f"{what}: {self.headline}", self.problems)
+
+
 class StoreError(RepoExpError):
     """An artifact is damaged, or was made by another version."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest valid name, or all of them where none is near."""
+    """Return a sentence with the nearest valid name, or all of them where none is near.
+
+    Capitals, - for _, and the order of what + joins do not count: REPO is repo, and rf+rm is rm+rf.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    plain = {_plain(name): name for name in known}
+    near = [plain[_plain(word)]] if _plain(word) in plain else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = near or [plain[name] for name in difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)]
     if near:
         return f"did you mean '{near[0]}'?"
     return f"valid: {', '.join(known)}" if known else "nothing is valid here"
+
+
+def _plain(name: str) -> str:
+    return "+".join(sorted(name.strip().casefold().replace("-", "_").split("+")))

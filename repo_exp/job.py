@@ -14,11 +14,13 @@ from typing import Any
 from omegaconf import DictConfig
 
 from repo_exp.config.check import load, plain
+from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.errors import Problem, RepoExpError, did_you_mean
 
 log = logging.getLogger(__name__)
+register_resolver()  # a launcher may run the jobs in processes of their own
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -27,11 +29,13 @@ def run(cfg: DictConfig) -> float | None:
     from hydra.types import RunMode
 
     hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
     try:
-        return _run(cfg, folder=Path(hydra.runtime.output_dir), overrides=list(hydra.overrides.task))
+        return _run(cfg, folder=folder, overrides=list(hydra.overrides.task))
     except RepoExpError as error:
         if hydra.mode == RunMode.MULTIRUN:
-            log.error("%s", error)  # of a sweep's failures, only the first one reaches the end
+            # of a sweep's failures, only the first one reaches the end
+            log.error("job %s (%s): %s", hydra.job.num, folder.name, error)
         raise
 
 
@@ -61,8 +65,19 @@ def _run(cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None
     return None if objective is None else float(objective)
 
 
+def checked(config: Config, *, jobs: int = 1, looked_at: int = 1) -> str:
+    """Return what ``task=check`` says of a sound command: the first job's summary, and how many were looked at."""
+    if jobs == 1:
+        return summary(config)
+    of_them = "all of them" if looked_at == jobs else f"{looked_at:,} combinations of their values"
+    said = summary(config).replace("The configuration is sound.", "The first one:")
+    return f"{jobs:,} jobs; {of_them} were checked, and are sound.\n{said}"
+
+
 def summary(config: Config) -> str:
     """Return what a sound configuration would do, in a few lines."""
+    from repo_exp.stages.notices import notices  # brings the algorithms, and torch with them
+
     sources = " + ".join(config.reward.sources)
     lines = {
         "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
@@ -73,7 +88,8 @@ def summary(config: Config) -> str:
         "budget": f"{config.budget.updates} updates of {config.budget.rollouts} replies",
         "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
     }
-    return "The configuration is sound.\n" + "\n".join(f"  {key:<10} {value}" for key, value in lines.items())
+    said = [f"  {key:<10} {value}" for key, value in lines.items()]
+    return "\n".join(["The configuration is sound.", *said, *(f"  note       {each}" for each in notices(config))])
 
 
 def join_is_known(config: Any) -> Iterator[Problem]:
@@ -115,9 +131,7 @@ def data_can_be_read(config: Any) -> Iterator[Problem]:
     from repo_exp.domains.own_data import load_preferences
 
     def read(path: Path) -> None:
-        load_preferences(
-            path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines
-        )
+        load_preferences(path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines)
 
     yield from _problems(read, Path(data.path))
 
@@ -132,7 +146,22 @@ def judge_has_an_address(config: Any) -> Iterator[Problem]:
         yield Problem("judge.base_url", wrong, REMEDY)
 
 
-FURTHER = (data_can_be_read, judge_has_an_address, join_is_known, rules_are_sound, rubric_is_sound)
+def machine_suffices(config: Any) -> Iterator[Problem]:
+    """This machine has the accelerator, the memory and the time that the configuration asks for."""
+    from repo_exp.stages.capacity import CHECKS
+
+    for check in CHECKS:
+        yield from check(config)
+
+
+FURTHER = (
+    data_can_be_read,
+    judge_has_an_address,
+    join_is_known,
+    rules_are_sound,
+    rubric_is_sound,
+    machine_suffices,
+)
 QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3")
 """Packages that would write a line for each request."""
 

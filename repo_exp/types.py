@@ -14,6 +14,7 @@ from typing import Any, Literal
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "development", "test"]
 SPLITS: tuple[Split, ...] = ("train", "development", "test")
+NOT_FINITE = "not finite"  # why there is no score, where a source gave NaN or an infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one source says of one reply.
+    """What one source says of one reply. A value that is infinite, or NaN without a reason, becomes "no score".
 
     Attributes:
         value: the score in the source's own unit; NaN when there is none.
@@ -108,6 +109,11 @@ class Score:
     reason: str = ""
     words: str = ""
     applies: bool = True
+
+    def __post_init__(self) -> None:
+        if math.isinf(self.value) or (math.isnan(self.value) and not self.reason):
+            for name, value in (("value", math.nan), ("parts", {}), ("reason", self.reason or NOT_FINITE)):
+                object.__setattr__(self, name, value)
 
     @property
     def missing(self) -> bool:
@@ -127,7 +133,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class RewardBreakdown:
-    """What a reply is worth, and why.
+    """What a reply is worth, and why. An infinite total is none: NaN.
 
     Attributes:
         sources: "model", "judge", "rules" -> the score; only sources that were asked are in it.
@@ -142,6 +148,10 @@ class RewardBreakdown:
     total: float
     clipped: float = 0.0
     lacks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if math.isinf(self.total):
+            object.__setattr__(self, "total", math.nan)
 
     @property
     def failed(self) -> tuple[str, ...]:

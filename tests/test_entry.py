@@ -120,6 +120,12 @@ class TestJobs:
             "python -m repo_exp model=tiny seed=0",
             "python -m repo_exp model=tiny seed=1",
         ]
+        assert [named["folder"].name for _, named in calls] == ["0-seed0", "1-seed1"]
+
+    def test_a_check_starts_no_job_and_leaves_no_folder(self, run, tmp_path):
+        code, printed, calls = run(lambda config: None, "task=check", "-m", "seed=0,1,2")
+        assert (code, calls, list(tmp_path.iterdir())) == (0, [], [])
+        assert "3 jobs; all of them were checked" in printed.out
 
     def test_points_of_a_single_rule_reach_the_run(self, run):
         code, _, [(config, _)] = run(lambda config: None, "reward.rule_points.too_long=-7")
@@ -152,7 +158,7 @@ class TestJobs:
         code, printed, calls = run(fail_at_1_and_2, "-m", "seed=0,1,2,3")
         assert (code, len(calls)) == (1, 4)
         assert "seed 1 is broken." in printed.err
-        assert "seed 2 is broken." in printed.out + printed.err
+        assert "job 2 (2-seed2): seed 2 is broken." in printed.out + printed.err
         assert "Traceback" not in printed.out + printed.err
 
     def test_a_stopped_run_says_how_to_go_on(self, run):

@@ -32,6 +32,7 @@ from repo_exp.core.masks import weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio
 
 online = True
+credit_from = "value model"
 
 
 class Options(OnlineOptions):

@@ -26,6 +26,7 @@ from repo_exp.core.advantage import Otherwise, conditioned, decoupled_advantage
 from repo_exp.errors import Problem
 
 online = True
+credit_from = "sources"
 
 
 Source = Literal["model", "judge", "rules"]
@@ -34,7 +35,7 @@ Source = Literal["model", "judge", "rules"]
 class Condition(BaseModel):
     """What has to be good enough before other sources count."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     source: Source
     threshold: Annotated[float, Field(allow_inf_nan=False)] = Field(
         description="in the source's own unit: points, or spreads of the reward model"

@@ -23,7 +23,7 @@ from repo_exp.errors import Problem
 class MethodOptions(BaseModel):
     """What every method says of itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     kind: str
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_+.-]*$")] = Field(
         description="what tables, reports and W&B call it; of the artifacts only the evaluation's hangs on it"

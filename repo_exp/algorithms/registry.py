@@ -35,3 +35,14 @@ def learns_from(module: ModuleType) -> Literal["own replies", "pairs", "nothing"
     if module.online:
         return "own replies"
     return "pairs" if hasattr(module, "Algorithm") else "nothing"
+
+
+def credit_from(module: ModuleType) -> Literal["total", "sources", "value model", "nothing"]:
+    """Return what an online method's credit is made of.
+
+        total         what the join makes of the sources
+        sources       each source by itself; the join's total is for the record
+        value model   what was learnt beforehand; the sources are for the record
+        nothing       the method asks no reward
+    """
+    return getattr(module, "credit_from", "total") if module.online else "nothing"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -13,8 +15,16 @@ from repo_exp.config.algorithms import algorithm_module, algorithm_options, know
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in
-from repo_exp.config.wording import MISSING, dotted, lookup, missing_values, no_value, problems_from
-from repo_exp.errors import ConfigError, Problem, did_you_mean
+from repo_exp.config.wording import (
+    MISSING,
+    dotted,
+    lookup,
+    missing_values,
+    no_value,
+    problems_from,
+    unresolved,
+)
+from repo_exp.errors import ConfigError, Problem, did_you_mean, from_system
 
 Check = Callable[[Any], Iterable[Problem]]
 
@@ -39,11 +49,13 @@ def look_over(
     cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()
 ) -> tuple[Config | None, list[Problem]]:
     """Return the typed configuration (None if it is not sound), and all its problems."""
-    container, unresolved = plain(cfg)
+    container, open_ones = plain(cfg)
     config, problems = examine(container, further=further)
-    unresolved += secrets_in(container)
-    already = {problem.where for problem in unresolved}
-    problems = unresolved + [problem for problem in problems if problem.where not in already]
+    if problems and OmegaConf.is_config(cfg) and (decoded := _decoded(cfg, container, problems)) is not None:
+        config, problems = examine(decoded, further=further)
+    open_ones += secrets_in(container)
+    already = {problem.where for problem in open_ones}
+    problems = open_ones + [problem for problem in problems if problem.where not in already]
     return (config if not problems else None), problems
 
 
@@ -75,15 +87,28 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
                 continue
             try:
                 value = node[key]
-            except OmegaConfBaseException as error:
-                where, text = dotted((*path, key)), OmegaConf.to_container(node, resolve=False)[key]
-                reason = str(error).splitlines()[0]
-                problems.append(Problem(where, f"{text} cannot be resolved", reason))
+            except (OmegaConfBaseException, ValueError, TypeError) as error:
+                text = str(OmegaConf.to_container(node, resolve=False)[key])
+                problems.append(unresolved(dotted((*path, key)), text, str(error)))
                 values[key] = MISSING
                 continue
             values[key] = _resolve(value, (*path, key), problems)
         return values if isinstance(node, DictConfig) else list(values.values())
     return node
+
+
+def _decoded(cfg: Any, container: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any] | None:
+    """Return the values with those of environment variables read as JSON where text does not suit; None if none is.
+
+    An environment variable is text. ``seed=${oc.env:SEED,3}`` means the number all the same.
+    """
+    raw, changed = OmegaConf.to_container(cfg, resolve=False), None
+    for path in (problem.where.split(".") for problem in problems):
+        if not str(lookup(raw, path)).startswith("${oc.env:") or not isinstance(lookup(container, path), str):
+            continue
+        with contextlib.suppress(ValueError):
+            changed = _replaced(changed or container, path, json.loads(lookup(container, path)))
+    return changed
 
 
 class UnsoundError(Exception):
@@ -137,7 +162,23 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
             problems.extend(check(subject))
         except UnsoundError:
             continue
+        except OSError as error:
+            problems.append(from_system(error))
     return (config if not problems else None), problems
+
+
+def of_types(container: Mapping[str, Any], path: Sequence[str], value: Any) -> list[Problem]:
+    """Return the problems that a value has by its type alone, put into a configuration at this path."""
+    changed = _replaced(container, path, value)
+    found = {**_typed(changed)[1], **_algorithm(changed)[1]}
+    return [problem for where, problem in found.items() if where[: len(path)] == tuple(path)]
+
+
+def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
+    if not path:
+        return value
+    inside = dict(node) if isinstance(node, Mapping) else {}
+    return inside | {path[0]: _replaced(inside.get(path[0]), path[1:], value)}
 
 
 def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Problem]]:

@@ -6,11 +6,12 @@ what it reads is sound, or it ends there and then. To add a check, write it and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from repo_exp.config.places import PACKAGE, conf_dir, rubric_folder, rules_folder, stems
+from repo_exp.config.places import PACKAGE, conf_dir, expanded, rubric_folder, rules_folder, stems
 from repo_exp.errors import Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
@@ -92,7 +93,7 @@ def data_file_is_there(c: Any) -> Iterator[Problem]:
     """A data file has to exist."""
     if c.data.kind != "jsonl":
         return
-    path = Path(c.data.path).expanduser()
+    path = expanded(c.data.path)
     if not path.is_file():
         found = "that is a folder" if path.is_dir() else "there is no such file"
         yield Problem("data.path", f"{found}: {path.resolve()}", "data.path=FILE, from the folder you are in or whole")
@@ -205,10 +206,10 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
             "model.source is folder, and none is given",
             "model.folder=PATH; or model.source=hub model.hub=NAME",
         )
-    elif m.source == "folder" and not Path(m.folder).expanduser().is_dir():
+    elif m.source == "folder" and not expanded(m.folder).is_dir():
         yield Problem(
             "model.folder",
-            f"there is no such folder: {Path(m.folder).expanduser().resolve()}",
+            f"there is no such folder: {expanded(m.folder).resolve()}",
             "a folder with config.json, a tokenizer and weights",
         )
     elif m.source == "hub" and not m.hub:
@@ -221,6 +222,34 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
         yield Problem("model.source", f"auto needs {package}, or model.hub; none is given", "model.hub=NAME")
     elif m.source == "random" and m.random is None:
         yield Problem("model.random", "model.source is random, and no shape is given", "model=tiny has one")
+
+
+def store_can_be_written(c: Any) -> Iterator[Problem]:
+    """Artifacts need a folder that can be written."""
+    folder = Path(c.store)
+    there = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
+    if not there.is_dir():
+        yield Problem("store", f"{there} is no folder", "store=FOLDER; it is made if it is not there")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield Problem("store", f"{there} cannot be written to", "store=FOLDER, one that you may write to")
+    elif any(len(os.fsencode(part)) > 255 for part in folder.parts):
+        yield Problem("store", "a name in it has more than 255 bytes", "store=FOLDER with shorter names")
+
+
+def one_device(c: Any) -> Iterator[Problem]:
+    """A run uses one device; the online learner's draws and checkpoints are those of a single process."""
+    if c.trainer.devices not in (1, "auto"):
+        yield Problem(
+            "trainer.devices",
+            f"{c.trainer.devices} devices would wait for one another for ever: a run uses one",
+            "trainer.devices=1; several runs of a sweep can go side by side",
+        )
+    if c.trainer.strategy != "auto":
+        yield Problem(
+            "trainer.strategy",
+            f"{c.trainer.strategy!r} is no strategy for one device, and a run uses one",
+            "trainer.strategy=auto",
+        )
 
 
 def random_shape_fits(c: Any) -> Iterator[Problem]:
@@ -317,6 +346,8 @@ COMBINATIONS: tuple[Check, ...] = (
     named_rules_exist,
     named_items_exist,
     backbone_has_its_source,
+    one_device,
+    store_can_be_written,
     random_shape_fits,
     adapters_fit,
 )

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -24,17 +25,30 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime, setup_globals
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.places import conf_dir
+from repo_exp.errors import ConfigError, Problem
 
 VERSION_BASE = "1.3"
 
 
-def command_line(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the command line as Hydra reads it, with flags anywhere. An unknown flag ends the program, as in Hydra."""
-    return get_args_parser().parse_intermixed_args(list(arguments))
+def command_line(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the command line as Hydra reads it, with flags anywhere, and the flags that do not exist.
+
+    Raises:
+        ConfigError: a flag of Hydra lacks its value, or has one that does not suit it.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError("The command cannot be read.", [Problem("flags", message, "--hydra-help lists the flags")])
+
+    parser.error = refuse
+    return parser.parse_known_intermixed_args(list(arguments))
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Composer:
     @classmethod
     def create(cls, folder: Path | None = None, *, extra: str | None = None, name: str | None = None) -> Composer:
         """Return a composer for a folder (by default the project's), with the folder of ``--config-dir``."""
+        register_resolver()
         version.setbase(VERSION_BASE)
         setup_globals()
         JobRuntime.instance().set("name", "repo_exp")
@@ -59,6 +74,14 @@ class Composer:
     def parse(self, text: str) -> Override:
         """Return one override, parsed. Raises a HydraException where it cannot be."""
         return OverridesParser.create(config_loader=self.loader).parse_overrides([text])[0]
+
+    def reads(self, text: str) -> bool:
+        """Can this override be parsed?"""
+        try:
+            self.parse(text)
+        except (HydraException, ValueError):
+            return False
+        return True
 
     def options(self, group: str) -> list[str]:
         """Return the options of a group; none if there is no such group."""

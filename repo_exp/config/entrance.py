@@ -1,46 +1,78 @@
 """The command line is looked at as a whole before Hydra runs: every problem in one report.
 
 Each override is parsed and looked up by itself; those that cannot be used are set aside, the rest is
-composed, and what comes out is checked. In a sweep every value of every dimension is looked at, and so are
-the combinations, up to ``MOST_COMBINATIONS`` of them.
+composed, and what comes out is checked. In a sweep every value of every key is looked at, and so are
+combinations of them (``sweeps.py``).
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from hydra.core.override_parser.types import ValueType
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
 from repo_exp.bounds import unreasonable
-from repo_exp.config.check import Check, look_over, refusal
+from repo_exp.config import sweeps
+from repo_exp.config.check import Check, look_over, of_types, plain, refusal
 from repo_exp.config.compose import Composer, as_if_running, command_line
+from repo_exp.config.job_folders import SUBDIR, subdir_of
 from repo_exp.config.overrides import (
     HYDRA_ERRORS,
     Findings,
     line_of,
     look_at_choice,
+    look_at_flag,
     look_at_key,
     sorted_out,
     walk,
     with_plus,
 )
+from repo_exp.config.reading import flag_as_override, scattered
+from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
+from repo_exp.config.sweeps import Dimension
 from repo_exp.errors import Problem, did_you_mean
 
-MOST_COMBINATIONS = 64
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that was looked at.
+
+    Attributes:
+        arguments: as Hydra wants them.
+        jobs: how many it starts; 0 where that is Hydra's business alone.
+        looked_at: how many of their configurations were composed and checked.
+        first: the first job's configuration.
+        only_checks: all that it asks for is this look.
+    """
+
+    arguments: list[str]
+    jobs: int = 0
+    looked_at: int = 0
+    first: Config | None = None
+    only_checks: bool = False
 
 
-def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[str]:
-    """Look at a command line, say everything that is wrong with it, and return it as Hydra wants it.
+@dataclass
+class Look:
+    """What a look at overrides came to."""
+
+    problems: list[Problem]
+    dimensions: list[Dimension]
+    subdir: str | None = None
+    looked_at: int = 0
+    configs: tuple[Config, ...] = ()
+
+
+def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Command:
+    """Look at a command line, and say everything that is wrong with it.
 
     ``--cfg`` and ``--info`` show what is there, so only names that do not exist stop them; Hydra's other
     services are none of our business.
@@ -48,29 +80,38 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> list[
     Raises:
         ConfigError: with every problem that there is.
     """
-    if given := secrets_in_arguments(arguments):  # before anything can print them, or write them down
-        raise refusal(given)
-    args = command_line(arguments)
+    if secret := secrets_in_arguments(arguments):  # before anything can print them, or write them down
+        raise refusal(secret)
+    args, unknown = command_line(arguments)
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
-        return list(arguments)
-    overrides = [with_plus(text) for text in args.overrides]
+        return Command(list(arguments))
+    loose, flags = _apart(arguments, args.overrides, unknown)
+    given, problems = scattered(loose)
+    overrides = [with_plus(text) for text in given]
     # Hydra wants the overrides side by side; here flags may stand between them.
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
-        return spelt  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+        return Command(spelt)  # only Hydra knows what it is relative to; the job looks at its configuration by itself
     if wrong := _unreasonable_files(args.config_dir, args.config_path):
         raise refusal(wrong)
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
-    problems = look_at(
+    names_only = args.cfg is not None or args.info is not None
+    look = look_over_all(
         overrides,
         composer,
+        flags=flags,
         multirun=args.multirun,
-        names_only=args.cfg is not None or args.info is not None,
+        names_only=names_only,
         further=further,
     )
-    if problems:
-        raise refusal(problems)
-    return spelt
+    if problems or look.problems:
+        raise refusal([*problems, *look.problems])
+    if look.subdir:
+        spelt = [look.subdir, *spelt]
+    if names_only:
+        return Command(spelt)
+    checks = all(config.task.kind == "check" for config in look.configs)
+    return Command(spelt, sweeps.size(look.dimensions), look.looked_at, look.configs[0], checks)
 
 
 def _unreasonable_files(*folders: str | None) -> list[Problem]:
@@ -80,47 +121,85 @@ def _unreasonable_files(*folders: str | None) -> list[Problem]:
     return [Problem(str(path), wrong, "write it out, or say less") for path, wrong in found if wrong]
 
 
-def look_at(
+def _apart(
+    arguments: Sequence[str], overrides: Sequence[str], unknown: Sequence[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the overrides, and the flags that do not exist: each as it was typed, with the override that it would be.
+
+    Args:
+        overrides: what Hydra's parser took for overrides.
+        unknown: what it did not know: flags, and what follows them.
+    """
+    loose, flags, rest = [], [], list(arguments)
+    while rest:
+        text = rest.pop(0)
+        if text in unknown and text.startswith("-"):
+            shown, meant, takes_next = flag_as_override(text, rest[0] if rest else None)
+            flags.append((shown, meant))
+            rest = rest[takes_next:]
+        elif text in overrides or text in unknown:
+            loose.append(text)
+    return loose, flags
+
+
+def look_at(overrides: Sequence[str], composer: Composer, **options: Any) -> list[Problem]:
+    """Return every problem of these overrides and of the configurations that they make."""
+    return look_over_all(overrides, composer, **options).problems
+
+
+def look_over_all(
     overrides: Sequence[str],
     composer: Composer,
     *,
+    flags: Sequence[tuple[str, str]] = (),
     multirun: bool = False,
     names_only: bool = False,
     further: Iterable[Check] = (),
-) -> list[Problem]:
-    """Return every problem of these overrides and of the configuration that they make."""
+) -> Look:
+    """Look at these overrides and at the configurations that they make.
+
+    Args:
+        flags: flags that do not exist, each with the override that may have been meant.
+    """
     findings = Findings()
     try:
         groups = composer.groups
     except HYDRA_ERRORS as error:
-        return [_composition_problem(error, composer)]
+        return Look([_composition_problem(error, composer)], [])
     choices, values = sorted_out(overrides, composer, groups, findings)
     for override in choices:
         look_at_choice(override, composer, findings)
     try:
         base = composer.compose([line_of(each) for each in findings.usable], sweep=True)
     except HYDRA_ERRORS as error:
-        return [*findings.problems, _composition_problem(error, composer)]
-    content = OmegaConf.to_container(_first_of_sweep(base, findings, composer), resolve=False)
+        return Look([*findings.problems, _composition_problem(error, composer)], [])
+    content = OmegaConf.to_container(_first_of_sweep(base, findings, composer, groups), resolve=False)
     content.pop("hydra")
     for override in values:
         look_at_key(override, content, composer, groups, findings)
+    for shown, meant in flags:
+        findings.problems.append(look_at_flag(shown, meant, content, composer, groups))
     # Back into the order of the command line: where a key is given twice, the last one counts.
     position = {text: index for index, text in enumerate(overrides)}
     findings.usable.sort(key=lambda each: position[each.input_line])
     multirun = multirun or base.hydra.mode == RunMode.MULTIRUN
-    lines = _dimensions(findings, base, composer, groups, content, multirun)
-    if names_only:
-        return findings.problems
-    findings.problems.extend(_checked(lines, composer, list(further)))
-    return findings.problems
+    dimensions = _dimensions(findings, base, composer, groups, content, multirun)
+    look = Look(findings.problems, dimensions)
+    look.problems += sweeps.too_many(dimensions) + sweeps.inside_sweeps(dimensions, composer.contents)
+    if names_only or (look.problems and sweeps.size(dimensions) > sweeps.MOST_JOBS):
+        return look
+    if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
+        look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
+    _check(look, composer, list(further))
+    return look
 
 
-def _first_of_sweep(base: DictConfig, findings: Findings, composer: Composer) -> DictConfig:
+def _first_of_sweep(base: DictConfig, findings: Findings, composer: Composer, groups: Sequence[str]) -> DictConfig:
     """Return the configuration with the first option of each sweep over options; ``base`` leaves them out."""
-    swept = [override for override in findings.usable if override.is_discrete_sweep()]
+    swept = [each for each in findings.usable if each.is_discrete_sweep() and each.key_or_group in groups]
     lines = [line_of(override) for override in findings.usable if not override.is_sweep_override()]
-    lines += [f"{override.get_key_element()}={next(override.sweep_string_iterator())}" for override in swept]
+    first = {override.get_key_element(): next(override.sweep_string_iterator(), None) for override in swept}
+    lines += [f"{key}={option}" for key, option in first.items() if option is not None]
     try:
         return composer.compose(lines) if swept else base
     except HYDRA_ERRORS:
@@ -129,7 +208,7 @@ def _first_of_sweep(base: DictConfig, findings: Findings, composer: Composer) ->
 
 def _dimensions(
     findings: Findings, base: DictConfig, composer: Composer, groups: Sequence[str], content: dict, multirun: bool
-) -> list[list[str]]:
+) -> list[Dimension]:
     """Return, for each key, the lines that a run gets in turn: one, or in a sweep several."""
     swept = OmegaConf.to_container(base.hydra.sweeper).get("params") or {} if multirun else {}
     given = {override.get_key_element() for override in findings.usable}
@@ -141,63 +220,69 @@ def _dimensions(
     for override in values:
         look_at_key(override, content, composer, groups, extra)
     findings.problems += [replace(each, where=f"hydra.sweeper.params: {each.where}") for each in extra.problems]
-    dimensions: dict[str, list[str]] = {}
+    basic = str(base.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper")
+    dimensions: dict[str, Dimension] = {}
     for override in (*extra.usable, *findings.usable):
         key = override.get_key_element()
+        chooses = override.key_or_group in groups
         if not override.is_sweep_override():
-            dimensions[key] = [line_of(override)]
+            dimensions[key] = Dimension(key, (line_of(override),), chooses)
         elif not multirun:
             remedy = "to run them one after the other, add -m"
-            remedy += "" if key in groups else f"; for a list write {key}=[...]"
+            remedy += "" if chooses else f"; for a list write {key}=[...]"
             findings.add(line_of(override), "these are several values, and this is a single run", remedy)
-        elif override.value_type == ValueType.INTERVAL_SWEEP:
+        elif basic and not override.is_discrete_sweep():
             ends = override.value()
-            dimensions[key] = [f"{key}={ends.start}", f"{key}={ends.end}"]
-        else:
-            dimensions[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            remedy = f"{key}={ends.start:g},{ends.end:g}, or {key}=range(START,STOP,STEP)"
+            findings.add(line_of(override), "an interval has no values to take in turn", remedy)
+        elif lines := sweeps.spread(override, groups, composer.options(override.key_or_group), findings):
+            dimensions[key] = Dimension(key, tuple(lines), chooses)
     return list(dimensions.values())
 
 
-def _checked(dimensions: list[list[str]], composer: Composer, further: list[Check]) -> list[Problem]:
-    """Return the problems of all combinations, each once; where only some have it, with what those have in common."""
-    combinations = _combinations(dimensions, math.prod(len(lines) for lines in dimensions))
+def _check(look: Look, composer: Composer, further: list[Check]) -> None:
+    """Add the problems of the jobs, each once; where only some have it, with what those have in common."""
+    combinations = sweeps.combinations(look.dimensions)
     found: dict[Problem, list[tuple[str, ...]]] = {}
+    configs, container = [], None
     for lines in combinations:
-        for problem in dict.fromkeys(_problems_of(lines, composer, further)):
+        config, problems, values = _job(lines, composer, further)
+        configs += [config] if config is not None else []
+        container = container or values
+        for problem in dict.fromkeys(problems):
             found.setdefault(problem, []).append(lines)
-    swept = {line for lines in dimensions if len(lines) > 1 for line in lines}
+    swept = {line for each in look.dimensions if each.swept for line in each.lines}
+    look.problems += [sweeps.with_case(problem, cases, len(combinations), swept) for problem, cases in found.items()]
+    seen = {line for lines in combinations for line in lines}
+    look.problems += _of_values_alone([line for line in swept if line not in seen], container, composer)
+    look.looked_at, look.configs = len(combinations), tuple(configs)
+
+
+def _of_values_alone(lines: Sequence[str], container: dict[str, Any] | None, composer: Composer) -> list[Problem]:
+    """Return the problems of values that were in no combination: whether they are of their key's type."""
     problems = []
-    for problem, cases in found.items():
-        common = [line for line in cases[0] if line in swept and all(line in case for case in cases)]
-        problems.append(_with_case(problem, common) if len(cases) < len(combinations) else problem)
+    for line in sweeps.evenly(sorted(lines), sweeps.MOST_VALUES_ALONE) if container else ():
+        override = composer.parse(line)
+        found = of_types(container, override.key_or_group.split("."), override.value())
+        problems += [replace(each, found=f"{each.found} (when {line})") for each in found]
     return problems
 
 
-def _combinations(dimensions: list[list[str]], count: int) -> list[tuple[str, ...]]:
-    """Return all combinations; of too many, every value once beside the first values of the others, and then more."""
-    if count <= MOST_COMBINATIONS:
-        return list(itertools.product(*dimensions))
-    first = tuple(lines[0] for lines in dimensions)
-    singles = [(*first[:i], line, *first[i + 1 :]) for i, lines in enumerate(dimensions) for line in lines]
-    rest = itertools.islice(itertools.product(*dimensions), MOST_COMBINATIONS)
-    return list(dict.fromkeys([*singles, *rest]))[: max(MOST_COMBINATIONS, len(set(singles)))]
-
-
-def _with_case(problem: Problem, case: Sequence[str]) -> Problem:
-    return replace(problem, found=f"{problem.found} (when {' '.join(case)})") if case else problem
-
-
-def _problems_of(lines: Sequence[str], composer: Composer, further: list[Check]) -> list[Problem]:
+def _job(
+    lines: Sequence[str], composer: Composer, further: list[Check]
+) -> tuple[Config | None, list[Problem], dict[str, Any] | None]:
+    """Return a job's configuration (None if it is not sound), its problems, and its values as they were composed."""
     try:
         cfg = composer.compose(lines)
     except HYDRA_ERRORS as error:
-        return [_composition_problem(error, composer)]
+        return None, [_composition_problem(error, composer)], None
     with as_if_running(cfg):
-        _, problems = look_over(cfg, further=further)
+        config, problems = look_over(cfg, further=further)
+        values = plain(cfg)[0]
     hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
     hydra.pop("overrides", None)  # these have been looked at
     problems = [*secrets_in(hydra, ("hydra",)), *problems]
-    return [_with_file(problem, lines, composer) for problem in problems]
+    return config, [_with_file(problem, lines, composer) for problem in problems], values
 
 
 def _with_file(problem: Problem, lines: Sequence[str], composer: Composer) -> Problem:
@@ -226,6 +311,11 @@ def _composition_problem(error: Exception, composer: Composer) -> Problem:
         group, _, option = error.missing_cfg_file.rpartition("/")
         where = ", ".join(composer.files_that_choose(group, option)) or f"{group}={option}"
         return Problem(where, f"the group '{group}' has no option '{option}'", did_you_mean(option, error.options))
+    named = re.match(r"Could not (?:override|append|delete|find)\b.*?'([^']+)'", text[0]) if text else None
+    if named:
+        key = re.split(r"=", named[1])[0]
+        known = "--cfg hydra lists Hydra's keys" if key.startswith("hydra") else "--cfg job lists the keys"
+        return Problem(key, "there is no such key or group", known)
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     if file:
         return Problem(f"conf/{file[1]}.yaml", " ".join([file[2], *text[1:2]]), cause)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +15,8 @@ from yaml import YAMLError
 
 from repo_exp.config.compose import Composer
 from repo_exp.config.open_keys import open_mappings
+from repo_exp.config.reading import ALIASES, shell, unreadable
+from repo_exp.config.schema import Config
 from repo_exp.config.wording import unknown_key
 from repo_exp.errors import Problem, did_you_mean
 
@@ -46,9 +49,11 @@ def sorted_out(
     for text in overrides:
         try:
             override = composer.parse(text)
-        except HYDRA_ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else "it cannot be read"
-            findings.add(text, f"this cannot be read: {reason}", "write KEY=VALUE, or GROUP=OPTION; quotes may help")
+        except HYDRA_ERRORS:
+            findings.problems.append(unreadable(text, composer.reads))
+            continue
+        if not override.key_or_group:
+            findings.add(text, "the key before the = is missing", "write KEY=VALUE or GROUP=OPTION; --help lists them")
             continue
         if override.is_hydra_override() or override.key_or_group == "hydra":
             findings.usable.append(override)
@@ -63,28 +68,61 @@ def _is_choice(override: Override, groups: Sequence[str]) -> bool:
     return override.key_or_group in groups and not isinstance(override.value(), dict)
 
 
+def look_at_flag(shown: str, meant: str, content: dict[str, Any], composer: Composer, groups: Sequence[str]) -> Problem:
+    """Return the problem of a flag that does not exist, with the override that does what it would."""
+    trial = Findings()
+    choices, values = sorted_out([meant], composer, groups, trial)
+    for override in choices:
+        look_at_choice(override, composer, trial)
+    for override in values:
+        look_at_key(override, content, composer, groups, trial)
+    remedy = trial.problems[0].remedy if trial.problems else shell(meant)
+    return Problem(shown, "there is no such flag; options and values have no dashes", remedy)
+
+
 def look_at_choice(override: Override, composer: Composer, findings: Findings) -> None:
     """Look at GROUP=OPTION, each option by itself."""
     group, known = override.key_or_group, composer.options(override.key_or_group)
     if override.is_delete():
-        findings.usable.append(override)
+        if group in Config.model_fields:
+            findings.add(override.input_line, f"every run has a {group}", _instead(group, known))
+        else:
+            findings.usable.append(override)
         return
     if override.is_add() or override.is_force_add():
         findings.add(override.input_line, f"the group '{group}' is there already", f"leave out the {_plus(override)}")
         return
     unknown = [option for option in _options(override) if option not in known]
     for option in unknown:
-        if option == "None":
-            findings.add(override.input_line, f"a group cannot be null: '{group}'", f"~{group} leaves it out")
+        if option in ("None", ""):
+            remedy = _instead(group, known) if group in Config.model_fields else f"~{group} leaves it out"
+            findings.add(override.input_line, f"a group cannot be null: '{group}'", remedy)
         else:
-            findings.add(
-                f"{group}={option}", f"the group '{group}' has no option '{option}'", did_you_mean(option, known)
-            )
+            remedy = _own_model(option) if group == "model" else ""
+            remedy = remedy or did_you_mean(option, known)
+            findings.add(f"{group}={option}", f"the group '{group}' has no option '{option}'", remedy)
     if not unknown:
         findings.usable.append(override)
 
 
+def _instead(group: str, known: Sequence[str]) -> str:
+    """Return what to write in place of nothing."""
+    return (
+        f"{group}=none" if "none" in known else f"leave it out for the default, or {group}=OPTION: {', '.join(known)}"
+    )
+
+
+def _own_model(option: str) -> str:
+    """Return how a model is named that is none of the options: a folder, or a name on the hub."""
+    if Path(option).is_dir():
+        return f"model=any model.folder={option}"
+    owner, slash, name = option.partition("/")
+    return f"model=any model.source=hub model.hub={option}" if owner and slash and name and "/" not in name else ""
+
+
 def _options(override: Override) -> list[str]:
+    if override.is_sweep_override() and override.value_type == ValueType.RANGE_SWEEP:
+        return [line_of(override).partition("=")[2]]
     if override.is_discrete_sweep():
         return list(override.sweep_string_iterator())
     value = override.value()
@@ -106,7 +144,8 @@ def look_at_key(
     elif len(path) == 1:
         names = {*groups, *content}
         found = f"there is no group and no key '{path[0]}'"
-        findings.add(override.input_line, found, _elsewhere(path[0], content) or did_you_mean(path[0], names))
+        remedy = _elsewhere(path[0], content, composer, groups) or did_you_mean(path[0], names)
+        findings.add(override.input_line, found, remedy)
     else:
         findings.problems.append(_no_key(path, depth, holder, content, composer, groups))
 
@@ -118,7 +157,8 @@ def _no_key(
     if isinstance(holder, dict):
         problem = unknown_key(path[: depth + 1], holder)
         if problem.remedy.startswith("valid"):
-            problem = replace(problem, remedy=_elsewhere(path[depth], content) or problem.remedy)
+            elsewhere = _elsewhere(path[depth], content, composer, groups)
+            problem = replace(problem, remedy=elsewhere or problem.remedy)
     else:
         shown = "null" if holder is None else repr(holder)
         problem = Problem(".".join(path), f"'{'.'.join(path[:depth])}' is {shown} here: it has no key '{path[depth]}'")
@@ -149,16 +189,25 @@ def walk(path: Sequence[str], content: Any) -> tuple[bool, int, Any]:
     return True, len(path), content
 
 
-def _elsewhere(name: str, content: Any) -> str:
-    """Return where else a key of this name is, if it is anywhere."""
-    found = [path for path in _paths(content) if path.rsplit(".", 1)[-1] == name]
-    return f"did you mean {' or '.join(repr(path) for path in found)}?" if found else ""
+def _elsewhere(name: str, content: Any, composer: Composer, groups: Sequence[str]) -> str:
+    """Return where else a key of this name is, by our names or by those of other libraries."""
+    known = _leaves(content)
+    alias = ALIASES.get(name.lower().replace("-", "_"), "")
+    found = [alias] if alias in known or alias.startswith("hydra.") else []
+    found = found or [path for path in known if name.lower() in path.lower().split(".")[1:]]
+    if found:
+        return f"did you mean {' or '.join(repr(path) for path in found[:6])}?"
+    for path in filter(None, (alias, *(f"{group}.{name}" for group in groups))):
+        if others := _options_with(path.split("."), composer):
+            return f"'{path}' is a key of {' and '.join(others[:3])}"
+    return ""
 
 
-def _paths(content: Any, prefix: str = "") -> list[str]:
-    if not isinstance(content, dict):
-        return []
-    return [path for key, value in content.items() for path in (f"{prefix}{key}", *_paths(value, f"{prefix}{key}."))]
+def _leaves(content: Any, prefix: str = "") -> list[str]:
+    """Return the paths of all values; what holds further keys is none."""
+    if not isinstance(content, dict) or (not content and prefix):
+        return [prefix]
+    return [path for key, value in content.items() for path in _leaves(value, f"{prefix}.{key}" if prefix else key)]
 
 
 def line_of(override: Override) -> str:

@@ -10,6 +10,14 @@ from repo_exp.errors import ConfigError, Problem
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
+def expanded(text: str) -> Path:
+    """Return a path with ~ replaced by the home folder; as it is where there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def conf_dir() -> Path:
     """Return the folder that holds ``config.yaml`` and the groups.
 
@@ -21,7 +29,7 @@ def conf_dir() -> Path:
     wish = os.environ.get("REPO_EXP_CONF")
     checkout = PACKAGE.parent
     if wish:
-        folder = Path(wish).expanduser().resolve()
+        folder = expanded(wish).resolve()
     elif (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
         folder = checkout / "conf"
     else:
@@ -39,7 +47,7 @@ def named_folder(kind: str, name: str) -> Path:
     The result may not exist; ``combinations.py`` says so to the user.
     """
     inside = conf_dir() / kind / name
-    return inside if inside.is_dir() else Path(name).expanduser()
+    return inside if inside.is_dir() else expanded(name)
 
 
 def rules_folder(name: str) -> Path:

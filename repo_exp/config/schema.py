@@ -16,6 +16,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+# AdamW moves every weight by about the rate in a step: with more than 1 nothing is learnt, and 1e30 overflows
+LearningRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 Source = Literal["model", "judge", "rules"]
@@ -25,7 +27,8 @@ class Section(BaseModel):
     """A part of the configuration: immutable, closed to keys that it does not know, and strict about types."""
 
     # Strict: true is not 1.0, and "1" is not 1. A whole number still serves as a float.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    # No number of a configuration is NaN or infinite.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Task(Section):
@@ -86,9 +89,11 @@ class AdapterLayers(Section):
 class Lora(Section):
     """The low-rank adapters that every role is made of."""
 
-    rank: Count = Field(description="width of the two low-rank factors")
+    rank: Annotated[int, Field(ge=1, le=8192)] = Field(description="width of the two low-rank factors")
     alpha: Positive = Field(description="the update is scaled by alpha / rank")
-    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(description="all-linear, or the names of the layers to adapt")
+    target_modules: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        description="all-linear, or the names of the layers to adapt"
+    )
     last_layers: AdapterLayers
 
 
@@ -129,11 +134,11 @@ class Model(Section):
 class LearningRates(Section):
     """One learning rate a role."""
 
-    sft: NonNegative
-    reward_model: NonNegative
-    judge: NonNegative
-    policy: NonNegative
-    value: NonNegative
+    sft: LearningRate
+    reward_model: LearningRate
+    judge: LearningRate
+    policy: LearningRate
+    value: LearningRate
 
 
 class Optimizer(Section):
@@ -148,6 +153,9 @@ class Optimizer(Section):
     clip_norm: Positive = Field(description="gradients longer than this are cut to it")
     warmup_steps: CountOrZero = Field(description="steps in which the learning rate rises from 0")
     schedule: Literal["constant", "linear", "cosine"] = Field(description="the learning rate after the warm-up")
+    max_skipped_steps: CountOrZero = Field(
+        description="steps of a stage that are skipped, for a loss or gradient that is not finite, before it stops"
+    )
 
 
 class Budget(Section):
@@ -302,7 +310,7 @@ class Rollout(Section):
     batch_size: Count = Field(description="replies sampled side by side")
     correction: Correction
     max_gap: Positive | None = Field(
-        description="nats that sampler and learner may differ by on average before the run stops; null is by model.dtype"
+        description="nats that sampler and learner may differ by on average; more stops the run; null is by model.dtype"
     )
 
 
@@ -310,9 +318,9 @@ class Trainer(Section):
     """The machine: what Lightning is told, and how work is cut to fit."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Count | Literal["auto"]
-    strategy: Name = Field(description="auto, or a strategy of Lightning, such as ddp")
-    threads: Count | None = Field(description="CPU threads; null leaves torch's choice")
+    devices: Count | Literal["auto"] = Field(description="1, or auto where there is one: a run uses one device")
+    strategy: Name = Field(description="auto: a run uses one device, and needs no other")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(description="CPU threads; null leaves torch's choice")
     microbatch_tokens: Count = Field(
         description="tokens, padding counted, that pass through the backbone at once; memory hangs on it. More where "
         "one row is longer (a context with its reply, pair, group or questions), and up to twice what all contexts "
@@ -329,12 +337,12 @@ class Evaluation(Section):
         description="all: every instrument there is, so that ablations share one yardstick; as_trained: reward.sources"
     )
     n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
-    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap")
+    resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
-    max_unscored: Fraction = Field(
-        description="share of failed scores above which a figure or a comparison is withheld"
+    max_unscored: Fraction = Field(description="share of failed scores above which a figure is withheld")
+    capability_every: CountOrZero = Field(
+        description="updates between two capability scores, of those at quarters of the budget; 0 is never"
     )
-    capability_every: CountOrZero = Field(description="updates between two capability scores; 0 is never")
     capability_contexts: Count = Field(description="development contexts that a capability score is taken on")
 
 
@@ -351,7 +359,7 @@ class Logger(Section):
 class Config(Section):
     """One experiment, whole."""
 
-    seed: CountOrZero = Field(description="every random choice hangs on it")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice hangs on it")
     store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")

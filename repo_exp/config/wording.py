@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
+
+from repo_exp.config.schema import Config
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.redaction import masked
 
@@ -107,6 +110,30 @@ def no_value(path: Sequence[str | int]) -> Problem:
     return Problem(dotted(path), "must be given, and was not", f"add {dotted(path)}=VALUE to the command")
 
 
+def unresolved(where: str, text: str, reason: str) -> Problem:
+    """Return the problem of an interpolation that cannot be resolved.
+
+    Args:
+        text: as it was written.
+        reason: OmegaConf's error.
+    """
+    found = f"{text} cannot be resolved"
+    if variable := re.search(r"Environment variable '([^']+)' not found", reason):
+        name = variable[1]
+        return Problem(
+            where,
+            f"{found}: the environment variable {name} is not set",
+            f"export {name}=..., or ${{oc.env:{name},DEFAULT}}",
+        )
+    if resolver := re.search(r"Unsupported interpolation type (\S+)", reason):
+        return Problem(
+            where, f"{found}: there is no resolver '{resolver[1]}'", "oc.env, oc.decode and oc.select are there"
+        )
+    if key := re.search(r"Interpolation key '([^']+)' not found", reason):
+        return Problem(where, f"{found}: there is no key '{key[1]}'", "${reward.n} takes the value of reward.n")
+    return Problem(where, found, "write a value, ${KEY} or ${oc.env:NAME}")
+
+
 def _path(error: Mapping[str, Any], container: Any) -> tuple[str | int, ...]:
     """Return the location without the tags of unions."""
     path: list[str | int] = []
@@ -134,12 +161,45 @@ def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> 
         return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")
     text = masked(repr(value))
     shown = "nothing (null)" if value is None else text if len(text) < 60 else text[:57] + "..."
+    shown = "an empty value" if value == "" else shown
     choices = [name for error in group if error["type"] in _CHOICE for name in _choices(error)]
     expected = dict.fromkeys(_expected(error) for error in group if error["type"] not in _CHOICE)
     remedies = [f"give {' or '.join(expected)}"] if expected else []
+    remedies += [f"such as {dotted(path)}={better}"] if (better := _better(expected, value)) else []
+    if "keys with values" in expected and (keys := keys_at(path)):
+        remedies = [f"it holds {', '.join(keys)}; set one: {dotted((*path, keys[0]))}=VALUE"]
     if choices:
         remedies.append(did_you_mean(str(value), choices) if isinstance(value, str) else f"valid: {', '.join(choices)}")
     return Problem(dotted(path), f"{shown} does not work here", "; ".join(remedies))
+
+
+def keys_at(path: Iterable[str | int]) -> list[str]:
+    """Return the keys that the section at a path has; none where it is no section, or has several types."""
+    section: Any = Config
+    for part in path:
+        field = section.model_fields.get(str(part))
+        section = field.annotation if field is not None else None
+        members = [each for each in get_args(section) if each is not type(None)]
+        section = members[0] if len(members) == 1 else section
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return []
+    return list(section.model_fields)
+
+
+def _better(expected: Iterable[str], value: Any) -> str:
+    """Return the value as it may have been meant, where it was only written as another type; "" where it was not."""
+    number = str(value).strip() if isinstance(value, str | float) and not isinstance(value, bool) else ""
+    if "a whole number" in expected and re.fullmatch(r"[+-]?\d+(\.0+)?", number):
+        return str(int(float(number)))
+    if "a whole number" in expected and re.fullmatch(r"\d+(\.\d+)?e\+?\d+", number, re.IGNORECASE):
+        return str(int(float(number))) if float(number) < 1e18 else ""
+    if "a number" in expected and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", number, re.IGNORECASE):
+        return number
+    if "true or false" in expected and str(value).lower() in ("yes", "on", "1", "no", "off", "0", "true", "false"):
+        return "true" if str(value).lower() in ("yes", "on", "1", "true") else "false"
+    if "a list: [a,b]" in expected and isinstance(value, str) and value:
+        return f"[{value}]"
+    return ""
 
 
 def _choices(error: Mapping[str, Any]) -> list[str]:

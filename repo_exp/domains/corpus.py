@@ -57,6 +57,14 @@ _KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Mapping[str, 
 }
 
 
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
+
+
 def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:
     """Write a corpus as demonstrations, preferences, judgements and contexts.jsonl, each whole or not at all."""
     folder = Path(folder)
@@ -67,7 +75,7 @@ def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:
                 for split, items in getattr(corpus, kind).items():
                     for item in items:
-                        file.write(json.dumps({"split": split, **to_row(item)}, ensure_ascii=False) + "\n")
+                        file.write(_line({"split": split, **to_row(item)}))
             os.replace(unfinished, folder / f"{kind}.jsonl")
         finally:
             unfinished.unlink(missing_ok=True)
@@ -94,7 +102,7 @@ def read_corpus(folder: str | os.PathLike[str]) -> Corpus:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, parse_constant=_no_number)
                 items[row["split"]].append(from_row(row))
             except (ValueError, KeyError, TypeError) as error:
                 problems.append(

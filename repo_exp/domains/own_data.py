@@ -15,6 +15,7 @@ from repo_exp.errors import ConfigError, DataError, Problem
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Message, Preference, Split
 
 _LOG = logging.getLogger(__name__)
+LARGEST_MARGIN = 1e6  # of scores that are a few units apart
 _ROLES = ("system", "user", "assistant")
 _EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 
@@ -122,8 +123,9 @@ def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
 
 
 def _margin(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise _Bad(f"'margin' is {value!r}", "give a number of 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_MARGIN:
+        shown = repr(value) if len(repr(value)) < 40 else repr(value)[:37] + "..."
+        raise _Bad(f"'margin' is {shown}", f"give a number from 0 to {LARGEST_MARGIN:g}: how far apart two scores are")
     return float(value)
 
 

@@ -70,7 +70,7 @@ def capability_curve(metrics: Metrics) -> str:
         ("Points", sources),
         ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
         ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
-    ], smoothed=False)
+    ], smoothed=False, stage="capability")
 
 
 def pair_curves(metrics: Metrics) -> str:
@@ -165,9 +165,9 @@ def _as_percent(share: float, _: int) -> str:
 
 
 def _curves(name: str, metrics: Metrics, label: str, panels: Iterable[Panel], *, shares: bool = False,
-            smoothed: bool = True) -> str:
-    """Curves of the policy stage."""
-    drawn = [(title, [(series(metrics, "policy", metric), text, colour) for metric, text, colour in lines])
+            smoothed: bool = True, stage: str = "policy") -> str:
+    """Curves of one stage."""
+    drawn = [(title, [(series(metrics, stage, metric), text, colour) for metric, text, colour in lines])
              for title, lines in panels]
     return _draw(name, label, drawn, shares=shares, smoothed=smoothed)
 

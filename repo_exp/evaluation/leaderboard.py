@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Run:
         arm: of its trained policy, as in ``results.json``.
         yardstick: what it was measured with; totals of another yardstick cannot be compared.
         policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
+        settings: what it has for each key that any of the runs overrides.
     """
 
     method: str
@@ -44,28 +45,56 @@ class Run:
     arm: Mapping[str, Any]
     yardstick: Mapping[str, Any]
     policy: Mapping[str, Any] | None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
     """Return the finished runs below a folder, and the names of those that did not finish."""
-    runs, unfinished = [], []
+    runs, unfinished, found = [], [], []
     for hydra in sorted(folder.glob("*/.hydra/hydra.yaml")):
         place = hydra.parents[1]
         if (place / "artifacts.tsv").is_file():
-            runs.append(_read(place, yaml.safe_load(hydra.read_text(encoding="utf-8"))["hydra"]["runtime"]))
+            found.append((place, yaml.safe_load(hydra.read_text(encoding="utf-8"))["hydra"]))
         else:
             unfinished.append(place.name)
+    keys = {key for _, hydra in found for key in _overrides(hydra)}
+    for place, hydra in found:
+        try:
+            runs.append(_read(place, hydra, sorted(keys)))
+        except (OSError, KeyError, ValueError):
+            unfinished.append(f"{place.name} (its artifacts cannot be read)")
     return runs, unfinished
 
 
-def _read(place: Path, runtime: Mapping[str, Any]) -> Run:
+def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
+    runtime = hydra["runtime"]
     lines = (place / "artifacts.tsv").read_text(encoding="utf-8").splitlines()
     # the store may be given from the folder that the run was started in
     made = {stage: Path(runtime["cwd"], at) for stage, at in (line.split("\t") for line in lines)}
-    results, seed = _json(made["evaluate"] / "results.json"), yaml.safe_load((place / ".hydra/config.yaml").read_text())
+    results = _json(made["evaluate"] / "results.json")
+    config = yaml.safe_load((place / ".hydra/config.yaml").read_text(encoding="utf-8"))
     policy = _json(made["policy"] / "artifact.json") if "policy" in made else None
     yardstick = _json(made["evaluate"] / "artifact.json")["inputs"]["yardstick"]
-    return Run(runtime["choices"]["algorithm"], seed["seed"], results["arms"][results["order"][-1]], yardstick, policy)
+    given = _overrides(hydra)
+    settings = {key: given.get(key) or _setting(key, runtime["choices"], config) for key in keys}
+    arm = results["arms"][results["order"][-1]]
+    return Run(runtime["choices"]["algorithm"], config["seed"], arm, yardstick, policy, settings)
+
+
+def _overrides(hydra: Mapping[str, Any]) -> dict[str, str]:
+    """Return key -> value of the overrides that say what a run is; where it is kept is no part of that."""
+    task = (hydra.get("overrides") or {}).get("task") or []
+    given = dict(str(each).lstrip("+~").partition("=")[::2] for each in task)
+    return {key: value for key, value in given.items() if key not in ("algorithm", "seed", "store", "task")}
+
+
+def _setting(key: str, choices: Mapping[str, Any], config: Any) -> str:
+    """Return what a run has that does not override a key: its group's option, or the value in its configuration."""
+    if key in choices:
+        return str(choices[key])
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return NONE if config is None else str(config)
 
 
 def _json(path: Path) -> Any:
@@ -75,12 +104,18 @@ def _json(path: Path) -> Any:
 def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
     """Return the runs as a markdown table, seed by seed, the best total first; what is not there is a dash.
 
+    Each override that differs between the runs has a column.
+
     Under it stands what a reader must know to compare them.
     """
     if not runs:
         return "no finished run\n"
     ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.arm["total"]["mean"], float("-inf")), run.method))
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(_cells, ordered)]
+    differing = [key for key in sorted(runs[0].settings) if len({run.settings.get(key) for run in runs}) > 1]
+    columns = [*COLUMNS[:2], *differing, *COLUMNS[2:]]
+    rows = [[*cells[:2], *(_plain(run.settings[key]) for key in differing), *cells[2:]]
+            for run, cells in ((run, _cells(run)) for run in ordered)]  # fmt: skip
+    lines = [columns, ["---"] * len(columns), *rows]
     page = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     contexts = " or ".join(map(str, sorted({run.arm["n"] for run in runs})))
     notes = [
@@ -120,6 +155,11 @@ def _cells(run: Run) -> list[str]:
         f"{record['seconds']:.0f}" if record else NONE,
         " + ".join(f"{size / 2**30:.2f} GiB" for size in peak.values()) or NONE,
     ]
+
+
+def _plain(value: str) -> str:
+    """A value as a cell holds it: on one line, and without the sign that ends a cell."""
+    return " ".join(value.split()).replace("|", "\\|")
 
 
 def _mean(cell: Mapping[str, Any] | None, digits: int) -> str:

@@ -17,6 +17,7 @@ from repo_exp.evaluation import figures
 from repo_exp.evaluation import report_view as view
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.verdict import arm_name, p_value, percent
+from repo_exp.plain import plain
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -51,7 +52,7 @@ def report_html(report: Report) -> str:
     environment.filters.update(
         number=view.number, signed=view.signed, points=view.points, duration=view.duration, percent=percent,
         p=p_value, arm=arm_name, source=lambda name: view.SOURCE_NAMES.get(name, name),
-        json_text=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        json_text=lambda value: json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False),
         symbol=lambda name: view.SYMBOLS.get(name, name),
     )
     html = environment.get_template("report.html.j2").render(_context(report))

@@ -78,16 +78,18 @@ class Run(TypedDict, total=False):
     seconds: float
     hardware: str
     versions: dict[str, str]
+    notices: list[str]  # what a reader must know before any figure; stands on top
     roles: dict[str, str]  # how speakers are called: {"assistant": "Agent", "user": "Hotel"}
 
 
 class RewardSetup(TypedDict, total=False):
-    """How the reward was put together."""
+    """How the reward that was learnt from was put together, and what was measured with."""
 
     learns_from: str  # "own replies"; "pairs" or "nothing" where the reward only measures
     sources: list[str]  # of "model", "judge", "rules"
     join: str  # "enhancement"; "none" where the reward model trains alone; or another rule's name
     bound: float | None  # n
+    measured: dict[str, Any]  # "sources", "join", "bound" of the evaluation; as above where it is not there
     formula: str  # in place of the explanation of the enhancement, for another rule
     rules: dict[str, str]  # rule -> what it says, for the tables
     items: dict[str, str]  # rubric item -> the question

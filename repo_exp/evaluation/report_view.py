@@ -119,9 +119,44 @@ def unscored_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
 def worked_steps(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[str, Any]:
     """Return the lines that lead from the sources to R, and whether they give the reply's own total.
 
-    The last lines are shown only where the arithmetic of the enhancement gives the total that the learner saw;
-    a reward that was joined by another rule is not explained by a formula that does not hold for it.
+    The reply is one of the evaluation, so its total is what was measured. The last lines are shown only where the
+    arithmetic of the enhancement gives it. ``learnt`` says what the learner would have seen, where that differs.
     """
+    return {**_measured_steps(example, reward.get("measured") or reward), "learnt": learnt_line(example, reward)}
+
+
+def learnt_line(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the reward that the same reply would have had while learning: ``value`` and ``how``.
+
+    None where it is the measured total, or where the policy learnt from no reward.
+    """
+    measured, join = reward.get("measured"), reward.get("join", "enhancement")
+    if not measured or reward.get("learns_from", "own replies") != "own replies":
+        return None
+    heard = [name for name in SYMBOLS if name in reward["sources"] and name in example["sources"]]
+    points_heard = [name for name in heard if name != "model"]
+    same_bound = not points_heard or reward["bound"] == measured["bound"]
+    if join == "enhancement" and set(heard) == set(measured["sources"]) and same_bound:
+        return None
+    if reward.get("formula") or join not in ("enhancement", "model_only"):
+        how = reward.get("formula") or f"joined by the rule {join}, which the measure does not use"
+        return {"value": "another figure", "how": how}
+    model = example["sources"]["model"]["value"] if "model" in heard else None
+    if "model" in heard and model is None:
+        return {"value": "–", "how": "the reward model gave no score"}
+    if not points_heard:
+        return {"value": number(model, 3), "how": "R_model alone"}
+    bound = reward["bound"]
+    summed = sum(_counted(example["sources"][name]) for name in points_heard)
+    raised = max(-bound, min(bound, summed))
+    if "model" not in heard:
+        return {"value": number(raised / bound, 3), "how": f"{points(raised)} / {bound:g}"}
+    value = model + abs(model) * raised / bound
+    return {"value": number(value, 3),
+            "how": f"{number(model, 3)} + |{number(model, 3)}| × ({points(raised)}) / {bound:g}"}
+
+
+def _measured_steps(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[str, Any]:
     bound, sources = reward.get("bound"), example["sources"]
     lines = [_source_line(name, sources[name]) for name in SYMBOLS if name in sources]
     judge, rules = (_counted(sources.get(name)) for name in ("judge", "rules"))

@@ -26,7 +26,7 @@ def require_agreement(gap: float, *, dtype: torch.dtype, temperature: float, bou
         return
     found = f"log-probabilities of the sampled tokens differ by {gap:.2g} nats on average; {most:.2g} are let through"
     remedy = (
-        "model.engine=transformers or model.dtype=float32 show whether the passes differ; rollout.max_gap=NATS lets more "
-        "through, and rollout.correction.kind=truncated weighs it"
+        "model.engine=transformers or model.dtype=float32 show whether the passes differ; rollout.max_gap=NATS lets "
+        "more through, and rollout.correction.kind=truncated weighs it"
     )
     raise ModelError("sampler and learner do not see the same model", [Problem("policy/sampler_gap", found, remedy)])

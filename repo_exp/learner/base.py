@@ -6,13 +6,15 @@ the number of steps done are everything. Lightning loads and saves them; this mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 from torch import Tensor
 
 from repo_exp.config.schema import Optimizer
+from repo_exp.errors import NotFiniteError
+from repo_exp.learner.guard import StepGuard, check_checkpoint
 from repo_exp.learner.optimiser import MasterWeights, build, rate_factor
 from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.sampler import derived_seed
@@ -49,6 +51,7 @@ class Learner(L.LightningModule):
         self.strict_loading = False
         self.backbone, self.stage, self.options, self.steps, self.seed = backbone, stage, optimizer, steps, seed
         self.rates, self.report = dict(rates), report
+        self.guard = StepGuard(stage, optimizer, self.rates)
         self.masters = {role: MasterWeights(backbone.parameters_of(role).values()) for role in rates}
         for role, master in self.masters.items():
             self.add_module(f"master_{role}", master)
@@ -62,8 +65,19 @@ class Learner(L.LightningModule):
         raise NotImplementedError
 
     def training_step(self, step: int, _: int) -> None:
-        """Do one step and write it down."""
-        metrics = self.learn(step)
+        """Do one step and write it down.
+
+        Raises:
+            NotFiniteError: something is not finite, and the stage cannot go on.
+        """
+        skipped = self.guard.skipped.total()
+        try:
+            metrics = self.learn(step)
+            metrics["optim/skipped_steps"] = self.guard.skipped.total() - skipped
+            if step + 1 == self.steps:
+                self.guard.finish()
+        except NotFiniteError as error:
+            raise error.during(f"step {step + 1} of {self.steps}") from error
         self.history.append({"step": step + 1, **metrics})
         self.done = step + 1
         self.report(self.done, metrics)
@@ -72,17 +86,36 @@ class Learner(L.LightningModule):
         """Run the backward pass; called through ``manual_backward``."""
         loss.backward()
 
-    def apply_gradients(self, role: str, *, progress: tuple[int, int]) -> float:
-        """Clip the collected gradients, step the optimiser of ``role``, publish; return the norm before clipping."""
+    def apply_gradients(
+        self, role: str, *, progress: tuple[int, int], loss: float, batch: Callable[[], Sequence[str]]
+    ) -> float:
+        """Clip the collected gradients, step the optimiser of ``role``, publish; return the norm before clipping.
+
+        Where the loss or the norm is not finite the step is skipped; see :mod:`guard`.
+
+        Args:
+            role: whose gradients they are.
+            progress: optimiser steps done before, and of the whole stage.
+            loss: that the gradients are of.
+            batch: names what the step learns from, for messages.
+
+        Raises:
+            NotFiniteError: too many steps were skipped, or the step made weights that are not finite.
+        """
         optimisers = self.optimizers()
         optimisers = optimisers if isinstance(optimisers, list) else [optimisers]
         optimiser = optimisers[list(self.masters).index(role)]
         for group in optimiser.param_groups:
             group["lr"] = self.rates[role] * rate_factor(*progress, self.options)
-        norm = self.masters[role].clip(self.options.clip_norm)
-        optimiser.step()
+        master, step = self.masters[role], progress[0]
+        norm = master.clip(self.options.clip_norm)
+        allowed = self.guard.allows(role, step=step, loss=loss, norm=norm, batch=batch)
+        if allowed:
+            optimiser.step()
+            self.guard.check_weights(role, master.length(), step=step, batch=batch)
         optimiser.zero_grad(set_to_none=True)
-        self.masters[role].publish()
+        if allowed:
+            master.publish()
         return norm
 
     def derived(self, *parts: object) -> int:
@@ -100,14 +133,21 @@ class Learner(L.LightningModule):
         return Steps(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what learns and leave the backbone out."""
+        """Keep what learns and leave the backbone out; refuse what is not finite.
+
+        A subclass adds its own parts first, so that they are looked through as well.
+        """
         kept = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("master_")}
         checkpoint["state_dict"] = kept
-        checkpoint["learner"] = {"done": self.done, "history": self.history}
+        checkpoint["learner"] = {"done": self.done, "history": self.history, "steps": self.guard.state()}
+        check_checkpoint(checkpoint, stage=self.stage, remedy="the one before it stays")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the checkpoint was written."""
-        self.done, self.history = checkpoint["learner"]["done"], list(checkpoint["learner"]["history"])
+        check_checkpoint(checkpoint, stage=self.stage, remedy="remove it, and the stage begins anew")
+        learner = checkpoint["learner"]
+        self.done, self.history = learner["done"], list(learner["history"])
+        self.guard.restore(learner.get("steps", {"taken": {}, "skipped": {}}))  # a version before kept none
 
     def on_train_start(self) -> None:
         """Let the adapters follow the master weights, which may have come from a checkpoint."""

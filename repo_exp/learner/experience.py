@@ -20,6 +20,7 @@ class Experience:
     """One batch of replies that can be learnt from, and what was known of them before learning.
 
     ``group_B`` numbers what is compared: replies to the same context that lack the same scores have the same number.
+    ``places`` are those of the replies in the round, of which some may have no total.
     """
 
     contexts: list[list[int]]
@@ -28,6 +29,7 @@ class Experience:
     group_B: Tensor
     mask_BT: Tensor
     sources: dict[str, Tensor]
+    places: Sequence[int] = ()
 
     @staticmethod
     def of(
@@ -52,7 +54,7 @@ class Experience:
             name: torch.tensor([breakdowns[i].sources[name].value for i in usable], dtype=torch.float32)
             for name in breakdowns[usable[0]].sources
         }
-        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT, sources)
+        return Experience([prompts[i] for i in usable], replies, total_B, group_B, mask_BT, sources, usable)
 
     def part(self, chosen: Sequence[int], *, pad: int) -> ReplyBatch:
         """Return some of the replies, laid out for a pass; neighbours with the same context share a row."""

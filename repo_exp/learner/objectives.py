@@ -43,6 +43,11 @@ class ReplyItem:
     context: Tokens
     reply: Tokens
 
+    @property
+    def shown(self) -> Tokens:
+        """What a message shows of it."""
+        return self.reply
+
 
 @dataclass(frozen=True, slots=True)
 class PairItem:
@@ -60,6 +65,11 @@ class PairItem:
         """The context with either reply: they share a row."""
         return [[*self.context, *self.chosen], [*self.context, *self.rejected]]
 
+    @property
+    def shown(self) -> Tokens:
+        """What a message shows of it."""
+        return self.chosen
+
 
 @dataclass(frozen=True, slots=True)
 class WorthItem:
@@ -69,6 +79,11 @@ class WorthItem:
     reply: Tokens
     worth: float
 
+    @property
+    def shown(self) -> Tokens:
+        """What a message shows of it."""
+        return self.reply
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionsItem:
@@ -76,6 +91,11 @@ class QuestionsItem:
 
     prompts: Sequence[Tokens]
     answers: Sequence[bool]
+
+    @property
+    def shown(self) -> Tokens:
+        """What a message shows of it."""
+        return self.prompts[0]
 
 
 class Imitation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighte
 from repo_exp.learner.agreement import require_agreement
 from repo_exp.learner.base import Metrics
 from repo_exp.learner.experience import Cut, Experience, split
+from repo_exp.learner.guard import check_said, shown
 from repo_exp.learner.optimiser import MasterWeights
 from repo_exp.learner.policy import PolicyLearner
 from repo_exp.learner.reweighing import compared, reweighed
@@ -163,7 +164,7 @@ class OnlineLearner(PolicyLearner):
             random.Random(self.derived("minibatch", step, number)).shuffle(order)
             for cut in split(order, algorithm.minibatches):
                 part = [i for unit in cut for i in unit]
-                told = self.optimise(step, seen, part, known, credit, (taken, planned), values_taught=at_once)
+                told = self.optimise(step, seen, part, known, credit, (taken, planned), metrics.get("loss/value"))
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
                 taken += 1
@@ -178,10 +179,9 @@ class OnlineLearner(PolicyLearner):
         known: Rollouts,
         credit: Credit,
         progress: tuple[int, int],
-        *,
-        values_taught: bool,
+        value_loss: float | None,
     ) -> Metrics:
-        """Take one optimiser step a role from part of the replies."""
+        """Take one optimiser step a role from part of the replies; ``value_loss`` is there if values are taught."""
         algorithm, device = self.algorithm, self.backbone.model.device
         weight_BT = self._weights(seen.mask_BT, part, algorithm.aggregation)
         share_BT = self._weights(seen.mask_BT, part, "token_mean")
@@ -218,15 +218,24 @@ class OnlineLearner(PolicyLearner):
                 sums[name] = sums.get(name, 0.0) + value
         if known.old_logp_BT is None:
             self._require_agreement(step, sums["policy/sampler_gap"])
-        if algorithm.needs_value and algorithm.teaches_value and not values_taught:
-            _, sums["loss/value"] = self.teach_values(seen, part, known, credit)
+        if algorithm.needs_value and algorithm.teaches_value and value_loss is None:
+            _, value_loss = self.teach_values(seen, part, known, credit)
+            sums["loss/value"] = value_loss
+        losses = {"policy": sums["loss/policy"], "value": value_loss}
         with self.phases("optimiser"):
             for role in self.masters:
-                sums[f"grad/{role}_norm"] = self.apply_gradients(role, progress=progress)
+                sums[f"grad/{role}_norm"] = self.apply_gradients(
+                    role, progress=progress, loss=losses[role], batch=lambda: self.named(seen, part)
+                )
         return sums
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before anything is learnt from replies that the learner sees otherwise. A copy may lag, once it is old."""
+        """Stop before anything is learnt from replies that the learner sees otherwise. An older copy may differ.
+
+        A gap that is not finite is one of a loss that is not, over which the guard of the step decides.
+        """
+        if not math.isfinite(gap):
+            return
         if self.algorithm.samples_from == "policy" or step % self.algorithm.refresh_every == 0:
             dtype = self.backbone.model.dtype
             require_agreement(gap, dtype=dtype, temperature=self.temperature, bound=self.max_gap)
@@ -300,7 +309,13 @@ class OnlineLearner(PolicyLearner):
                 else:
                     said, _ = reply_logp(self.backbone, batch, temperature=self.temperature)
                 said_BT[chosen, : said.shape[1]] = said.cpu()
+        check_said(said_BT, role=role, batch=lambda wrong: self.named(seen, wrong))
         return said_BT
+
+    def named(self, seen: Experience, part: Iterable[int]) -> list[str]:
+        """Return replies as messages name them: their places in the round, and their first words."""
+        text = self.backbone.tokens.text
+        return [shown("reply", seen.places[i], text(seen.replies[i].tokens)) for i in part]
 
     def answers(self, seen: Experience) -> Tensor:
         """Return which tokens are the answer of a reply: all, or those behind the algorithm's ``answer_after``."""
@@ -319,10 +334,10 @@ class OnlineLearner(PolicyLearner):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the algorithm remembers, and the copy of the policy that answers, if there is one."""
-        super().on_save_checkpoint(checkpoint)
         checkpoint["algorithm"] = self.algorithm.state()
         if self.algorithm.samples_from != "policy":
             checkpoint["sampler"] = self.backbone.weights_of(self.algorithm.samples_from)
+        super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take both up."""

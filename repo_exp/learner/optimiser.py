@@ -54,6 +54,11 @@ class MasterWeights(nn.Module):
         """Scale the gradients down to a global norm of at most ``norm``; return the norm they had."""
         return torch.nn.utils.clip_grad_norm_(self.weights, norm).item()
 
+    @torch.no_grad()
+    def length(self) -> float:
+        """Return the global norm of the weights; NaN or infinite where one of them is."""
+        return torch.stack(torch._foreach_norm(list(self.weights))).norm().item()
+
 
 def build(master: MasterWeights, options: Optimizer, *, learning_rate: float) -> torch.optim.AdamW:
     """Return the optimiser of one role."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from repo_exp.algorithms.interface import OfflineAlgorithm, Pairs
 from repo_exp.learner.base import Metrics
+from repo_exp.learner.guard import check_said, shown
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.policy import PolicyLearner
 from repo_exp.models.backbone import Backbone
@@ -77,8 +78,14 @@ class PairedLearner(PolicyLearner):
             for name, value in (metrics | {"loss/policy": loss.item()}).items():
                 sums[name] = sums.get(name, 0.0) + value
         with self.phases("optimiser"):
-            sums["grad/policy_norm"] = self.apply_gradients("policy", progress=(step, self.steps))
+            sums["grad/policy_norm"] = self.apply_gradients(
+                "policy", progress=(step, self.steps), loss=sums["loss/policy"], batch=lambda: self.named(chosen)
+            )
         return sums
+
+    def named(self, chosen: Sequence[int]) -> list[str]:
+        """Return pairs as messages name them: their places among all, and the better reply's first words."""
+        return [shown("pair", i, self.backbone.tokens.text(self.pairs[i].chosen)) for i in chosen]
 
     @torch.no_grad()
     def survey(self) -> dict[int, Tensor]:
@@ -92,7 +99,9 @@ class PairedLearner(PolicyLearner):
                 if set(cut) <= set(said):
                     continue
                 logp_NR, _ = reply_logp(self.backbone, batch)
-                for i, said_2T in zip(cut, logp_NR.cpu().view(len(cut), 2, -1), strict=True):
+                said_C2T = logp_NR.cpu().view(len(cut), 2, -1)
+                check_said(said_C2T, role="reference", batch=lambda wrong, cut=cut: self.named([cut[k] for k in wrong]))
+                for i, said_2T in zip(cut, said_C2T, strict=True):
                     said[i] = said_2T[:, : max(len(self.pairs[i].chosen), len(self.pairs[i].rejected))]
         return said
 

@@ -1,9 +1,9 @@
-"""What every way of learning a policy shares: the order of what there is, and the policy's capability on the way."""
+"""What every way of learning a policy shares: the order of what there is, and what is kept on the way."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from repo_exp.learner.base import Learner, Metrics
@@ -12,12 +12,13 @@ from repo_exp.models.backbone import Backbone
 
 
 class PolicyLearner(Learner):
-    """Learning on the backbone's ``policy`` role in updates, measured every few of them.
+    """Learning on the backbone's ``policy`` role in updates; after some of them it is kept, to be measured later.
 
     Args:
         rollouts: replies that an update learns from: the currency of all methods.
         microbatch_tokens: tokens that a pass reads, unless one row, or twice what all contexts begin with, is more.
-        capability: measures the policy on held-out contexts; called every ``capability_every`` updates.
+        keep: is handed the number of updates done, where the policy shall be kept as it is.
+        kept: after which updates that is.
 
     Attributes:
         phases: where the time went; never part of a result.
@@ -29,13 +30,13 @@ class PolicyLearner(Learner):
         *,
         rollouts: int,
         microbatch_tokens: int,
-        capability: Callable[[], Metrics],
-        capability_every: int,
+        keep: Callable[[int], None] = lambda _: None,
+        kept: Collection[int] = (),
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
         self.rollouts, self.microbatch_tokens = rollouts, microbatch_tokens
-        self.capability, self.capability_every = capability, capability_every
+        self.keep, self.kept = keep, frozenset(kept)
         self.phases = Phases()
 
     def update(self, step: int) -> Metrics:
@@ -43,14 +44,10 @@ class PolicyLearner(Learner):
         raise NotImplementedError
 
     def learn(self, step: int) -> Metrics:
-        """Do one update, and measure the policy if it is time to."""
-        if step == 0 and self.capability_every:
-            before = self.capability()
-            self.history.append({"step": 0, **before})
-            self.report(0, before)
+        """Do one update, and keep the policy if it is time to."""
         metrics = self.update(step)
-        if self.capability_every and ((step + 1) % self.capability_every == 0 or step + 1 == self.steps):
-            metrics |= self.capability()
+        if step + 1 in self.kept:
+            self.keep(step + 1)
         return metrics
 
     def next_of(self, size: int, wanted: int, step: int) -> list[int]:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +27,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models import targets
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
+from repo_exp.models.finite import not_finite
 from repo_exp.models.library import Body
 from repo_exp.models.library_session import Way, library_session
 from repo_exp.models.output import Head
@@ -105,6 +107,10 @@ class Backbone(nn.Module):
         self._parameters_of: dict[str, dict[str, nn.Parameter]] = {}  # found once a role: it goes through every layer
         self._speaker = BASE
         self._merged: Decoder | None = None  # the speaking role's adapter added in, while it samples
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay as it is: dropout would make the learner see another model than the sampler does."""
+        return super().train(False)
 
     # -- roles ---------------------------------------------------------------------------------------
 
@@ -232,7 +238,8 @@ class Backbone(nn.Module):
 
     def take_route(self, route: Route) -> None:
         """Let the passes run this way from now on."""
-        self._route, self._passes, self._merged = route, None, None
+        if route != self._route:
+            self._route, self._passes, self._merged = route, None, None
 
     def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read contexts in the voice of the speaking role, so that replies of up to ``room`` tokens can grow."""
@@ -293,21 +300,25 @@ class Backbone(nn.Module):
         """Read a role that :meth:`save` wrote.
 
         Raises:
-            ModelError: the folder does not hold an adapter of this shape.
+            ModelError: the folder does not hold an adapter of this shape, or its weights are not finite.
         """
         self.add(role, seed=0)
         try:
-            result = set_peft_model_state_dict(self.peft, load_file(folder / "adapter_model.safetensors"), role)
+            names = ["adapter_model.safetensors", *(["head.safetensors"] if role in self.heads else [])]
+            weights, *head = (load_file(folder / name) for name in names)
+            if broken := not_finite({name: weight for each in (weights, *head) for name, weight in each.items()}):
+                raise ValueError(f"{len(broken)} weights are not finite, the first is {broken[0]}")
+            result = set_peft_model_state_dict(self.peft, weights, role)
             missing = [name for name in result.missing_keys if f".{role}." in name]
             if missing or result.unexpected_keys:
                 raise ValueError(f"{len(missing)} weights missing, {len(result.unexpected_keys)} unknown")
-            if role in self.heads:
-                self.heads[role].load_state_dict(load_file(folder / "head.safetensors"))
-        except (OSError, ValueError, RuntimeError) as error:
+            if head:
+                self.heads[role].load_state_dict(head[0])
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             self.remove(role)
+            remedy = "was it made with the same model and model.lora? If it is broken, remove its artifact's folder"
             raise ModelError(
-                f"the {role} adapter cannot be read",
-                [Problem(str(folder), str(error).splitlines()[0], "was it made with the same model and model.lora?")],
+                f"the {role} adapter cannot be read", [Problem(str(folder), str(error).splitlines()[0], remedy)]
             ) from error
         self._freeze_all()
 
@@ -345,7 +356,7 @@ class Backbone(nn.Module):
 
     def _lora_config(self, role: str) -> LoraConfig:
         last = self.lora["last_layers"].get("policy" if role in COPIES else role)
-        layers = self.model.config.get_text_config().num_hidden_layers
+        layers = self.model.config.get_text_config().num_hidden_layers if last is not None else 0
         return LoraConfig(
             r=self.lora["rank"],
             lora_alpha=self.lora["alpha"],

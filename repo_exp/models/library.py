@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from repo_exp.models.packing import Packed
 
@@ -89,10 +90,8 @@ class Body:
 
 def _body_of(model: Any) -> nn.Module:
     """Return the module whose output the model's forward pass hands to its output layer."""
-    found: list[nn.Module] = [model.base_model]
-    inner = model.get_decoder()
-    if isinstance(inner, nn.Module) and inner is not model:
-        found.append(inner)
+    inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    found = [module for module in (model.base_model, model.get_decoder(), *inner) if module is not model]
     called: list[nn.Module] = []
     hooks = [module.register_forward_hook(lambda m, *_: called.append(m)) for module in found]
     try:
@@ -101,7 +100,9 @@ def _body_of(model: Any) -> nn.Module:
     finally:
         for hook in hooks:
             hook.remove()
-    return next((module for module in found if module in called and module is not model), found[-1])
+    if not any(module in called for module in found):
+        raise ValueError(f"no body was found below the output layer of {type(model).__name__}")
+    return next(module for module in found if module in called)
 
 
 class _Said(tuple):

@@ -48,7 +48,7 @@ def window(config: Any, *, longest: int) -> int | None:
 
 
 def fit_tokens(tokens: ChatTokenizer, rows: int) -> None:
-    """See that every token that can come has an embedding; a padding token without one is replaced, for nobody reads it.
+    """See that every token that can come has an embedding; a padding token without one is replaced.
 
     Args:
         rows: how many tokens the model has an embedding for.

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 WORTH_SHARING = 8  # tokens of a beginning common to rows below which computing it apart saves nothing
+LONGEST_ROW = 512  # columns up to which groups that begin alike are put into one row: attention looks at all of them
 WIDEST = 4  # times its budget that a chunk may have if the common beginning is counted in every row: all look at it
 
 
@@ -153,6 +154,26 @@ def chunks(
     most = max(budget, 2 * shared)
     fewest = len(cut(most))
     yield from cut(bisect_left(range(most), True, key=lambda room: len(cut(room)) <= fewest))
+
+
+def alike(groups: Sequence[Sequence[Sequence[int]]], *, longest: int = LONGEST_ROW) -> list[list[int]]:
+    """Return the indices of groups, those together that begin alike, so that one row can compute their beginning once.
+
+    Replies to one context, or to two stops of one dialogue, come together. A group joins a row if it shares at least
+    half of its columns with the group before it, and the row stays within ``longest`` columns.
+    """
+    order = sorted((i for i in range(len(groups)) if groups[i]), key=lambda i: (list(groups[i][0]), i))
+    rows: list[list[int]] = []
+    for i in order:
+        if rows:
+            mates = [sequence for k in rows[-1] for sequence in groups[k]]
+            shared = common_prefix([groups[rows[-1][-1]][0], groups[i][0]])
+            fits = 2 * shared >= packed_length(groups[i]) and packed_length([*mates, *groups[i]]) <= longest
+            if fits:
+                rows[-1].append(i)
+                continue
+        rows.append([i])
+    return rows
 
 
 def pack(groups: Sequence[Sequence[Sequence[int]]], *, pad: int) -> Packed:

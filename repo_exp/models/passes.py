@@ -16,7 +16,7 @@ from torch import Tensor
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.kernels import TokenLogp
 from repo_exp.models.output import token_logits, token_logp
-from repo_exp.models.packing import Packed, pack
+from repo_exp.models.packing import Packed, alike, pack
 
 Tokens = Sequence[int]
 
@@ -142,27 +142,35 @@ def score_replies(
     backbone: Backbone, contexts: Sequence[Tokens], replies: Sequence[Tokens], *, microbatch_tokens: int
 ) -> list[float]:
     """Return the reward role's raw score of each reply, in the order given."""
-    scores = [0.0] * len(replies)
+    sequences = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
     with backbone.speaking("reward"):
-        rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
-        for chosen in backbone.chunks(rows, microbatch_tokens):
-            packed = pack([rows[i] for i in chosen], pad=backbone.tokens.pad)
-            for i, score in zip(chosen, final_scores(backbone, packed).tolist(), strict=True):
-                scores[i] = score
-    return scores
+        scores = _by_group(backbone, sequences, final_scores, microbatch_tokens=microbatch_tokens)
+    return [score for (score,) in scores]
 
 
 @torch.no_grad()
 def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, microbatch_tokens: int) -> list[list[float]]:
     """Return the judge role's P(yes) for each prompt; prompts of one group share their beginning and its cost."""
-    answers: list[list[float]] = [[] for _ in prompts]
-    asked = [i for i, group in enumerate(prompts) if group]
     with backbone.speaking("judge"):
-        for chosen in backbone.chunks([prompts[i] for i in asked], microbatch_tokens):
-            rows = [asked[k] for k in chosen]
-            flat = iter(
-                yes_logits(backbone, pack([prompts[i] for i in rows], pad=backbone.tokens.pad)).sigmoid().tolist()
-            )
-            for i in rows:
-                answers[i] = [next(flat) for _ in prompts[i]]
-    return answers
+        return _by_group(
+            backbone, prompts, lambda *batch: yes_logits(*batch).sigmoid(), microbatch_tokens=microbatch_tokens
+        )
+
+
+def _by_group(
+    backbone: Backbone,
+    groups: Sequence[Sequence[Tokens]],
+    say: Callable[[Backbone, Packed], Tensor],
+    *,
+    microbatch_tokens: int,
+) -> list[list[float]]:
+    """Return one number for each sequence of each group; groups that begin alike share a row."""
+    found: list[list[float]] = [[] for _ in groups]
+    rows = alike(groups) if backbone.packs else [[i] for i, group in enumerate(groups) if group]
+    sequences = [[sequence for i in row for sequence in groups[i]] for row in rows]
+    for chosen in backbone.chunks(sequences, microbatch_tokens):
+        told = iter(say(backbone, pack([sequences[k] for k in chosen], pad=backbone.tokens.pad)).tolist())
+        for k in chosen:
+            for i in rows[k]:
+                found[i] = [next(told) for _ in groups[i]]
+    return found

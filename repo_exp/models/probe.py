@@ -22,7 +22,6 @@ from repo_exp.models.backbone import Backbone, Route
 from repo_exp.models.library import Body, called_linear_layers
 from repo_exp.models.library_session import WAYS
 from repo_exp.models.packing import pack
-from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ def settle(backbone: Backbone, *, longest: int | None = None) -> Settled:
     limits.require_room(config, longest=longest, context=tokens.max_context_tokens)
     limits.fit_tokens(tokens, model.get_input_embeddings().weight.shape[0])
     window = limits.window(config, longest=longest)
-    groups = _sequences(backbone, window)
+    groups = _sequences(backbone, window, longest=longest)
     with _running():
         plain = _survey(backbone, groups[0][0])
     backbone.add(ROLE, seed=0)
@@ -141,12 +140,13 @@ def _listed(gaps: dict[str, float]) -> str:
     return "log-probabilities differ by " + ", ".join(f"{gap:.2g} ({name})" for name, gap in gaps.items()) + " nats"
 
 
-def _sequences(backbone: Backbone, window: int | None) -> list[list[list[int]]]:
-    """Return sequences of different lengths in rows; all begin alike, two share a row, and a short window is crossed."""
+def _sequences(backbone: Backbone, window: int | None, *, longest: int) -> list[list[list[int]]]:
+    """Return sequences of different lengths in rows: all begin alike, two share a row, a short window is crossed."""
     rows = backbone.model.get_input_embeddings().weight.shape[0]
     special = {*backbone.tokens.hf.all_special_ids}
     generator = torch.Generator().manual_seed(0)
     start = 12 if window is None or window > LONGEST_WINDOW else window + 4
+    start = max(1, min(start, longest - 16))  # up to 13 tokens follow
 
     def draw(count: int) -> list[int]:
         found = torch.randint(0, rows, (count + 40,), generator=generator).tolist()
@@ -161,7 +161,7 @@ def _sequences(backbone: Backbone, window: int | None) -> list[list[list[int]]]:
 
 
 def _survey(backbone: Backbone, sequence: Sequence[int]) -> bool:
-    """Find out which layers can be adapted and how wide hidden states are; return whether logits are a plain product."""
+    """Find which layers can be adapted and how wide hidden states are; return whether logits are a plain product."""
     model = backbone.model
     with called_linear_layers(model, targets.LINEAR) as called:
         body = Body(model)
@@ -174,11 +174,11 @@ def _survey(backbone: Backbone, sequence: Sequence[int]) -> bool:
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         return False
-    product, generator = FrozenLinear([head]), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for size in (1.0, 100.0):  # a cap shows where logits are large only
         x_MH = (size * torch.randn(8, backbone.width, generator=generator)).to(model.device, hidden_1TH.dtype)
         try:
-            ours, theirs = product(x_MH).float(), body.logits(x_MH).float()
+            ours, theirs = head(x_MH).float(), body.logits(x_MH).float()
         except RuntimeError:  # the output layer is not of this width: something stands before it
             return False
         rounding = 1e-2 if hidden_1TH.dtype == torch.bfloat16 else 1e-5

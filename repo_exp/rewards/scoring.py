@@ -10,7 +10,7 @@ from repo_exp.errors import RewardError
 from repo_exp.rewards.joins import Join
 from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rules.ruleset import RuleSet
-from repo_exp.types import Reply, RewardBreakdown, Score
+from repo_exp.types import NOT_FINITE, Reply, RewardBreakdown, Score
 
 RewardModel = Callable[[Sequence[Reply]], Sequence[float | Score]]
 
@@ -76,4 +76,6 @@ class Scorer:
 def _model_score(value: float | Score) -> Score:
     if isinstance(value, Score):
         return value
-    return Score(float(value)) if math.isfinite(value) else Score.none(f"the reward model gave {float(value)}")
+    if math.isfinite(value):
+        return Score(float(value))
+    return Score.none(f"{NOT_FINITE}: the reward model gave {float(value)}")

@@ -8,6 +8,7 @@ temperature, without truncation, so the learner's log-probabilities are those of
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from repo_exp.errors import NotFiniteError, Problem
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_length
 from repo_exp.types import Context, Reply
 
 KEEP = 0.75  # ended replies are computed on until no more than this share goes on: moving the cache costs about a token
+PROMPT = 24  # last tokens of a prompt that a message shows
 BLOCK = 256  # tokens of the vocabulary that are summed before one of them is sought
 
 
@@ -66,6 +69,9 @@ def sample(
         batch_size: contexts that are answered at once.
         finished: is handed each reply, and its place in ``contexts``, as soon as it has ended; replies that end
             together come in the order of their batch. What is returned does not hang on it.
+
+    Raises:
+        NotFiniteError: the role's logits are not finite, so that there is no distribution to draw from.
     """
     replies: list[Sampled | None] = [None] * len(contexts)
     with backbone.speaking(role):
@@ -81,11 +87,25 @@ def sample(
             drawn = _decode(backbone, [contexts[i] for i in chosen], uniform_BR, temperature=temperature, ended=ended)
             for i, reply in zip(chosen, drawn, strict=True):
                 replies[i] = reply
+            wrong = [i for i, reply in zip(chosen, drawn, strict=True) if not all(map(math.isfinite, reply.logp))]
+            if wrong:
+                raise _no_distribution(backbone, role, contexts, wrong, temperature=temperature)
     return [reply for reply in replies if reply is not None]
 
 
 def _handed_on(finished: Callable[[int, Sampled], None], chosen: Sequence[int], row: int, reply: Sampled) -> None:
     finished(chosen[row], reply)
+
+
+def _no_distribution(
+    backbone: Backbone, role: str, contexts: Sequence[Sequence[int]], wrong: Sequence[int], *, temperature: float
+) -> NotFiniteError:
+    """Return the error that names the role, and the prompts for whose replies it gave no distribution."""
+    ends = [" ".join(backbone.tokens.text(contexts[i][-PROMPT:]).split()) for i in wrong[:3]]
+    prompts = ", ".join(f"prompt {i} '...{end}'" for i, end in zip(wrong, ends, strict=False))
+    found = f"its logits over temperature {temperature:g} are not finite for {len(wrong)} of {len(contexts)} prompts: "
+    remedy = "a smaller learning rate where the role was learnt, model.dtype=float32, or a temperature further from 0"
+    return NotFiniteError("there is nothing to draw a token from", [Problem(f"role {role}", found + prompts, remedy)])
 
 
 def spoken(backbone: Backbone, contexts: Sequence[Context], sampled: Sequence[Sampled]) -> list[Reply]:
@@ -150,11 +170,11 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
 
     The sums are taken over blocks of the vocabulary first and then inside one block, so that all but a few
     numbers are read only once. ``uniform_B`` lies in [0, 1). At temperature 0 the likeliest token is taken and
-    its log-probability is 0.
+    its log-probability is 0. Where logits are NaN or +infinity the log-probability is NaN, and the token any.
     """
     if temperature == 0:
-        token_B = logits_BV.argmax(-1)
-        return token_B, torch.zeros(token_B.shape, device=token_B.device)
+        top_B, token_B = logits_BV.max(-1)
+        return token_B, top_B.float() * 0
     scaled_BV = logits_BV if temperature == 1 else logits_BV.float() / temperature
     p_BV = scaled_BV.softmax(-1, dtype=torch.float32)
     short = -p_BV.shape[-1] % BLOCK
@@ -164,11 +184,13 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
     # scaled by the last sum, which rounding leaves a little off 1, so that a token is always found
     below_one = 1 - 4 * torch.finfo(exact).eps
     target_B1 = uniform_B[:, None].to(exact).clamp(max=below_one) * until_BG[:, -1:]
-    block_B1 = torch.searchsorted(until_BG, target_B1, right=True)
+    # clamped for logits that are not finite: in their sums nothing is found, and the end is no place to look at
+    block_B1 = torch.searchsorted(until_BG, target_B1, right=True).clamp(max=until_BG.shape[1] - 1)
     inside_BE = p_BGE.gather(1, block_B1[..., None].expand(-1, -1, BLOCK)).squeeze(1).to(exact)
     before_B1 = until_BG.gather(1, block_B1) - inside_BE.sum(-1, keepdim=True)
     inside_BE = inside_BE.cumsum(-1)
     # rounding may put the target a hair outside its block: it is held inside, where a token with a chance is found
     target_B1 = (target_B1 - before_B1).clamp(min=0).minimum(inside_BE[:, -1:] * below_one)
     token_B1 = block_B1 * BLOCK + torch.searchsorted(inside_BE, target_B1, right=True)
+    token_B1 = token_B1.clamp(max=p_BV.shape[-1] - 1)
     return token_B1.squeeze(-1), p_BV.gather(-1, token_B1).log().squeeze(-1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from repo_exp.evaluation.examples import choose_examples, worked_example
 from repo_exp.evaluation.summary import summarise
 from repo_exp.models.roles import BASE
-from repo_exp.rewards.judge.reasons import may_pass
+from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -70,10 +70,9 @@ def make(
         rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
         write_lines(folder / "replies.jsonl", rows)
 
-    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents, again=_worth_asking_again)
+    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents, again=_again)
 
 
-def _worth_asking_again(evaluation: Artifact) -> bool:
+def _again(evaluation: Artifact) -> bool:
     """Did an endpoint leave replies without a score for a reason that may have passed?"""
-    unscored = evaluation.read("results.json")["unscored"]
-    return any(may_pass(reason) for reason in unscored.get("judge", {}).get("reasons", ()))
+    return worth_asking_again(evaluation.read("results.json")["unscored"])

@@ -1,7 +1,7 @@
 """The three sources as the configuration wants them, and how they join.
 
-Training and evaluation ask the same instruments. Training joins what ``reward.sources`` names by
-``reward.join``; the yardstick of the evaluation joins every instrument there is by the enhancement, so that
+Training and evaluation ask the same instruments. Training joins what ``reward.sources`` names and
+``reward.join`` listens to; the yardstick of the evaluation joins every instrument there is by the enhancement, so that
 the runs of an ablation can be compared.
 """
 
@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from repo_exp.algorithms.registry import credit_from, find
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.rewards.composition import compose
-from repo_exp.rewards.joins import KNOBS, build_join, knobs_of
+from repo_exp.rewards.joins import KNOBS, build_join, heard_by, knobs_of
 from repo_exp.rewards.judge.endpoint import address
 from repo_exp.rewards.rubric import Rubric, load_rubric
 from repo_exp.rewards.rules import RuleSet, load_rules
@@ -44,8 +45,16 @@ def declared(config: Config) -> Declared:
 
 
 def sources(config: Config, *, evaluating: bool) -> tuple[str, ...]:
-    """Return which sources are asked: those of the reward, or every one there is."""
-    if not evaluating or config.evaluation.sources == "as_trained":
+    """Return which sources are asked: while learning those that have a say, for the evaluation every one there is.
+
+    A source without a say costs time, with a remote judge money, and its points would be part of a policy's address
+    that they cannot change.
+    """
+    if not evaluating:
+        if credit_from(find(str(config.algorithm["kind"]))) != "total":
+            return tuple(config.reward.sources)
+        return heard_by(config.reward.join, config.reward.sources, config.reward.weights.model_dump())
+    if config.evaluation.sources == "as_trained":
         return tuple(config.reward.sources)
     return ("model", "judge", "rules") if config.judge.kind != "none" else ("model", "rules")
 
@@ -98,11 +107,12 @@ class Instruments:
             if evaluating
             else {
                 "join": config.reward.join,
-                "n": config.reward.n,
                 "weights": {},  # for joins without them
                 **config.reward.model_dump(include={*knobs_of(config.reward.join)}),
             }
         )
+        if not evaluating and not {"judge", "rules"} & set(asked):
+            told.pop("n", None)  # the bound of points that nobody asks for
         if "rules" in asked and self.found.rules is not None:
             told["rules"] = self.found.rules.fingerprint
         if "judge" in asked and self.found.rubric is not None:

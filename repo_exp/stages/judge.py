@@ -19,6 +19,7 @@ from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Rubric
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
+from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Judgement, Message, Reply
@@ -169,12 +170,19 @@ def ask(
     offsets: Mapping[str, float],
     microbatch_tokens: int,
 ) -> list[list[float]]:
-    """Return P(yes) of each question about each (messages, reply, questions)."""
+    """Return P(yes) of each question about each (messages, reply, questions).
+
+    Raises:
+        NotFiniteError: of two questions or more none has an answer that is finite.
+    """
     prompts = [
         [_prompt(backbone.tokens, messages, reply, question, turns=turns) for question in questions]
         for messages, reply, questions in asked
     ]
     answers = answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens)
+    said = [yes for given in answers for yes in given]
+    if len(said) > 1:
+        require_some(said, role="judge", what="answers")
     return [
         [shifted(yes, offsets.get(question, 0.0)) for yes, question in zip(given, questions, strict=True)]
         for given, (_, _, questions) in zip(answers, asked, strict=True)
@@ -192,7 +200,9 @@ def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgemen
         (k.context.messages, k.reply, [item.question for item in items])
         for k, items in zip(judgements, asked, strict=True)
     ]
-    for known, items, answers in zip(judgements, asked, ask(backbone, questions, **how), strict=True):
+    said = ask(backbone, questions, **how)
+    require_all([yes for given in said for yes in given], role="judge", what="answers about held-out replies")
+    for known, items, answers in zip(judgements, asked, said, strict=True):
         for item, yes in zip(items, answers, strict=True):
             counted, label = told[item.name], known.labels[item.name]
             counted["n"] += 1

@@ -1,4 +1,4 @@
-"""The pipeline: data -> sft -> reward_model -> judge -> policy -> evaluate -> report."""
+"""The pipeline: data -> sft -> reward_model -> judge -> policy -> capability -> evaluate -> report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from rich.console import Console
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.rewards.rubric import require_facts
-from repo_exp.stages import data, evaluate, judge, policy, report, reward_model, sft, value_model
+from repo_exp.stages import capability, data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
+from repo_exp.stages.notices import notices
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.build import build_trackers
@@ -41,6 +42,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     started, start = datetime.now(), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     prepare(config.trainer.threads)
+    for each in notices(config):
+        log.warning(each)
     found = declared(config)
     name = f"{config.algorithm['name']}-{config.model.name}-seed{config.seed}"
     logger = config.logger.model_dump()
@@ -57,7 +60,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         trackers.summary(_summary(results))
         trackers.table("examples", *_table(made["evaluate"]))
         trackers.file(path)
-    _say(results, path, made, seconds=time.monotonic() - start)
+    _say(results, path, made, notices(config), seconds=time.monotonic() - start)
     last = results["arms"][results["order"][-1]]
     return {"objective": last["total"]["mean"], "report": str(path)}
 
@@ -65,7 +68,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
 def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     config = bench.config
     learnt = learns_from(find(str(config.algorithm["kind"])))
-    wanted = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
+    wanted = set(sources(config, evaluating=True))
+    wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}
     if "judge" in wanted and found.rubric is not None:
         require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
@@ -80,6 +84,8 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
         if policy.asks_value_model(algorithm):
             made["value_model"] = value_model.make(bench, made["data"], algorithm.options, value_of=algorithm.value_of)
         made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
+        if config.evaluation.capability_every:
+            made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], instruments)
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
     return made
 
@@ -115,9 +121,13 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     return ["why", "arm", "reply", "total", "lacks"], rows
 
 
-def _say(results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], *, seconds: float) -> None:
+def _say(
+    results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], above: Sequence[str], *, seconds: float
+) -> None:
     console = Console(highlight=False)
     console.print()
+    for each in above:
+        console.print(each, markup=False, soft_wrap=True)
     console.print(results["verdict"]["text"], markup=False, soft_wrap=True)
     reused = sum(artifact.reused for artifact in made.values())
     console.print(f"{len(made)} stages, {reused} from the store, {seconds:.0f} s", markup=False)

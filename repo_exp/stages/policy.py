@@ -11,16 +11,13 @@ from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Config
 from repo_exp.errors import DataError, Problem
-from repo_exp.learner.base import Metrics
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.online import OnlineLearner
 from repo_exp.learner.paired import PairedLearner
 from repo_exp.learner.phases import Phases
-from repo_exp.rewards.composition import failed_share
 from repo_exp.rewards.missing import MissingScores
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
-from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.machine import forget_peak, peak_memory
@@ -31,12 +28,17 @@ from repo_exp.types import Corpus, Reply, RewardBreakdown
 VERSION = 3
 ROLLOUTS = "rollouts.jsonl"
 PARTS = "rollouts"
+INTERVALS = 4
+"""Into so many parts the updates are cut; the policy at each end of a part can be measured later."""
 
 
 def make(
     bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments, *, value_model: Artifact | None = None
 ) -> Artifact:
     """Return the policy artifact: ``policy/``, ``value/`` if one learns, ``metrics.json``, and what it cost.
+
+    The policy on the way is in ``after/UPDATES/policy/``. Nothing that only measures is part of the address, so
+    measuring in another way never trains a policy again.
 
     A method that learns from its own replies leaves ``rollouts.jsonl`` too. One that learns from pairs asks no reward,
     so its address hangs on none.
@@ -48,7 +50,6 @@ def make(
     algorithm = algorithm_of(config)
     paired = isinstance(algorithm, OfflineAlgorithm)
     roles = ("policy",) if paired else learning_roles(algorithm)
-    measured = config.evaluation.capability_every > 0
     unread = {"batch_size", "max_gap"} | ({"temperature", "correction"} if paired else set())
     inputs = {
         "model": bench.model_inputs(),
@@ -57,13 +58,6 @@ def make(
         "rollout": config.rollout.model_dump(exclude=unread),
         "optimizer": bench.optimizer_inputs(*roles),
         "seed": config.seed,
-        "capability": measured
-        and [
-            config.evaluation.capability_every,
-            config.evaluation.capability_contexts,
-            config.evaluation.temperature,
-            instruments.inputs(evaluating=True),
-        ],
     }
     parents = {"data": data, "sft": sft}
     if not paired:
@@ -71,8 +65,6 @@ def make(
         parents |= instruments.parents(evaluating=False)
     if value_model is not None:
         parents["value_model"] = value_model
-    if measured:
-        parents |= instruments.parents(evaluating=True)
 
     def build(folder: Path) -> dict[str, Any]:
         forget_peak()
@@ -85,35 +77,14 @@ def make(
             bench.learnt("average")  # it moves
         if value_model is not None:
             bench.role("value", value_model)
-        yardstick = instruments.scorer(evaluating=True)
-        held = corpus.contexts["development"][: config.evaluation.capability_contexts]
 
-        def capability() -> Metrics:
-            seed = derived_seed(config.seed, "capability")
-            replies = answer(
-                backbone,
-                "policy",
-                held,
-                config.rollout,
-                seed=seed,
-                temperature=config.evaluation.temperature,
-                finished=yardstick.begin,
-            )
-            worth = yardstick.score(replies)
-            told = instruments.describe(worth, n=config.evaluation.n)
-            allowed = config.evaluation.max_unscored
-            hidden = {name for name in ("model", "judge", "rules") if failed_share(worth, name) > allowed}
-            if told["composition/failed"] > allowed:
-                hidden.add("total")
-            if "rules" in hidden:
-                hidden.add("violations")
-            shown = {key: name for key, name in CAPABILITY.items() if key in told and name not in hidden}
-            return {f"capability/{name}": told[key] for key, name in shown.items()}
+        def keep(updates: int) -> None:
+            backbone.save("policy", place_after(folder, updates))
 
         if paired:
-            phases, tokens = _from_pairs(bench, algorithm, corpus, capability, folder)
+            phases, tokens = _from_pairs(bench, algorithm, corpus, keep, folder)
         else:
-            phases, tokens = _from_replies(bench, algorithm, corpus, capability, folder, instruments)
+            phases, tokens = _from_replies(bench, algorithm, corpus, keep, folder, instruments)
         for role in roles:
             backbone.save(role, folder / role)
         seconds = {name: round(spent, 1) for name, spent in phases.seconds.items()}
@@ -137,7 +108,7 @@ def _from_replies(
     bench: Workbench,
     algorithm: OnlineAlgorithm,
     corpus: Corpus,
-    capability: Callable[[], Metrics],
+    keep: Callable[[int], None],
     folder: Path,
     instruments: Instruments,
 ) -> tuple[Phases, dict[str, int]]:
@@ -147,7 +118,7 @@ def _from_replies(
         bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
     scorer, silence = instruments.scorer(evaluating=False), MissingScores(config.reward.max_missing)
 
-    def keep(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
+    def write_down(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
         rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
         write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
         silence.look(breakdowns)
@@ -160,9 +131,9 @@ def _from_replies(
             score=scorer.score,
             begin=scorer.begin,
             describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
-            record=keep,
-            capability=capability,
-            capability_every=config.evaluation.capability_every,
+            record=write_down,
+            keep=keep,
+            kept=kept_after(config.budget.updates),
             steps=config.budget.updates,
             report=report,
             **settings(config, learning_roles(algorithm)),
@@ -183,7 +154,7 @@ def _from_pairs(
     bench: Workbench,
     algorithm: OfflineAlgorithm,
     corpus: Corpus,
-    capability: Callable[[], Metrics],
+    keep: Callable[[int], None],
     folder: Path,
 ) -> tuple[Phases, dict[str, int]]:
     """Let it learn from the pairs that the reward model learns from; return the same."""
@@ -204,8 +175,8 @@ def _from_pairs(
             bench.backbone,
             algorithm,
             pairs,
-            capability=capability,
-            capability_every=config.evaluation.capability_every,
+            keep=keep,
+            kept=kept_after(config.budget.updates),
             steps=config.budget.updates,
             report=report,
             **settings(config, ("policy",)),
@@ -244,14 +215,15 @@ def sampling(config: Config) -> dict[str, Any]:
     }
 
 
-CAPABILITY = {  # metric of the composition -> name on the capability curve
-    "reward/total": "total",
-    "reward/model": "model",
-    "reward/judge": "judge",
-    "reward/rules": "rules",
-    "composition/violations": "violations",
-    "composition/failed": "unscored",
-}
+def kept_after(updates: int) -> tuple[int, ...]:
+    """Return after how many updates the policy is kept besides the end: at each quarter."""
+    steps = {round(part * updates / INTERVALS) for part in range(1, INTERVALS)}
+    return tuple(sorted(steps - {0, updates}))
+
+
+def place_after(folder: Path, updates: int) -> Path:
+    """Return where the policy is that was kept after so many updates."""
+    return folder / "after" / f"{updates:06d}" / "policy"
 
 
 def _gather(folder: Path) -> None:

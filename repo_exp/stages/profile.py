@@ -116,8 +116,6 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         score=scorer.score,
         describe=lambda _: {},
         record=lambda *_: None,
-        capability=dict,
-        capability_every=0,
         steps=steps,
         report=lambda *_: None,
         **settings(config, roles),

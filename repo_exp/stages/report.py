@@ -11,13 +11,14 @@ from typing import Any
 import torch
 import yaml
 
-from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.algorithms.registry import credit_from, find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.verdict import arm_name
 from repo_exp.redaction import masked
 from repo_exp.stages.instruments import Declared, sources
+from repo_exp.stages.notices import notices, silent_sources
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import METRICS, Workbench, installed
 from repo_exp.tracking.masking import mask_secrets
@@ -62,6 +63,7 @@ def write(
             "seconds": seconds,
             "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
             "versions": installed("repo-exp", "torch", "transformers", "peft", "lightning"),
+            "notices": notices(config),
             "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
         },
         "reward": {
@@ -90,10 +92,22 @@ def write(
 
 
 def _told_apart(config: Config, learnt: str) -> dict[str, Any]:
-    """Return the reward that was learnt from; where none was, the yardstick of the evaluation."""
-    if learnt == "own replies":
-        return {"sources": list(config.reward.sources), "join": config.reward.join, "bound": config.reward.n}
-    return {"sources": list(sources(config, evaluating=True)), "join": "enhancement", "bound": config.evaluation.n}
+    """Return the reward that was learnt from, and what was measured with; the same where none was learnt from."""
+    measured = {"sources": list(sources(config, evaluating=True)), "join": "enhancement", "bound": config.evaluation.n}
+    if learnt != "own replies":
+        return {**measured, "measured": measured}
+    heard = [name for name in config.reward.sources if name not in silent_sources(config)]
+    credit = credit_from(find(str(config.algorithm["kind"])))
+    told = {"sources": heard, "join": config.reward.join, "bound": config.reward.n, "measured": measured}
+    if credit != "total":
+        name = arm_name(str(config.algorithm["name"]))
+        told["join"] = str(config.algorithm["name"])
+        told["formula"] = {
+            "sources": f"{name} gives credit to each source by itself, normalised among the replies to a context.",
+            "value model": f"{name} takes its credit from a value model; what the sources say is measured only.",
+        }[credit]
+        told["sources"] = heard or measured["sources"]
+    return told
 
 
 def _reward_model(artifact: Artifact | None) -> Any:

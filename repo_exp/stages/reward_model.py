@@ -8,6 +8,7 @@ reward model differ in is ``stages/reward_models/<kind>.py``; what stands here t
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,14 +19,17 @@ import torch
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
 from repo_exp.models.passes import score_replies
+from repo_exp.rewards.facts import is_number
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
+from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.reward_models.bradley_terry import RewardModel
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
-from repo_exp.types import Preference, Reply, Score
+from repo_exp.types import NOT_FINITE, Preference, Reply, Score
 
+log = logging.getLogger(__name__)
 VERSION = 1
 
 
@@ -54,8 +58,14 @@ def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:
         seed = derived_seed(config.seed, "calibration")
         replies = answer(backbone, "policy", contexts[: settings.calibration_replies], config.rollout, seed=seed)
         raw = raw_scores(bench, replies)
-        mean, spread = calibration(torch.tensor(raw))
-        write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(raw)})
+        require_some(raw, least=2, role="reward", what="raw scores to calibrate with")
+        known = [score for score in raw if math.isfinite(score)]
+        if len(known) < len(raw):
+            log.warning("calibration goes without %d of %d scores: not finite", len(raw) - len(known), len(raw))
+        if len(set(known)) == 1:
+            log.warning("the reward model scores all calibration replies alike: it tells nothing apart")
+        mean, spread = calibration(torch.tensor(known))
+        write_json(folder / "calibration.json", {"mean": mean, "spread": spread, "replies": len(known)})
         backbone.save("reward", folder / "reward")
 
     return bench.make("reward_model", build, version=VERSION, inputs=inputs, parents=parents)
@@ -67,16 +77,30 @@ def of_its_kind(bench: Workbench) -> RewardModel:
 
 
 def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], list[float | Score]]:
-    """Return the calibrated reward model as a function of replies; a score that cannot be says why."""
+    """Return the calibrated reward model as a function of replies; a score that cannot be says why.
+
+    Raises:
+        StoreError: the calibration is no pair of numbers.
+        NotFiniteError: (the function) of two replies or more none has a score that is finite.
+    """
     told, kind = artifact.read("calibration.json"), of_its_kind(bench)
+    for name in ("mean", "spread"):
+        if not is_number(told.get(name)):
+            artifact.not_a_number("calibration.json")(f"{name} is {told.get(name)}")
 
     def score(replies: Sequence[Reply]) -> list[float | Score]:
         bench.role("reward", artifact)
         raw = torch.tensor(raw_scores(bench, replies), dtype=torch.float64)
         scores = calibrate(raw, mean=told["mean"], spread=told["spread"]).tolist()
+        can = [kind.can_score(reply.context) for reply in replies]
+        if sum(can) > 1:
+            said = [score for score, there in zip(scores, can, strict=True) if there]
+            require_some(said, role="reward", what="scores of replies")
         return [
-            score if kind.can_score(reply.context) else Score.none(kind.unscorable, applies=False)
-            for score, reply in zip(scores, replies, strict=True)
+            (score if math.isfinite(score) else Score.none(NOT_FINITE))
+            if there
+            else Score.none(kind.unscorable, applies=False)
+            for score, there in zip(scores, can, strict=True)
         ]
 
     return score
@@ -107,6 +131,8 @@ def _quality(kind: RewardModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     with bench.backbone.speaking("reward"):
         for chosen in bench.backbone.chunks(rows, budget):
             better_N, worse_N = objective.scores(bench.backbone, [items[i] for i in chosen])
+            said = torch.stack([better_N, worse_N]).flatten().tolist()
+            require_all(said, role="reward", what="scores of held-out replies")
             right[chosen] = torch.tensor(
                 [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64
             )

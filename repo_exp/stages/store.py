@@ -4,7 +4,7 @@
     <root>/.work/<stage>-<address>/             unfinished work and its checkpoint; a later run takes it up
 
 An artifact is there whole or not at all: it is made in the work folder and renamed at the end. Two runs
-that want the same artifact at once wait for one another. Nothing here is pickled.
+that want the same artifact at once wait for one another. Nothing here is pickled, and no weight is NaN or infinite.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from repo_exp.errors import Problem, StoreError
+from repo_exp.errors import NotFiniteError, Problem, StoreError
 from repo_exp.plain import plain
 
 log = logging.getLogger(__name__)
 RECORD = "artifact.json"
+SMALL = 2**24  # bytes; larger files are weights, whose content is looked at when they are read for use
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,21 @@ class Artifact:
     reused: bool
 
     def read(self, name: str) -> Any:
-        """Return one of its JSON files."""
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        """Return one of its JSON files.
+
+        Raises:
+            StoreError: it holds NaN or an infinity, which is no JSON.
+        """
+        return json.loads((self.folder / name).read_text(encoding="utf-8"), parse_constant=self.not_a_number(name))
+
+    def not_a_number(self, name: str) -> Callable[[object], Any]:
+        """Return what refuses a number of one of its files that is not finite, or not there."""
+
+        def refuse(found: object) -> Any:
+            problem = Problem(str(self.folder / name), f"{found} where a number has to be", f"remove {self.folder}")
+            raise StoreError("an artifact is not sound; it is made anew once its folder is removed", [problem])
+
+        return refuse
 
 
 class Store:
@@ -88,6 +102,9 @@ class Store:
                 unlike the files may differ from one making to the next.
             again: is true of an artifact that is there and worth making once more, as one that could not be finished
                 for want of somebody's answer. It is replaced when the new one is whole.
+
+        Raises:
+            NotFiniteError: it wrote weights that are not finite; they do not enter the store.
         """
         address = self.address(stage, version, inputs, parents)
         final, work = self.root / stage / address, self.root / ".work" / f"{stage}-{address}"
@@ -99,6 +116,7 @@ class Store:
             work.mkdir(parents=True, exist_ok=True)
             start = time.monotonic()
             cost = build(work)
+            _require_finite(work)
             for leftover in [*work.glob("*.ckpt"), *work.glob("*.tmp")]:
                 leftover.unlink()
             record = {
@@ -140,9 +158,19 @@ class Store:
             damaged = [name for name, told in record["files"].items() if _differs(folder / name, told)]
         except (OSError, ValueError, KeyError) as error:
             damaged = [f"{RECORD} ({error.__class__.__name__})"]
-        if not damaged:
+        if damaged:
+            self._set_aside(folder, f"is damaged ({', '.join(damaged)})")
+            return None
+        broken = [name for name, told in record["files"].items() if told["bytes"] < SMALL and _broken(folder / name)]
+        if not broken:
             return Artifact(stage, address, folder, record, reused=True)
-        aside = folder.with_name(f"{address}.damaged-{time.time_ns()}")
+        self._set_aside(folder, f"has weights that are not finite ({', '.join(broken)})")
+        for child in self._made_from(f"{stage}/{address}"):
+            self._set_aside(child.folder, f"was made from {stage}/{address}, whose weights are not finite,")
+        return None
+
+    def _set_aside(self, folder: Path, why: str) -> None:
+        aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
         try:
             os.replace(folder, aside)
         except OSError as error:
@@ -150,8 +178,34 @@ class Store:
                 "an artifact is damaged and cannot be moved aside",
                 [Problem(str(folder), str(error), "remove it by hand")],
             ) from error
-        log.warning("%s is damaged (%s): moved to %s and made anew", folder, ", ".join(damaged), aside.name)
-        return None
+        log.warning("%s %s: moved to %s and made anew", folder, why, aside.name)
+
+    def _made_from(self, parent: str) -> list[Artifact]:
+        """Return the artifacts that were made from one, and from these, and so on."""
+        found = {parent}
+        made = [each for each in self.all() if each.folder.name == each.address]  # not those that were set aside
+        for artifact in made:  # oldest first: parents come before children
+            if found & set(artifact.record["parents"].values()):
+                found.add(f"{artifact.stage}/{artifact.address}")
+        return [artifact for artifact in made if f"{artifact.stage}/{artifact.address}" in found - {parent}]
+
+
+def _broken(path: Path) -> list[str]:
+    """Return the tensors of a file that are not finite; none where it holds no tensors."""
+    if path.suffix != ".safetensors":
+        return []
+    from repo_exp.models.finite import broken_weights  # inside: listing the store needs no torch
+
+    return broken_weights(path)
+
+
+def _require_finite(folder: Path) -> None:
+    """Raise NotFiniteError if weights in a folder are not finite."""
+    broken = [(path, names) for path in sorted(folder.rglob("*.safetensors")) if (names := _broken(path))]
+    if broken:
+        remedy = "a smaller learning rate where they were learnt, or model.dtype=float32"
+        problems = [Problem(str(path), f"not finite: {', '.join(names[:3])}", remedy) for path, names in broken]
+        raise NotFiniteError("weights that are not finite do not enter the store", problems)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -187,5 +241,5 @@ def _differs(path: Path, told: Mapping[str, Any]) -> bool:
     return (
         not path.is_file()
         or path.stat().st_size != told["bytes"]
-        or (told["bytes"] < 2**24 and digest(path) != told["sha256"])
+        or (told["bytes"] < SMALL and digest(path) != told["sha256"])
     )

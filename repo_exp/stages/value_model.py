@@ -14,6 +14,7 @@ from repo_exp.models.backbone import Backbone
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
+from repo_exp.stages.finite import require_all
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Preference
@@ -77,5 +78,6 @@ def _quality(
             value_NR, mask_NR = objective.values(backbone, [items[i] for i in chosen])
             last_N1 = (mask_NR.sum(1, keepdim=True) - 1).to(value_NR.device)
             last_N[chosen] = value_NR.gather(1, last_N1).squeeze(1).double().cpu()
+    require_all(last_N.tolist(), role="value", what="values of held-out replies")
     pairs = len(items) // 2
     return {"pairs": pairs, "correct": pairs * pair_accuracy(last_N[0::2], last_N[1::2]) if pairs else 0.0}

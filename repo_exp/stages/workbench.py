@@ -15,12 +15,14 @@ from typing import Any, Literal
 import torch
 
 from repo_exp.config.schema import Config, Polar
+from repo_exp.errors import ModelError, NotFiniteError, Problem
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.finite import not_finite
 from repo_exp.models.precision import resolve_precision
 from repo_exp.models.probe import settle
 from repo_exp.models.source import dequantise, random_model, read, resolve
@@ -54,8 +56,19 @@ class Workbench:
         parents: Mapping[str, Artifact],
         again: Callable[[Artifact], bool] | None = None,
     ) -> Artifact:
-        """Make an artifact or find it; its metrics reach the trackers either way."""
-        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=build, again=again)
+        """Make an artifact or find it; its metrics reach the trackers either way.
+
+        Raises:
+            NotFiniteError: something in it is not finite, so that it is not made; names the stage.
+        """
+
+        def named(folder: Path) -> Mapping[str, Any] | None:
+            try:
+                return build(folder)
+            except NotFiniteError as error:
+                raise error.during(f"the stage {stage} stops") from error
+
+        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named, again=again)
         self.made.append(artifact)
         if artifact.reused:
             log.info("%s: from the store (%s)", stage, artifact.address)
@@ -81,8 +94,11 @@ class Workbench:
         }
 
     def optimizer_inputs(self, *roles: str) -> dict[str, Any]:
-        """Return the optimiser's settings with the learning rates of these roles only."""
-        settings = self.config.optimizer.model_dump()
+        """Return the optimiser's settings with the learning rates of these roles only.
+
+        How many steps may be skipped decides whether an artifact is made, not what is in it.
+        """
+        settings = self.config.optimizer.model_dump(exclude={"max_skipped_steps"})
         rates = settings.pop("learning_rate")
         return settings | {"learning_rate": {role: rates[role] for role in roles}}
 
@@ -106,6 +122,10 @@ class Workbench:
             else:
                 source = self._dequantised(place, dtype).folder if kind == "package" else place
                 weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
+            if broken := not_finite(dict(weights.named_parameters())):
+                found = f"{len(broken)} weights of {place} are not finite, the first is {broken[0]}"
+                problem = Problem("model", found, "get its files again, or another model")
+                raise ModelError("the model is broken", [problem])
             self._backbone = Backbone(
                 weights,
                 tokenizer,
@@ -124,7 +144,7 @@ class Workbench:
 
     @property
     def longest(self) -> int:
-        """The tokens of the longest sequence that a pass can be handed; replies that are read may be twice the budget."""
+        """The tokens of the longest sequence that a pass can be handed; replies in the data may be twice the budget."""
         told = self.config
         polar = told.reward_model.max_tokens if isinstance(told.reward_model, Polar) else 0
         return max(told.model.max_context_tokens + 2 * told.rollout.max_new_tokens, polar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import netrc
 import os
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from repo_exp.plain import plain
 from repo_exp.tracking.masking import mask_secrets
 
 CLOUD = ("api.wandb.ai", "api.forge.coreweave.com", "forge.coreweave.com")
@@ -77,12 +79,12 @@ class WandbTracker:
         )
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Log ``stage/name`` for each metric on the stage's own axis."""
+        """Log ``stage/name`` for each metric on the stage's own axis; one without a finite value is left out."""
         if stage not in self._stages:
             self._stages.add(stage)
             self._run.define_metric(f"{stage}/step", hidden=True)
             self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-        named = {_named(stage, name): float(value) for name, value in metrics.items()}
+        named = {_named(stage, name): float(value) for name, value in metrics.items() if math.isfinite(value)}
         self._run.log({f"{stage}/step": int(step), **named})
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -92,7 +94,7 @@ class WandbTracker:
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Add to the run's summary."""
-        self._run.summary.update(dict(values))
+        self._run.summary.update({name: plain(value) for name, value in values.items()})
 
     def file(self, path: Path) -> None:
         """Show an HTML file as a panel of the run; keep any other with the run's files."""
@@ -140,4 +142,5 @@ def _named(stage: str, metric: str) -> str:
 
 def _cell(value: Any) -> Any:
     """Scalars as they are; anything else as text."""
+    value = plain(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

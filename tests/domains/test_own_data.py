@@ -61,7 +61,7 @@ def test_a_margin_is_kept_and_a_prompts_first_chosen_reply_is_its_reference(tmp_
     assert read_corpus(tmp_path / "corpus") == corpus
 
 
-@pytest.mark.parametrize("margin", [-0.1, "much", True, [1]])
+@pytest.mark.parametrize("margin", [-0.1, "much", True, [1], 1e30, 10**400])
 def test_a_margin_that_is_none_is_reported(tmp_path, margin):
     with pytest.raises(DataError, match="'margin' is"):
         load_preferences(save(tmp_path / "a.jsonl", [GOOD | {"margin": margin}]), seed=0)
@@ -162,3 +162,12 @@ def test_real_preference_pairs_are_read(tmp_path):
     corpus = load_preferences(save(tmp_path / "travel.jsonl", rows), seed=0)
     assert len(everything(corpus, "preferences")) == len(rows)
     assert not {c.messages for c in corpus.contexts["train"]} & {c.messages for c in corpus.contexts["test"]}
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("entry", ['"margin": %s', '"facts": {"price": [%s]}', '"labels": {"chosen": {"polite": %s}}'])
+def test_a_number_that_is_not_finite_is_refused_with_its_line(tmp_path, word, entry):
+    path, good = tmp_path / "a.jsonl", json.dumps(GOOD)
+    path.write_text(f"{good}\n{good[:-1]}, {entry % word}}}\n")
+    with pytest.raises(DataError, match=f"a.jsonl:2: .*({word} is no number in JSON|not JSON)"):
+        load_preferences(path, seed=0)

@@ -100,9 +100,10 @@ def metrics() -> list[dict[str, Any]]:
             "implicit/accuracy": 0.5 + 0.4 * rise,
         }
         if step % 10 == 0:
-            record |= {"capability/total": rise - 0.3, "capability/model": 0.7 * rise - 0.2,
-                       "capability/judge": 45 * rise, "capability/rules": -24 + 20 * rise,
-                       "capability/violations": 0.4 - 0.3 * rise}
+            measured = {"capability/total": rise - 0.3, "capability/model": 0.7 * rise - 0.2,
+                        "capability/judge": 45 * rise, "capability/rules": -24 + 20 * rise,
+                        "capability/violations": 0.4 - 0.3 * rise}
+            records.append({"stage": "capability", "step": step, "metrics": measured})
         records.append({"stage": "policy", "step": step, "metrics": record})
     return records
 

@@ -73,6 +73,16 @@ def test_what_cannot_be_compared_is_said() -> None:
     assert [row[0] for row in rows(page)] == ["ipo", "repo", "grpo"]  # seed by seed
 
 
+def test_each_override_that_differs_has_a_column() -> None:
+    runs = [
+        Run("repo", 0, arm(total), {}, None, {"reward.n": n, "model": "tiny", "rubric": "a|b"})
+        for total, n in ((0.1, "25"), (0.4, "100"))
+    ]
+    page = table(runs)
+    assert page.splitlines()[0].startswith("| method | seed | reward.n | total |")
+    assert [row[2:4] for row in rows(page)] == [["100", "0.40 [−0.12, 0.62]"], ["25", "0.10 [−0.12, 0.62]"]]
+
+
 def test_accelerators_have_their_own_peak() -> None:
     costly = record(1, 1) | {"cost": {"peak_memory": {"process": GIB, "accelerator": 2 * GIB}}}
     assert rows(table([Run("dpo", 0, arm(0.1), {}, costly)]))[0][-1] == "1.00 GiB + 2.00 GiB"
@@ -92,9 +102,12 @@ def sweep(tmp_path: Path) -> Path:
     for job in ("0-ipo-seed7", "1-repo-seed7"):
         hydra = tmp_path / "sweep" / job / ".hydra"
         hydra.mkdir(parents=True)
-        method = {"hydra": {"runtime": {"cwd": str(tmp_path), "choices": {"algorithm": job.split("-")[1]}}}}
+        given = ["algorithm=ipo", "seed=7", "reward.n=25", "store=x"]
+        method = {"hydra": {"overrides": {"task": given if job.startswith("0") else ["reward=rm", "budget.updates=3"]},
+                            "runtime": {"cwd": str(tmp_path), "choices": {"algorithm": job.split("-")[1],
+                                                                          "reward": "rm+rf"}}}}
         (hydra / "hydra.yaml").write_text(yaml.safe_dump(method))
-        (hydra / "config.yaml").write_text("seed: 7\n")
+        (hydra / "config.yaml").write_text("seed: 7\nbudget: {updates: 12}\n")
     made = "".join(f"{stage}\tstore/{stage}\n" for stage in ("policy", "evaluate"))
     (tmp_path / "sweep" / "0-ipo-seed7" / "artifacts.tsv").write_text(made)
     return tmp_path / "sweep"
@@ -105,6 +118,19 @@ def test_finished_runs_are_read_by_the_option_that_was_chosen(sweep) -> None:
     runs, unfinished = read_runs(sweep)
     assert [(run.method, run.seed, run.arm["total"]["mean"]) for run in runs] == [("ipo", 7, 0.5)]
     assert unfinished == ["1-repo-seed7"]
+
+
+def test_a_run_that_does_not_override_a_key_has_what_its_configuration_says(sweep) -> None:
+    (sweep / "1-repo-seed7" / "artifacts.tsv").write_text((sweep / "0-ipo-seed7" / "artifacts.tsv").read_text())
+    (first, second), _ = read_runs(sweep)
+    assert first.settings == {"reward": "rm+rf", "reward.n": "25", "budget.updates": "12"}
+    assert second.settings == {"reward": "rm", "reward.n": "–", "budget.updates": "3"}
+
+
+def test_a_run_whose_artifacts_are_gone_is_named(sweep) -> None:
+    (sweep / "1-repo-seed7" / "artifacts.tsv").write_text("evaluate\tnowhere\n")
+    runs, unfinished = read_runs(sweep)
+    assert len(runs) == 1 and unfinished == ["1-repo-seed7 (its artifacts cannot be read)"]
 
 
 def test_the_page_is_written_into_the_folder(sweep) -> None:

@@ -202,6 +202,47 @@ def test_a_formula_that_does_not_give_the_total_is_not_shown():
     assert [line["symbol"] for line in steps["lines"]] == ["R_model", "E_func"]
 
 
+MEASURED = {"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 100.0}
+REPLY = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value": 30.0}, "rules": {"value": -10.0}}}
+
+
+@pytest.mark.parametrize(
+    ("learnt", "value"),
+    [
+        ({"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 100.0}, None),
+        ({"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 25.0}, "3.600"),  # 2 + 2 * 20 / 25
+        ({"sources": ["model", "rules"], "join": "enhancement", "bound": 100.0}, "1.800"),  # 2 - 2 * 10 / 100
+        ({"sources": ["judge", "rules"], "join": "enhancement", "bound": 50.0}, "0.400"),  # 20 / 50
+        ({"sources": ["model"], "join": "model_only", "bound": 25.0}, "2.000"),
+        ({"sources": ["model", "judge", "rules"], "join": "lexicographic", "bound": 100.0}, "another figure"),
+    ],
+)
+def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_differs(learnt, value):
+    steps = worked_steps(REPLY, {**learnt, "measured": MEASURED})
+    assert steps["holds"] and steps["lines"][-1]["value"] == "2.400"
+    assert (steps["learnt"] and steps["learnt"]["value"]) == value
+
+
+def test_the_figure_of_the_measure_is_not_called_the_learners(report, undrawn):
+    report = copy.deepcopy(report) | {"reward": report["reward"] | {"bound": 25.0, "measured": MEASURED}}
+    words = Page(report_html(report)).words()
+    assert "what the learner saw" not in words
+    assert "While learning, the reward was another one" in words
+
+
+def test_what_must_be_known_stands_above_the_verdict(report, undrawn):
+    report = copy.deepcopy(report)
+    report["run"]["notices"] = ["The model has random weights."]
+    words = Page(report_html(report)).words()
+    assert words.index("random weights") < words.index(report["results"]["verdict"]["text"])
+
+
+def test_each_cell_of_the_results_says_what_it_is(page):
+    """On a narrow screen rows become blocks, and the head of the table is not shown."""
+    labels = [value for name, value in page.attributes if name == "data-label"]
+    assert {"Base", "SFT", "REPO", "REPO − SFT", "paired test"} == set(labels)
+
+
 def test_a_judge_without_a_score_counts_nothing_and_says_why():
     example = {"total": 1.8, "sources": {"model": {"value": 2.0}, "judge": {"value": None, "reason": "timed out"},
                                          "rules": {"value": -10.0, "parts": {}}}}

@@ -37,8 +37,8 @@ def pairs_of(backbone, count: int = 24) -> list[PairItem]:
 def paired(tiny, tmp_path) -> Callable:
     """Return a function that learns from the toy's pairs and returns the learner."""
 
-    def run(*, option="dpo", updates=6, seed=0, budget=4096, stop_at=None, folder=None, pairs=24, capability=dict,
-            capability_every=0, **changes) -> PairedLearner:  # fmt: skip
+    def run(*, option="dpo", updates=6, seed=0, budget=4096, stop_at=None, folder=None, pairs=24, keep=None,
+            kept=(), **changes) -> PairedLearner:  # fmt: skip
         module = find("dpo")
         backbone = tiny("policy", "reference")
         backbone.copy("policy", "reference")
@@ -51,8 +51,8 @@ def paired(tiny, tmp_path) -> Callable:
             backbone,
             module.Algorithm(module.Options(**pair_knobs(option, **changes))),
             pairs_of(backbone, pairs),
-            capability=capability,
-            capability_every=capability_every,
+            keep=keep,
+            kept=kept,
             rollouts=16,
             microbatch_tokens=budget,
             stage="policy",
@@ -181,6 +181,7 @@ def test_fewer_pairs_than_a_step_wants_come_round_again(paired) -> None:
     assert math.isfinite(learner.history[0]["loss/policy"])
 
 
-def test_capability_is_measured_before_now_and_then_and_at_the_end(paired) -> None:
-    learner = paired(updates=3, capability=lambda: {"capability/total": 1.0}, capability_every=2)
-    assert [row["step"] for row in learner.history if "capability/total" in row] == [0, 2, 3]
+def test_the_policy_is_kept_after_the_updates_that_are_named(paired) -> None:
+    done: list[int] = []
+    paired(updates=3, keep=done.append, kept=(1, 3))
+    assert done == [1, 3]

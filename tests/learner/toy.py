@@ -22,6 +22,7 @@ OPTIMIZER = Optimizer(
     clip_norm=1.0,
     warmup_steps=1,
     schedule="constant",
+    max_skipped_steps=3,
 )
 TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
@@ -76,8 +77,6 @@ def online(tiny, tmp_path) -> Callable:
             score=score,
             describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)},
             record=lambda *_: None,
-            capability=lambda: {},
-            capability_every=0,
             rollouts=rollouts,
             temperature=knobs.get("temperature", 1.0),
             max_new_tokens=10,

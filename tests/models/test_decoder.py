@@ -117,11 +117,12 @@ def test_bfloat16_stays_near_the_library(tiny, groups) -> None:
     torch.testing.assert_close(*found, atol=0.1, rtol=0.05)
 
 
-def test_a_merged_adapter_says_what_the_adapter_says(tiny, monkeypatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_merged_adapter_says_what_the_adapter_says(tiny, monkeypatch, dtype) -> None:
     """Where weights are packed, sampling adds the adapter into a copy; one rounding more, and the copy goes away."""
-    backbone = tiny("policy", dtype=torch.bfloat16)
+    backbone = tiny("policy", dtype=dtype)
     if not backbone._placed().decoder.can_merge:
-        pytest.skip("this processor has no bfloat16 products to lay weights out for")
+        pytest.skip("oneDNN packs no bfloat16 weights for this processor")
     said = []
     for least in (10**9, 1):
         monkeypatch.setattr("repo_exp.models.backbone.WORTH_MERGING", least)

@@ -123,11 +123,13 @@ def test_token_logp_holds_more_than_one_block(draw, monkeypatch, temperature) ->
         torch.testing.assert_close(TokenLogp.apply(hidden, head, token, temperature, False)[0], logp)
 
 
-def test_packed_weights_give_the_same_products() -> None:
-    layer = frozen(16, 8, inputs=32, dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_weights_give_the_same_products(dtype) -> None:
+    layer = frozen(16, 8, inputs=32, dtype=dtype)
     if not can_pack(layer.weights[0]):
-        pytest.skip("this processor has no bfloat16 products to lay weights out for")
-    x = torch.randn(9, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+        pytest.skip("oneDNN packs no bfloat16 weights for this processor")
+    assert layer.is_packed
+    x = torch.randn(9, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
     wanted = x.float() @ torch.cat(layer.weights).float().T
     torch.testing.assert_close(layer(x).float(), wanted, atol=0.02, rtol=0.02)
     torch.testing.assert_close(

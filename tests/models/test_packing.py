@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repo_exp.models.packing import chunks, common_prefix, pack, packed_length, shared_beginning
+from repo_exp.models.packing import alike, chunks, common_prefix, pack, packed_length, shared_beginning
 from repo_exp.models.passes import answer_yes, final_scores, lay_out, reply_logp, reply_values
 
 PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
@@ -130,3 +130,60 @@ def test_rows_know_what_all_of_them_begin_with() -> None:
 def test_a_group_is_as_long_as_its_row() -> None:
     for group in GROUPS:
         assert packed_length(group) == pack([group], pad=0).token_BT.shape[1]
+
+
+TREE = [[1, 2, 3, 4], [1, 2, 3, 5, 6], [1, 2, 7], [1, 2, 3, 5, 8]]
+
+
+def test_sequences_are_laid_out_as_a_trie() -> None:
+    """1 2 once, 3 once, 5 once: columns 1 2 3 4 | 5 6 | 7 | 8, and 8 sees 1 2 3 5 before it."""
+    packed = pack([TREE], pad=0)
+    assert packed.token_BT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    assert packed.position_BT.tolist() == [[0, 1, 2, 3, 3, 4, 2, 4]]
+    assert packed.column_NL.tolist() == [[0, 1, 2, 3, 0], [0, 1, 2, 4, 5], [0, 1, 6, 0, 0], [0, 1, 2, 4, 7]]
+    seen = [row.nonzero().squeeze(1).tolist() for row in packed.allowed_B1TT[0, 0]]
+    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 4, 5], [0, 1, 6], [0, 1, 2, 4, 7]]
+
+
+def test_a_sequence_that_another_goes_on_from_takes_no_column_of_its_own() -> None:
+    packed = pack([[[1, 2, 3], [1, 2], [1, 2, 3]], [[4]]], pad=0)
+    assert packed.token_BT.tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert packed.column_NL.tolist() == [[0, 1, 2], [0, 1, 0], [0, 1, 2], [0, 0, 0]]
+    assert packed.width_B.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("engine", ["own", "transformers"])
+def test_gradients_through_a_trie_are_those_of_separate_rows(tiny, engine) -> None:
+    """Rows of very different lengths, so that the padding is left out, and shared beginnings within and across rows."""
+    start = [11, 12, 13, 14, 15, 16, 17, 18, 19]
+    groups = [[[*start, *each] for each in TREE], [[*start, 5, 5, *range(30, 60)]], [[*start, 9]]]
+    backbone, found = tiny("reward", engine=engine), []
+    for rows in (groups, [[sequence] for group in groups for sequence in group]):
+        with backbone.speaking("reward", training=True):
+            scores = final_scores(backbone, pack(rows, pad=0))
+            weight_N = torch.linspace(-1, 2, len(scores))
+            slopes = torch.autograd.grad((scores * weight_N).sum(), list(backbone.parameters_of("reward").values()))
+        found.append([scores.detach(), *slopes])
+    for together, apart in zip(*found, strict=True):
+        torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+
+
+def test_groups_that_begin_alike_come_together_and_score_the_same(tiny) -> None:
+    stem = [*range(20, 32)]
+    groups = [[[*stem, 1, 2]], [[5, 6, 7]], [[*stem, 3], [*stem, 1, 4]], [], [[*stem, 40, 41, 42]]]
+    assert alike(groups) == [[1], [0, 2, 4]]
+    assert alike(groups, longest=17) == [[1], [0, 2], [4]]
+    assert alike([[[1, 2, 3, 4]], [[1, 9, 9, 9]]]) == [[0], [1]], "less than half is shared"
+    backbone = tiny("judge")
+    together = answer_yes(backbone, groups, microbatch_tokens=40)
+    alone = [answer_yes(backbone, [group], microbatch_tokens=40)[0] for group in groups]
+    for one, other in zip(together, alone, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_only_what_is_asked_for_leaves_the_last_layer(tiny) -> None:
+    backbone, packed = tiny("policy"), pack(GROUPS, pad=0)
+    index_NR = torch.tensor([[0, 2], [4, 4], [1, 0], [3, 3], [0, 1], [6, 2]])
+    with torch.no_grad(), backbone.speaking("policy"):
+        wanted = packed.gather(backbone.hidden(packed), index_NR)
+        torch.testing.assert_close(backbone.hidden_at(packed, index_NR), wanted, atol=1e-5, rtol=1e-5)

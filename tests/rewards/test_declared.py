@@ -7,7 +7,7 @@ import time
 import pytest
 
 from repo_exp.rewards.declared import fingerprint, read_folder
-from repo_exp.rewards.facts import numbers_at, values_at
+from repo_exp.rewards.facts import is_number, numbers_at, values_at
 
 
 def test_the_words_yes_and_no_stay_words(declare):
@@ -107,3 +107,10 @@ def test_a_file_that_is_too_much_to_read_is_refused_at_once(declare, text, said)
 def test_a_few_aliases_are_what_they_always_were(declare):
     (found,), problems = read_folder(declare(a="k: &k {x: 1}\nl: [{<<: *k, y: 2}, *k]"))
     assert not problems and found.data["l"] == [{"x": 1, "y": 2}, {"x": 1}]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400, True, "1", None])
+def test_what_no_finite_number_is_is_none(value):
+    """A whole number of 401 digits is an int, and no float can hold it."""
+    assert not is_number(value)
+    assert numbers_at({"price": value}, "price") == []

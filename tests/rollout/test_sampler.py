@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from repo_exp.errors import NotFiniteError
 from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.rollout.sampler import Sampled, derived_seed, draw, sample
 
@@ -91,3 +92,29 @@ def test_each_reply_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
     told = sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS, finished=hear)
     assert [heard[place] for place in range(len(told))] == told
     assert told == sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8, 1.0])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_end_the_sampling_and_name_role_and_prompts(tiny, temperature, bad) -> None:
+    backbone = tiny("policy", "reference")
+    next(iter(backbone.parameters_of("policy").values())).data.fill_(bad)
+    told = {"seed": 3, "temperature": temperature, "max_new_tokens": 12, "batch_size": 2}
+    with pytest.raises(NotFiniteError, match=r"role policy: its logits .* not finite for 2 of 4 prompts: prompt \d"):
+        sample(backbone, "policy", CONTEXTS, **told)
+    assert len(sample(backbone, "reference", CONTEXTS, **told)) == 4
+
+
+def test_a_temperature_that_overflows_the_logits_is_named(tiny) -> None:
+    with pytest.raises(NotFiniteError, match="over temperature 1e-44 are not finite"):
+        sample(tiny("policy"), "policy", CONTEXTS, seed=3, temperature=1e-44, max_new_tokens=12, batch_size=4)
+
+
+@pytest.mark.parametrize("vocabulary", [3, 256, 300])
+def test_a_draw_from_no_distribution_is_a_token_without_a_log_probability(vocabulary) -> None:
+    """Out of range it would stop a GPU for good; so it is any token, with NaN beside it."""
+    logits = torch.zeros(3, vocabulary)
+    logits[0, 1], logits[1, 2] = torch.nan, torch.inf
+    for temperature in (0.0, 0.7, 1.0):
+        token, logp = draw(logits, torch.tensor([0.1, 0.9, 0.5]), temperature=temperature)
+        assert (token < vocabulary).all() and logp.isfinite().tolist() == [False, False, True]

@@ -31,7 +31,7 @@ def rows(path: Path) -> list[dict]:
 def test_one_command_goes_from_data_to_report(experiment) -> None:
     folder = experiment("a")
     stages = made(folder)
-    assert list(stages) == ["data", "sft", "reward_model", "judge", "policy", "evaluate"]
+    assert list(stages) == ["data", "sft", "reward_model", "judge", "policy", "capability", "evaluate"]
 
     html = (folder / "report.html").read_text()
     assert "R_model" in html and "evaluate" in html
@@ -44,10 +44,11 @@ def test_one_command_goes_from_data_to_report(experiment) -> None:
     assert [sum(row["arm"] == arm for row in replies) for arm in ("base", "sft", "repo")] == [4, 4, 4]
 
     metrics = rows(folder / "metrics.jsonl")
-    assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy"}
-    policy = [row for row in metrics if row["stage"] == "policy"]
-    assert [row["step"] for row in policy] == [0, 1, 2]
-    assert "capability/total" in policy[0]["metrics"] and "reward/total" in policy[1]["metrics"]
+    assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy", "capability"}
+    policy, capability = ([row for row in metrics if row["stage"] == name] for name in ("policy", "capability"))
+    assert [row["step"] for row in policy] == [1, 2] and "reward/total" in policy[0]["metrics"]
+    assert [row["step"] for row in capability] == [0, 1, 2]
+    assert all("capability/total" in row["metrics"] for row in capability)
 
 
 def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
@@ -109,7 +110,13 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, 
 def test_another_n_retrains_the_policy_alone(experiment) -> None:
     before, after = made(experiment("a")), made(experiment("b", "reward.n=25"))
     changed = {stage for stage in before if before[stage] != after[stage]}
-    assert changed == {"policy", "evaluate"}
+    assert changed == {"policy", "capability", "evaluate"}
+
+
+def test_measuring_in_another_way_trains_nothing(experiment) -> None:
+    before = made(experiment("a"))
+    after = made(experiment("b", "evaluation.n=50", "evaluation.capability_contexts=3"))
+    assert {stage for stage in before if before[stage] != after[stage]} == {"capability", "evaluate"}
 
 
 def test_dropping_sources_trains_sft_and_reward_model_once(experiment) -> None:
@@ -157,9 +164,9 @@ def test_a_share_of_one_lets_training_go_on_and_the_evaluation_says_so_first(exp
     told = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())["verdict"]
     assert told["status"] == "withheld"
     assert told["text"].startswith("The judge gave no score at all: 12 of 12 replies")
-    policy = [row["metrics"] for row in rows(folder / "metrics.jsonl") if row["stage"] == "policy"]
-    assert all("capability/total" not in each and "capability/judge" not in each for each in policy)
-    assert all(each["capability/unscored"] == 1.0 for each in policy)
+    curve = [row["metrics"] for row in rows(folder / "metrics.jsonl") if row["stage"] == "capability"]
+    assert all("capability/total" not in each and "capability/judge" not in each for each in curve)
+    assert all(each["capability/unscored"] == 1.0 for each in curve)
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["test/repo/unscored"], summary["test/repo/total"]) == (4, None)
 
@@ -175,8 +182,8 @@ def test_a_run_goes_on_where_its_judge_died_and_ends_as_one_whose_judge_did_not(
     endpoint.answer = lambda request, number: opinion(request)
     whole = made(experiment("a", f"store={tmp_path / 'one'}", *judge_at(endpoint.url)))
     before = len(endpoint.requests)
-    # the second of two updates is what it does not live to see: 2 + 4 + 2 replies before
-    endpoint.answer = lambda request, number: opinion(request) if number <= before + 8 else (500, {}, b"{}")
+    # the second of two updates is what it does not live to see
+    endpoint.answer = lambda request, number: opinion(request) if number <= before + 4 else (500, {}, b"{}")
     store = f"store={tmp_path / 'other'}"
     with pytest.raises(MissingScoresError):
         experiment("b", store, *judge_at(endpoint.url))
@@ -189,7 +196,7 @@ def test_a_run_goes_on_where_its_judge_died_and_ends_as_one_whose_judge_did_not(
 
 
 @pytest.mark.slow
-def test_an_evaluation_whose_judge_died_is_withheld_and_asked_again(experiment, tmp_path, endpoint, monkeypatch) -> None:
+def test_an_evaluation_whose_judge_died_is_made_again(experiment, tmp_path, endpoint, monkeypatch) -> None:
     from repo_exp.stages import evaluate
 
     arms, answer = [], evaluate.answer

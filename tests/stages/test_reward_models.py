@@ -246,8 +246,8 @@ def test_dvpo_learns_its_value_model_first_and_once(experiment) -> None:
         made(experiment("a", "algorithm=dvpo", "reward=rf", "evaluation.sources=as_trained")),
         made(experiment("b", "algorithm=dvpo", "algorithm.clip_low=0.1", "reward=rf", "evaluation.sources=as_trained")),
     )
-    assert list(first) == ["data", "sft", "value_model", "policy", "evaluate"]
-    assert {stage for stage in first if first[stage] != second[stage]} == {"policy", "evaluate"}
+    assert list(first) == ["data", "sft", "value_model", "policy", "capability", "evaluate"]
+    assert {stage for stage in first if first[stage] != second[stage]} == {"policy", "capability", "evaluate"}
     quality = json.loads((Path(first["value_model"]) / "quality.json").read_text())
     assert quality["pairs"] > 0 and 0 <= quality["correct"] <= quality["pairs"]
     assert not (Path(first["policy"]) / "value").exists()

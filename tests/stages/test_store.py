@@ -1,12 +1,17 @@
 """Artifacts: there whole or not at all, found again by what went into them."""
 
 import json
+import math
 import threading
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from repo_exp.errors import NotFiniteError, StoreError
 from repo_exp.plain import plain
-from repo_exp.stages.store import Store, write_json
+from repo_exp.stages.store import Store, digest, write_json
 
 
 def maker(calls, text="made"):
@@ -102,3 +107,65 @@ def test_json_is_written_whole_and_without_nan(tmp_path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1, None], "c": [2.5, None]}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert plain(0.5) == 0.5
+
+
+def adapter(value=1.0):
+    """Return what makes an artifact with weights of this value."""
+
+    def build(folder):
+        save_file({"good": torch.ones(2), "lora_B": torch.tensor([1.0, value])}, folder / "adapter_model.safetensors")
+
+    return build
+
+
+def poison(artifact, value=math.nan) -> None:
+    """Make an artifact what one of an earlier version may be: whole by its digests, and not finite."""
+    adapter(value)(artifact.folder)
+    path = artifact.folder / "artifact.json"
+    record = json.loads(path.read_text())
+    weights = artifact.folder / "adapter_model.safetensors"
+    record["files"][weights.name] = {"bytes": weights.stat().st_size, "sha256": digest(weights)}
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_do_not_enter_the_store(tmp_path, value) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(NotFiniteError, match=r"adapter_model.safetensors: not finite: lora_B"):
+        make(store, [], build=adapter(value))
+    assert list(store.all()) == [] and not list(tmp_path.glob("sft/*"))
+    assert not make(store, [], build=adapter()).reused
+
+
+def test_a_poisoned_artifact_of_before_is_set_aside_with_all_that_was_made_from_it(tmp_path, caplog) -> None:
+    """One NaN poisons no store for good: the way out is taken, and said."""
+    store = Store(tmp_path)
+    base = make(store, [], build=adapter())
+    other = make(store, [], inputs={"lr": 2.0}, build=adapter())
+    child = make(store, [], parents={"sft": base}, build=adapter())
+    grandchild = make(store, [], parents={"before": child}, build=adapter())
+    assert make(store, [], build=adapter()).reused
+    poison(base)
+    again = make(store, [], build=adapter())
+    assert not again.reused and again.folder == base.folder
+    assert "not finite (adapter_model.safetensors)" in caplog.text
+    assert {a.address for a in store.all() if a.folder.name == a.address} == {again.address, other.address}
+    for gone in (child, grandchild):
+        assert not gone.folder.exists() and f"sft/{gone.address}" in caplog.text
+
+
+def test_a_weights_file_that_is_no_safetensors_file_does_not_enter_either(tmp_path) -> None:
+    with pytest.raises(NotFiniteError, match="cannot be read"):
+        make(Store(tmp_path), [], build=lambda folder: (folder / "a.safetensors").write_bytes(b"x") and None)
+
+
+def test_json_with_a_nan_is_not_read(tmp_path) -> None:
+    artifact = make(Store(tmp_path), [], build=lambda folder: (folder / "it.json").write_text('{"mean": NaN}') and None)
+    with pytest.raises(StoreError, match=r"it.json: NaN where a number has to be\n    remove "):
+        artifact.read("it.json")
+
+
+def test_numbers_of_every_library_are_null_where_they_are_not_finite() -> None:
+    assert plain([np.float32("nan"), np.float64("inf"), np.float32(0.5), np.bool_(True) is np.True_, 3]) == [
+        None, None, 0.5, True, 3,
+    ]  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 NO_CONNECTION = "no connection"
 TIMEOUT = "timeout"
@@ -59,6 +60,15 @@ def may_pass(reason: str) -> bool:
     """Would asking again, later or with other settings, perhaps give a verdict?"""
     passing = _UNREACHED | {DOWN, BUDGET, NOT_CACHED, ELSEWHERE, TOO_LONG}
     return reason in passing or bool(_PASSING.fullmatch(reason))
+
+
+def worth_asking_again(unscored: Mapping[str, Any]) -> bool:
+    """Did the judge leave replies without a score for a reason that may have passed?
+
+    Args:
+        unscored: source -> ``{"reasons": {reason: replies}}``, of the sources that failed.
+    """
+    return any(may_pass(reason) for reason in unscored.get("judge", {}).get("reasons", ()))
 
 
 def reason_of(error: BaseException) -> str:

@@ -24,6 +24,7 @@ from repo_exp.models.packing import pack
 from repo_exp.models.passes import final_scores
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
+from repo_exp.stages.finite import require_all
 from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.types import Context, Corpus, Preference
@@ -91,7 +92,9 @@ class RewardModel(bradley_terry.RewardModel):
         with torch.no_grad(), backbone.speaking("reward"):
             for chosen in backbone.chunks(rows, budget):
                 packed = pack([rows[number] for number in chosen], pad=backbone.tokens.pad)
-                scores = iter(final_scores(backbone, packed).tolist())
+                said = final_scores(backbone, packed).tolist()
+                require_all(said, role="reward", what="scores of the first reward model")
+                scores = iter(said)
                 told += [(number, {which: next(scores) for which in whose[number]}) for number in chosen]
         return sorted(told, key=lambda each: each[0])
 

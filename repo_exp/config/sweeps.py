@@ -1,0 +1,166 @@
+"""A sweep's values spread out, and which of its combinations are looked at before the first job starts.
+
+Every value of every key is looked at, and combinations up to ``MOST_COMBINATIONS``: composing one takes a fifth
+of a second. Values of a long list beyond that are held against the type of their key alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hydra.core.override_parser.types import Override, RangeSweep, ValueType
+from omegaconf import DictConfig, OmegaConf
+
+from repo_exp.config.overrides import Findings, line_of
+from repo_exp.errors import Problem
+
+MOST_COMBINATIONS = 16
+MOST_VALUES_ALONE = 400
+MOST_JOBS = 10_000
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key with the lines that the jobs get in turn: a single one, or in a sweep several.
+
+    Attributes:
+        chooses: does it choose an option of a group?
+    """
+
+    key: str
+    lines: tuple[str, ...]
+    chooses: bool = False
+
+    @property
+    def swept(self) -> bool:
+        """Does it differ between jobs?"""
+        return len(self.lines) > 1
+
+
+def spread(override: Override, groups: Sequence[str], options: Sequence[str], findings: Findings) -> list[str]:
+    """Return one line a value; where there is no value, or no end of them, note why.
+
+    Args:
+        groups: those that there are.
+        options: of the override's group; none where it sets a value.
+    """
+    key, line = override.get_key_element(), line_of(override)
+    is_glob = override.value_type == ValueType.GLOB_CHOICE_SWEEP
+    if is_glob and override.key_or_group not in groups:
+        remedy = f"write the values: {key}=VALUE,VALUE; glob is for groups, such as algorithm=glob(*)"
+        findings.add(line, f"glob chooses among the options of a group, and {key} is none", remedy)
+        return []
+    if override.value_type == ValueType.INTERVAL_SWEEP:
+        ends = override.value()
+        return [f"{key}={ends.start}", f"{key}={ends.end}"]
+    if override.value_type == ValueType.RANGE_SWEEP:
+        bounds = override.value()
+        if bounds.step == 0:
+            findings.add(line, "a step of 0 never arrives", f"{key}=range({bounds.start:g},{bounds.stop:g})")
+            return []
+        count = _count(bounds)
+        if count > MOST_JOBS:
+            findings.add(line, _too_many(count), f"{key}=range({bounds.start:g},STOP,STEP) with fewer values")
+            return []
+    values = list(override.sweep_string_iterator())
+    if not values and is_glob:
+        findings.add(line, f"no option of '{key}' fits", f"valid: {', '.join(options)}")
+    elif not values:
+        findings.add(
+            line, "that is no value at all", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2"
+        )
+    return [f"{key}={value}" for value in values]
+
+
+def _count(bounds: RangeSweep) -> int:
+    return max(0, math.ceil((bounds.stop - bounds.start) / bounds.step))
+
+
+def _too_many(count: int) -> str:
+    return f"{count:,} jobs are more than the {MOST_JOBS:,} that one sweep may have"
+
+
+def size(dimensions: Sequence[Dimension]) -> int:
+    """Return how many jobs there are."""
+    return math.prod(len(each.lines) for each in dimensions)
+
+
+def inside_sweeps(
+    dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, DictConfig]]
+) -> list[Problem]:
+    """Return the problems of options that are sweeps themselves: as one job of another sweep they would not be.
+
+    Args:
+        contents: group -> option -> its file.
+    """
+    problems = []
+    for each in dimensions:
+        for line in each.lines if each.swept and each.chooses else ():
+            group, _, option = line.partition("=")
+            content = contents(group).get(option)
+            if content is not None and OmegaConf.select(content, "hydra.sweeper.params"):
+                problems.append(Problem(line, "it is a sweep itself, and no single job", f"run it by itself: {line}"))
+    return problems
+
+
+def too_many(dimensions: Sequence[Dimension]) -> list[Problem]:
+    """Return a problem where there are more jobs than a sweep may have."""
+    if size(dimensions) <= MOST_JOBS:
+        return []
+    swept = " ".join(f"{each.key} ({len(each.lines):,} values)" for each in dimensions if each.swept)
+    return [Problem(swept, _too_many(size(dimensions)), "several smaller sweeps; what they share is made once")]
+
+
+def combinations(dimensions: Sequence[Dimension], most: int | None = None) -> list[tuple[str, ...]]:
+    """Return all combinations; of too many, each option and values of each key once, then others from all over."""
+    count, most = size(dimensions), most or MOST_COMBINATIONS
+    if count <= most:
+        return list(itertools.product(*(each.lines for each in dimensions)))
+    first = [each.lines[0] for each in dimensions]
+    options = sum(len(each.lines) - 1 for each in dimensions if each.chooses)
+    lists = sum(each.swept and not each.chooses for each in dimensions)
+    quota = max(2, (most - options) // max(lists, 1))
+    singles = [
+        (*first[:place], line, *first[place + 1 :])
+        for place, each in enumerate(dimensions)
+        for line in (each.lines if each.chooses else evenly(each.lines, quota))
+    ]
+    others = (_combination(dimensions, number) for number in evenly(range(count), most))
+    chosen = list(dict.fromkeys(singles))
+    return chosen + [each for each in dict.fromkeys(others) if each not in chosen][: max(0, most - len(chosen))]
+
+
+def _combination(dimensions: Sequence[Dimension], number: int) -> tuple[str, ...]:
+    """Return one of all combinations, counted as ``itertools.product`` does."""
+    lines = []
+    for each in reversed(dimensions):
+        number, place = divmod(number, len(each.lines))
+        lines.append(each.lines[place])
+    return tuple(reversed(lines))
+
+
+def evenly(values: Sequence, most: int) -> list:
+    """Return at most so many of the values, both ends and evenly what is between them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]
+
+
+def with_case(problem: Problem, cases: Sequence[tuple[str, ...]], looked_at: int, swept: Sequence[str]) -> Problem:
+    """Return the problem with the jobs that have it, where not all have.
+
+    Args:
+        cases: the combinations that have it.
+        looked_at: how many there were.
+        swept: the lines that differ between jobs.
+    """
+    if len(cases) == looked_at:
+        return problem
+    common = [line for line in cases[0] if line in swept and all(line in case for case in cases)]
+    if common:
+        return replace(problem, found=f"{problem.found} (when {' '.join(common)})")
+    example = " ".join(line for line in cases[0] if line in swept)
+    return replace(problem, found=f"{problem.found} (in {len(cases)} of {looked_at} jobs, such as {example})")

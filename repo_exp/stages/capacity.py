@@ -1,0 +1,203 @@
+"""What a configuration needs, against what this machine has: an accelerator, memory, time. Bounds from below.
+
+A run is refused where it cannot fit, or would take years, by arithmetic that is generous to the machine: real
+runs need several times as much. Nothing is loaded for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from repo_exp.config.shape import BYTES, Shape, shape_of
+from repo_exp.errors import Problem
+
+GIB, YEAR = 2**30, 365.25 * 86_400
+MASTER_BYTES = 16  # a weight that learns: itself, its gradient and two moments in float32
+FASTEST = {"cuda": 1e15, "cpu": 1e11}  # operations a second, of one GPU and of one core
+REPLY_SECONDS = 5e-4  # what sampling and scoring a reply takes at the very least, whatever the model
+TEXT_BYTES = 2_000  # of a conversation in memory
+
+
+def accelerator_is_there(config: Any) -> Iterator[Problem]:
+    """The accelerator that is asked for is in this machine, and is a single one."""
+    import torch
+
+    wanted, count = config.trainer.accelerator, torch.cuda.device_count()
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not (wanted == "gpu" and _mps()):
+        built = "" if torch.backends.cuda.is_built() else f", and torch {torch.__version__} is built without CUDA"
+        yield Problem("trainer.accelerator", f"there is no GPU that torch can use here{built}", "trainer=cpu")
+    elif wanted == "mps" and not _mps():
+        yield Problem("trainer.accelerator", "there is no Apple GPU that torch can use here", "trainer=cpu")
+    if config.trainer.devices == "auto" and wanted != "cpu" and count > 1:
+        yield Problem("trainer.devices", f"auto would take all {count} GPUs, and a run uses one", "trainer.devices=1")
+
+
+def _mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
+def memory_suffices(config: Any) -> Iterator[Problem]:
+    """The frozen weights and what learns fit into memory."""
+    device, there = _memory(config.trainer.accelerator)
+    shape, model = shape_of(config.model), config.model
+    if shape.parameters is None:
+        return
+    weights, adapter = shape.parameters * BYTES.get(model.dtype, 2), _adapter(shape, model) * MASTER_BYTES
+    if weights > there:
+        yield Problem(
+            "model",
+            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {model.dtype}; "
+            f"{device} has {_gib(there)}",
+            "a smaller model, such as model=smollm2_135m or model=tiny; or a machine with more memory",
+        )
+    elif weights + adapter > there:
+        yield Problem(
+            "model.lora.rank",
+            f"an adapter of rank {model.lora.rank:,} needs {_gib(adapter)} to learn beside the weights' "
+            f"{_gib(weights)}; {device} has {_gib(there)}",
+            "a smaller rank, such as model.lora.rank=16",
+        )
+
+
+def rank_suits(config: Any) -> Iterator[Problem]:
+    """An adapter of more than the hidden size's rank is no low-rank adapter."""
+    rank, hidden = config.model.lora.rank, shape_of(config.model).hidden
+    if hidden is not None and rank > hidden:
+        yield Problem(
+            "model.lora.rank",
+            f"rank {rank:,} is above the model's hidden size of {hidden:,}: the adapter would be larger than the layer",
+            f"model.lora.rank={min(16, hidden)}; at most {hidden:,}",
+        )
+
+
+def context_suffices(config: Any) -> Iterator[Problem]:
+    """The model can read the longest context with the longest reply."""
+    positions = shape_of(config.model).positions
+    context, reply = config.model.max_context_tokens, config.rollout.max_new_tokens
+    if positions is None or context + reply <= positions:
+        return
+    where = "model.max_context_tokens" if context >= positions else "rollout.max_new_tokens"
+    remedy = f"model.max_context_tokens={max(1, (positions - reply))}" if reply < positions else ""
+    if where == "rollout.max_new_tokens":
+        remedy = f"rollout.max_new_tokens={positions - context}, or less"
+    yield Problem(
+        where,
+        f"a context of {context:,} and a reply of {reply:,} tokens are more than the model's {positions:,}",
+        remedy or "both smaller",
+    )
+
+
+def corpus_fits(config: Any) -> Iterator[Problem]:
+    """What the domain generates fits into memory."""
+    if config.data.kind != "generated":
+        return
+    there = _ram()
+    counts = {
+        "data.demonstrations": config.data.demonstrations,
+        "data.judgements": config.data.judgements,
+        "data.held_out": config.data.held_out,
+        **{f"data.contexts.{split}": count for split, count in config.data.contexts.model_dump().items()},
+    }
+    for where, count in counts.items():
+        if count * TEXT_BYTES > there:
+            found = f"{count:,} conversations need {_gib(count * TEXT_BYTES)}; this machine has {_gib(there)}"
+            yield Problem(where, found, f"{where}=1000, or as many as fit")
+
+
+def time_suffices(config: Any) -> Iterator[Problem]:
+    """The run ends within a year, by the fastest that this machine could be."""
+    worst = max(_work(config), key=lambda part: part[2])
+    where, what, seconds = worst
+    if seconds > YEAR:
+        yield Problem(
+            where, f"{what} take {_years(seconds)} here at the very best", f"{where}={_within(where, config)}"
+        )
+
+
+def _work(config: Any) -> list[tuple[str, str, float]]:
+    """Return (key, what it asks for, seconds) of what takes long."""
+    size = shape_of(config.model).parameters or 1e6
+    device, _ = _memory(config.trainer.accelerator)
+    speed = FASTEST["cuda"] if "GPU" in device else FASTEST["cpu"] * (os.cpu_count() or 1)
+    tokens = max(1, config.rollout.max_new_tokens // 4)
+    reply = max(REPLY_SECONDS, tokens * size * 8 / speed)  # 2 operations a weight to sample, 6 to learn
+    updates, rollouts = config.budget.updates, config.budget.rollouts
+    budget = "budget.rollouts" if rollouts > updates else "budget.updates"
+    parts = [(budget, f"{updates:,} updates of {rollouts:,} replies", updates * rollouts * reply)]
+    held = config.data.contexts if config.data.kind == "generated" else None
+    examples = {"sft": config.data.demonstrations, "reward_model": 6632 * config.data.scale} if held else {}
+    for name, count in examples.items():
+        epochs = getattr(config, name).epochs
+        parts.append((f"{name}.epochs", f"{epochs:,} epochs of {count:,.0f} examples", epochs * count * reply))
+    if held and config.judge.kind == "local":
+        epochs, count = config.judge.epochs, config.data.judgements
+        parts.append(("judge.epochs", f"{epochs:,} epochs of {count:,} labelled replies", epochs * count * reply))
+    replies = config.reward_model.calibration_replies
+    parts.append(("reward_model.calibration_replies", f"{replies:,} replies", replies * reply))
+    return parts
+
+
+def _within(where: str, config: Any) -> str:
+    """Return a value that is sound for a key of which there was far too much."""
+    small = {"budget.updates": 12, "budget.rollouts": 32}
+    if where == "budget.rollouts":  # whole groups
+        return str(
+            small[where] // (config.algorithm.get("group_size") or 1) * (config.algorithm.get("group_size") or 1)
+        )
+    return str(small.get(where, 64 if where.endswith("replies") else 1))
+
+
+def _adapter(shape: Shape, model: Any) -> float:
+    """Return how many weights an adapter on all linear layers has; 0 where the shape is not known."""
+    if shape.widths is None or shape.layers is None or model.lora.target_modules != "all-linear":
+        return 0.0
+    return float(model.lora.rank) * shape.widths * min(shape.layers, model.lora.last_layers.policy or shape.layers)
+
+
+def _memory(accelerator: str) -> tuple[str, float]:
+    """Return where the model will be, and how many bytes there are."""
+    import torch
+
+    if accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available():
+        return "the GPU", float(torch.cuda.get_device_properties(0).total_memory)
+    return "this machine", _ram()
+
+
+def _ram() -> float:
+    """Return the bytes of memory that this process may have: the machine's, or its container's."""
+    import psutil
+
+    total = float(psutil.virtual_memory().total)
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                total = min(total, float(file.read()))
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+    return total
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:,.0f} GiB" if size >= 10 * GIB else f"{size / GIB:,.1f} GiB"
+
+
+def _count(weights: float) -> str:
+    return f"{weights / 1e9:,.1f} billion" if weights >= 1e9 else f"{weights / 1e6:,.0f} million"
+
+
+def _years(seconds: float) -> str:
+    return f"about {seconds / YEAR:,.0f} years" if seconds < 1e6 * YEAR else f"about {seconds / YEAR:.0e} years"
+
+
+CHECKS = (
+    accelerator_is_there,
+    memory_suffices,
+    rank_suits,
+    context_suffices,
+    corpus_fits,
+    time_suffices,
+)

@@ -1,0 +1,50 @@
+"""Every architecture of ``docs/models.md`` goes through the whole pipeline. Slow; run with -m slow."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from repo_exp.models.probe import settle
+from tests.models.zoo import ARCHITECTURES, backbone, save, table
+
+pytestmark = pytest.mark.slow
+DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
+TINY = [
+    "model=any",
+    "model.dtype=float32",
+    "model.max_context_tokens=400",
+    "model.lora.rank=4",
+    "data.contexts={train: 4, development: 2, test: 2}",
+    "budget={updates: 1, rollouts: 4}",
+    "evaluation.capability_every=0",
+]
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_an_architecture_goes_through_every_stage(experiment, tmp_path, kind) -> None:
+    """SFT, reward model, judge, REPO, GRPO, evaluation; and plain peft reads from the policy what we read."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = save(kind, tmp_path / "model")
+    for algorithm in ("repo", "grpo"):
+        overrides = [*TINY, f"model.folder={model}", f"algorithm={algorithm}", f"store={tmp_path / 'store'}"]
+        folder = experiment(algorithm, *overrides)
+        made = dict(line.split("\t") for line in (folder / "artifacts.tsv").read_text().splitlines())
+        assert {"sft", "reward_model", "judge", "policy", "evaluate"} <= made.keys()
+        (row,) = [row for row in json.loads((Path(made["policy"]) / "metrics.json").read_text()) if row["step"] == 1]
+        assert row["policy/sampler_gap"] < 1e-5
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), Path(made["policy"]) / "policy")
+    ours = backbone(kind)
+    settle(ours, longest=500)
+    ours.load("policy", Path(made["policy"]) / "policy")
+    tokens = torch.randint(3, 259, (1, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), ours.speaking("policy"):
+        torch.testing.assert_close(plain.eval()(tokens).logits, ours.model(tokens).logits, atol=1e-5, rtol=1e-4)
+
+
+def test_the_table_is_what_the_probe_finds() -> None:
+    """``python -m tests.models.zoo`` writes it."""
+    assert table() in DOCUMENT.read_text(encoding="utf-8")

@@ -1,0 +1,57 @@
+"""What a reader is told before any figure."""
+
+from __future__ import annotations
+
+import pytest
+
+from repo_exp.config.check import load, plain
+from repo_exp.config.compose import Composer, as_if_running
+from repo_exp.config.schema import Config
+from repo_exp.job import summary
+from repo_exp.stages.notices import RANDOM, notices, silent_sources
+
+COMPOSER = Composer.create()
+
+
+def config(*overrides: str) -> Config:
+    cfg = COMPOSER.compose(overrides)
+    with as_if_running(cfg):
+        return load(plain(cfg)[0])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "silent", "words"),
+    [
+        ([], (), ""),
+        (
+            ["algorithm=grpo"],
+            ("judge", "rules"),
+            "The judge and the rules only measure: grpo learns from the reward model",
+        ),
+        (["algorithm=grpo", "reward=rm+rf"], ("rules",), "The rules only measure:"),
+        (["algorithm=grpo", "reward.join=enhancement"], (), ""),
+        (["algorithm=grpo", "reward=rm"], (), ""),
+        (["algorithm=dpo"], ("model", "judge", "rules"), "learns from preference pairs"),
+        (["algorithm=sft"], ("model", "judge", "rules"), "demonstrations alone"),
+        (["algorithm=dvpo"], ("model", "judge", "rules"), "value model"),
+        (["algorithm=gdpo"], (), ""),
+        (["algorithm=gdpo", "reward.weights.judge=0"], ("judge",), "of weight 0"),
+        (["reward.join=weighted_sum", "reward.weights.rules=0"], ("rules",), "of weight 0"),
+        (["reward.join=lexicographic"], (), ""),
+    ],
+)
+def test_sources_that_teach_nothing_are_named(overrides, silent, words):
+    found = config(*overrides)
+    assert silent_sources(found) == silent
+    said = notices(found)
+    assert len(said) == bool(silent)
+    assert not silent or words in said[0]
+
+
+def test_random_weights_come_first():
+    assert notices(config("model=tiny", "algorithm=grpo"))[0] == RANDOM
+    assert len(notices(config("model=tiny", "algorithm=grpo"))) == 2
+
+
+def test_the_check_says_so_too():
+    assert "reward.join=enhancement lets them teach" in summary(config("algorithm=grpo"))
