@@ -5,6 +5,7 @@
     |- DataError        a data file has bad lines; lists every one of them
     |- RewardError      a rule, a rubric or a judge is not what it says it is
     |- ModelError       a model or an adapter cannot be had
+    |- MissingScoresError  too many replies have no score to learn from
     |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
     |- StoreError       an artifact is damaged or of another version
     `- WriteError       the disk refuses: full, read-only, not ours
@@ -63,6 +64,10 @@ class RewardError(RepoExpError):
 
 class ModelError(RepoExpError):
     """A model or an adapter cannot be had."""
+
+
+class MissingScoresError(RepoExpError):
+    """Too many replies have no score to learn from. What was learnt before is kept, and the same command goes on."""
 
 
 class NotFiniteError(RepoExpError):

@@ -40,6 +40,8 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def _run(cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None:
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     config = load(cfg, further=FURTHER)
     if config.task.kind == "check":
         print(summary(config))
@@ -134,6 +136,16 @@ def data_can_be_read(config: Any) -> Iterator[Problem]:
     yield from _problems(read, Path(data.path))
 
 
+def judge_has_an_address(config: Any) -> Iterator[Problem]:
+    """The judge's endpoint has an address that can be asked, and no secret in it."""
+    if config.judge.kind != "openai" or config.judge.base_url is None:
+        return
+    from repo_exp.rewards.judge.endpoint import REMEDY, wrong_with
+
+    if wrong := wrong_with(config.judge.base_url):
+        yield Problem("judge.base_url", wrong, REMEDY)
+
+
 def machine_suffices(config: Any) -> Iterator[Problem]:
     """This machine has the accelerator, the memory and the time that the configuration asks for."""
     from repo_exp.stages.capacity import CHECKS
@@ -149,7 +161,17 @@ def model_has_room(config: Any) -> Iterator[Problem]:
     yield from problems(config)
 
 
-FURTHER = (data_can_be_read, join_is_known, model_has_room, rules_are_sound, rubric_is_sound, machine_suffices)
+FURTHER = (
+    data_can_be_read,
+    judge_has_an_address,
+    join_is_known,
+    model_has_room,
+    rules_are_sound,
+    rubric_is_sound,
+    machine_suffices,
+)
+QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3")
+"""Packages that would write a line for each request."""
 
 
 def _problems(load_them: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:

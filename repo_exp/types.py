@@ -100,12 +100,15 @@ class Score:
         parts: what it is made of: rule name -> points, rubric item -> points.
         reason: why there is no value; empty when there is one.
         words: what the judge said, untrusted text.
+        applies: False where the source has nothing to say of such a reply (no question applies, no fact to hold it
+            against), so that nothing went wrong and asking again would not help.
     """
 
     value: float
     parts: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     words: str = ""
+    applies: bool = True
 
     def __post_init__(self) -> None:
         if math.isinf(self.value) or (math.isnan(self.value) and not self.reason):
@@ -117,10 +120,15 @@ class Score:
         """Is there no score?"""
         return math.isnan(self.value)
 
+    @property
+    def failed(self) -> bool:
+        """Should there be a score, and is there none?"""
+        return self.missing and self.applies
+
     @classmethod
-    def none(cls, reason: str, words: str = "") -> Score:
+    def none(cls, reason: str, words: str = "", *, applies: bool = True) -> Score:
         """Return "no score", with the reason why."""
-        return cls(math.nan, {}, reason, words)
+        return cls(math.nan, {}, reason, words, applies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +152,8 @@ class RewardBreakdown:
     def __post_init__(self) -> None:
         if math.isinf(self.total):
             object.__setattr__(self, "total", math.nan)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The sources that should have given a score and gave none."""
+        return tuple(sorted(name for name, score in self.sources.items() if score.failed))

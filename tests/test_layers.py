@@ -10,7 +10,7 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors", "plain", "durable"}
+CONTRACT = {"types", "errors", "plain", "redaction", "bounds", "durable"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
@@ -18,9 +18,11 @@ LAYERS: dict[str, set[str]] = {
     "plain": set(),
     "durable": {"errors"},
     "stopping": set(),
+    "redaction": set(),
+    "bounds": set(),
     "core": {"errors"},
     "language": CONTRACT,
-    "config": {"errors", "durable", "algorithms"},  # the algorithm's registry, inside functions
+    "config": {"errors", "durable", "redaction", "bounds", "algorithms"},  # the algorithm's registry, inside functions
     "domains": {*CONTRACT, "language"},
     "rewards": {*CONTRACT, "language", "core"},
     "algorithms": {*CONTRACT, "core"},
@@ -47,7 +49,9 @@ LIBRARIES = {
     "matplotlib": {"evaluation"},
     "openai": {"rewards"},
 }
-TORCH_FREE = ("errors", "types", "plain", "durable", "stopping", "language", "domains", "rewards", "config")
+TORCH_FREE = (
+    "errors", "types", "plain", "durable", "stopping", "redaction", "bounds", "language", "domains", "rewards", "config"
+)  # fmt: skip
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 

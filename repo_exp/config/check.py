@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from repo_exp.config.algorithms import algorithm_module, algorithm_options, known_algorithms
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.schema import Config
+from repo_exp.config.secrecy import secrets_in
 from repo_exp.config.wording import (
     MISSING,
     dotted,
@@ -52,6 +53,7 @@ def look_over(
     config, problems = examine(container, further=further)
     if problems and OmegaConf.is_config(cfg) and (decoded := _decoded(cfg, container, problems)) is not None:
         config, problems = examine(decoded, further=further)
+    open_ones += secrets_in(container)
     already = {problem.where for problem in open_ones}
     problems = open_ones + [problem for problem in problems if problem.where not in already]
     return (config if not problems else None), problems

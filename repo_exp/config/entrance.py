@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
+from repo_exp.bounds import unreasonable
 from repo_exp.config import sweeps
 from repo_exp.config.check import Check, look_over, of_types, plain, refusal
 from repo_exp.config.compose import Composer, as_if_running, command_line
@@ -35,6 +36,7 @@ from repo_exp.config.overrides import (
 )
 from repo_exp.config.reading import flag_as_override, scattered
 from repo_exp.config.schema import Config
+from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
 from repo_exp.config.sweeps import Dimension
 from repo_exp.errors import Problem, did_you_mean
 
@@ -78,6 +80,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
     Raises:
         ConfigError: with every problem that there is.
     """
+    if secret := secrets_in_arguments(arguments):  # before anything can print them, or write them down
+        raise refusal(secret)
     args, unknown = command_line(arguments)
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
         return Command(list(arguments))
@@ -88,6 +92,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return Command(spelt)  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+    if wrong := _unreasonable_files(args.config_dir, args.config_path):
+        raise refusal(wrong)
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
     names_only = args.cfg is not None or args.info is not None
     look = look_over_all(
@@ -106,6 +112,13 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
         return Command(spelt)
     checks = all(config.task.kind == "check" for config in look.configs)
     return Command(spelt, sweeps.size(look.dimensions), look.looked_at, look.configs[0], checks)
+
+
+def _unreasonable_files(*folders: str | None) -> list[Problem]:
+    """Return a problem for each YAML file below your own folders that is too much to read."""
+    files = [path for folder in folders if folder for path in sorted(Path(folder).rglob("*.yaml"))]
+    found = [(path, unreasonable(path)) for path in files]
+    return [Problem(str(path), wrong, "write it out, or say less") for path, wrong in found if wrong]
 
 
 def _apart(
@@ -266,6 +279,9 @@ def _job(
     with as_if_running(cfg):
         config, problems = look_over(cfg, further=further)
         values = plain(cfg)[0]
+    hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
+    hydra.pop("overrides", None)  # these have been looked at
+    problems = [*secrets_in(hydra, ("hydra",)), *problems]
     return config, [_with_file(problem, lines, composer) for problem in problems], values
 
 

@@ -281,6 +281,10 @@ class Reward(Section):
     gate: Gate
     order: list[Source] = Field(description="sources by importance, for the lexicographic join; the first decides")
     tolerance: Tolerances
+    max_missing: Fraction = Field(
+        description="share of a round's replies that a source may leave without a score (a round of fewer than 8 is "
+        "looked at together with those before); above it training stops before it learns from the round"
+    )
     drop_rules: list[Name] = Field(description="rules to leave out, by name")
     rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
     drop_items: list[Name] = Field(description="rubric items to leave out, by name")
@@ -336,6 +340,7 @@ class Evaluation(Section):
     n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
+    max_unscored: Fraction = Field(description="share of failed scores above which a figure is withheld")
     capability_every: CountOrZero = Field(
         description="updates between two capability scores, of those at quarters of the budget; 0 is never"
     )

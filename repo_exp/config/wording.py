@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from repo_exp.config.schema import Config
 from repo_exp.errors import Problem, did_you_mean
+from repo_exp.redaction import masked
 
 MISSING = "???"
 _EXPECTED = {
@@ -158,7 +159,8 @@ def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> 
     if path[-1] == "api_key_env":  # whoever mistakes it for the key itself must not find the key in a log
         found = "that is not the name of an environment variable (it is not shown, as it may be a secret)"
         return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")
-    shown = "nothing (null)" if value is None else repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+    text = masked(repr(value))
+    shown = "nothing (null)" if value is None else text if len(text) < 60 else text[:57] + "..."
     shown = "an empty value" if value == "" else shown
     choices = [name for error in group if error["type"] in _CHOICE for name in _choices(error)]
     expected = dict.fromkeys(_expected(error) for error in group if error["type"] not in _CHOICE)

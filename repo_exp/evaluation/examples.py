@@ -7,20 +7,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repo_exp.evaluation.summary import Arms, check_same_contexts, violated
+from repo_exp.evaluation.unscored import MAX_UNSCORED, above, lacks
 from repo_exp.plain import plain
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 
-def choose_examples(arms: Arms, *, before: str | None = None, after: str | None = None) -> list[dict[str, Any]]:
+def choose_examples(
+    arms: Arms, *, before: str | None = None, after: str | None = None, max_unscored: float = MAX_UNSCORED
+) -> list[dict[str, Any]]:
     """Return up to six contexts with the replies of every arm, and why each was chosen.
 
     By the difference of total reward between the two arms: the biggest gain, the median, the biggest loss. Then a
     context in which ``before`` broke a rule and ``after`` did not, one the other way round, and one in which both
     did. Ties go to the earlier context; no context is shown twice. With one arm there is nothing to compare: [].
+    Totals that lack different scores have no difference; where scores failed in more than ``max_unscored`` of the
+    contexts, nothing is chosen by the difference at all.
 
     Args:
         arms: as for ``summarise``.
         before, after: arm names; the one called sft (or the one before the last), and the last.
+        max_unscored: the share of failed scores above which a comparison is withheld.
     """
     check_same_contexts(arms)
     order = list(arms)
@@ -29,7 +35,7 @@ def choose_examples(arms: Arms, *, before: str | None = None, after: str | None 
     after = after or order[-1]
     before = before or ("sft" if "sft" in order[:-1] else order[-2])
     chosen: dict[int, str] = {}
-    for why, places in _wishes(arms[before], arms[after]):
+    for why, places in _wishes(arms[before], arms[after], max_unscored):
         place = next((place for place in places if place not in chosen), None)
         if place is not None:
             chosen[place] = why
@@ -42,6 +48,7 @@ def worked_example(arms: Arms) -> dict[str, Any] | None:
     That is the first with the most sources that gave a score other than 0, and among those one inside the bound.
     """
     scored = [answer for answer in arms[list(arms)[-1]] if not math.isnan(answer[1].total)]
+    scored = [answer for answer in scored if not answer[1].failed] or scored
     if not scored:
         return None
 
@@ -64,17 +71,18 @@ def reply_view(arm: str, reply: Reply, worth: RewardBreakdown) -> dict[str, Any]
         "total": worth.total,
         "enhancement": worth.enhancement,
         "clipped": worth.clipped,
+        "lacks": sorted(lacks(worth)),
         "sources": dict(worth.sources),
     })
 
 
-def _wishes(before: Sequence[tuple], after: Sequence[tuple]) -> list[tuple[str, list[int]]]:
+def _wishes(before: Sequence[tuple], after: Sequence[tuple], max_unscored: float) -> list[tuple[str, list[int]]]:
     """Each reason with the places that satisfy it, best first."""
-    gain = {
-        place: new.total - old.total
-        for place, ((_, old), (_, new)) in enumerate(zip(before, after, strict=True))
-        if not math.isnan(new.total - old.total)
-    }
+    pairs = [(old, new) for (_, old), (_, new) in zip(before, after, strict=True)]
+    gain = {place: each for place, pair in enumerate(pairs) if not math.isnan(each := _difference(*pair))}
+    if above(sum(bool(old.failed or new.failed) or lacks(old) != lacks(new) for old, new in pairs), len(pairs),
+             max_unscored):
+        gain = {}
     by_gain = sorted(gain, key=lambda place: (-gain[place], place))
     middle = sorted(range(len(by_gain)), key=lambda rank: (abs(2 * rank + 1 - len(by_gain)), rank))
     broke = [
@@ -94,7 +102,7 @@ def _wishes(before: Sequence[tuple], after: Sequence[tuple]) -> list[tuple[str, 
 
 def _example(arms: Arms, place: int, why: str, before: str, after: str) -> dict[str, Any]:
     context = arms[after][place][0].context
-    totals = [arms[name][place][1].total for name in (before, after)]
+    difference = _difference(*(arms[name][place][1] for name in (before, after)))
     return {
         "why": why,
         "context": context.id,
@@ -102,9 +110,14 @@ def _example(arms: Arms, place: int, why: str, before: str, after: str) -> dict[
         "facts": plain(dict(context.facts)),
         "before": before,
         "after": after,
-        "difference": plain(totals[1] - totals[0]),
+        "difference": plain(difference),
         "replies": {name: reply_view(name, *answers[place]) for name, answers in arms.items()},
     }
+
+
+def _difference(old: RewardBreakdown, new: RewardBreakdown) -> float:
+    """Return how far the total rose; NaN where the two lack different scores, and so are of different measures."""
+    return new.total - old.total if lacks(old) == lacks(new) else math.nan
 
 
 def _messages(context: Context) -> list[Mapping[str, str]]:

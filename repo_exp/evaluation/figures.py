@@ -56,7 +56,8 @@ def composition_curves(metrics: Metrics) -> str:
         ("Where the sources lose their voice", [
             ("composition/saturated", "saturation", VERMILION), ("composition/dead_zone", "dead zone", BLUE)]),
         ("Where they disagree or are silent", [
-            ("composition/sign_conflict", "sign conflict", PURPLE), ("composition/unscored", "unscored", ORANGE)]),
+            ("composition/sign_conflict", "sign conflict", PURPLE), ("composition/unscored", "unscored", ORANGE),
+            ("composition/failed", "partly unscored", GREEN)]),
         ("Where a rule is broken", [("composition/violations", "violations", VERMILION)]),
     ], shares=True)
 
@@ -68,6 +69,7 @@ def capability_curve(metrics: Metrics) -> str:
         ("Capability score", [("capability/total", "total", INK), ("capability/model", "reward model", BLUE)]),
         ("Points", sources),
         ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
+        ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
     ], smoothed=False, stage="capability")
 
 

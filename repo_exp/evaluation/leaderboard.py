@@ -23,8 +23,8 @@ from repo_exp.evaluation.verdict import percent
 PAGE = "leaderboard.md"
 NONE = "–"
 COLUMNS = (
-    "method", "seed", "total", "reward model", "judge", "rules", "violations", "tokens sampled", "tokens learnt from",
-    "seconds", "peak memory",
+    "method", "seed", "total", "reward model", "judge", "rules", "violations", "unscored", "tokens sampled",
+    "tokens learnt from", "seconds", "peak memory",
 )  # fmt: skip
 
 
@@ -123,6 +123,11 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
         "process's peak of memory are those of the policy stage when it was made; of a run that went on after a stop, "
         "the seconds after that alone."
     ]
+    if any(run.arm.get("unscored") for run in runs):
+        notes.append(
+            "Unscored replies have no score from one of the sources and are left out of the means; where they are too "
+            "many, a mean is withheld (evaluation.max_unscored). The same command asks again for what failed."
+        )
     if any(run.yardstick != runs[0].yardstick for run in runs):
         notes.append("These runs were measured with different yardsticks: their totals cannot be compared.")
     if len({run.seed for run in runs}) > 1:
@@ -145,6 +150,7 @@ def _cells(run: Run) -> list[str]:
         _mean(sources.get("judge"), 1),
         _mean(sources.get("rules"), 1),
         _share(run.arm["violations"]),
+        f"{run.arm.get('unscored', 0)} of {run.arm['n']}",
         *(f"{tokens[name]:,}" if name in tokens else NONE for name in ("sampled", "learnt")),
         f"{record['seconds']:.0f}" if record else NONE,
         " + ".join(f"{size / 2**30:.2f} GiB" for size in peak.values()) or NONE,
@@ -158,7 +164,7 @@ def _plain(value: str) -> str:
 
 def _mean(cell: Mapping[str, Any] | None, digits: int) -> str:
     if cell is None or cell["mean"] is None:
-        return NONE
+        return "withheld" if cell and cell.get("withheld") else NONE
     interval = "" if cell["low"] is None else f" [{number(cell['low'], digits)}, {number(cell['high'], digits)}]"
     return number(cell["mean"], digits) + interval
 

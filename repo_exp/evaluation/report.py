@@ -66,6 +66,7 @@ def _context(report: Report) -> dict[str, Any]:
         "comparison": results["comparisons"][0] if results["comparisons"] else None,
         "tiles": view.tiles(results),
         "rows": view.arm_rows(results),
+        "unscored": view.unscored_rows(results),
         "worked": worked,
         "steps": view.worked_steps(worked, reward) if worked else None,
         "composition": view.composition_rows(metrics),

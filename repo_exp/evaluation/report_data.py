@@ -9,7 +9,10 @@ from typing import Any, TypedDict
 
 
 class Interval(TypedDict):
-    """A mean or a share with its interval; see ``statistics.Mean`` and ``statistics.Proportion``."""
+    """A mean or a share with its interval; see ``statistics.Mean`` and ``statistics.Proportion``.
+
+    Means have "missing", and "withheld", which is true where too many scores failed; then there is no number.
+    """
 
     n: int
     low: float | None
@@ -20,7 +23,8 @@ class Arm(TypedDict):
     """One policy on the held-out contexts."""
 
     n: int
-    total: Interval  # with "mean" and "missing"
+    unscored: int  # replies of which a score failed
+    total: Interval  # with "mean", over the replies of which none did
     sources: dict[str, Interval]  # "model", "judge", "rules"
     violations: Interval | None  # with "share": replies that break at least one rule
     rules: dict[str, Interval]  # rule -> share of replies that break it
@@ -32,7 +36,11 @@ class Arm(TypedDict):
 
 
 class ArmComparison(TypedDict):
-    """Two arms, context by context; the inner ones are ``statistics.Comparison`` as JSON."""
+    """Two arms, context by context; the inner ones are ``statistics.Comparison`` as JSON.
+
+    They have besides "unscored", contexts in which a score failed, and "withheld", which is true where these are too
+    many; then there is no number.
+    """
 
     before: str
     after: str
@@ -41,7 +49,7 @@ class ArmComparison(TypedDict):
     tokens: dict[str, Any]
     words: dict[str, Any]
     violations: dict[str, Any] | None  # "n", "fell", "rose", "p" of the exact paired test
-    differences: list[float | None]  # after - before of the total, by context
+    differences: list[float | None]  # after - before of the total, by context; empty where withheld
 
 
 class Results(TypedDict):
@@ -52,8 +60,9 @@ class Results(TypedDict):
     sources: list[str]
     arms: dict[str, Arm]
     comparisons: list[ArmComparison]  # the last arm against the baseline comes first
-    settings: dict[str, Any]  # "seed", "resamples", "confidence"
-    verdict: dict[str, str]  # "text", "status": better | worse | unclear | alone
+    unscored: dict[str, dict[str, Any]]  # source that failed -> "replies", "of", "reasons"
+    settings: dict[str, Any]  # "seed", "resamples", "confidence", "max_unscored"
+    verdict: dict[str, str]  # "text", "status": better | worse | unclear | withheld | alone
 
 
 class Run(TypedDict, total=False):

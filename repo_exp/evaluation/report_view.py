@@ -8,7 +8,7 @@ from typing import Any
 
 from repo_exp.evaluation.drawing import series
 from repo_exp.evaluation.statistics import wilson_interval
-from repo_exp.evaluation.verdict import p_value, percent
+from repo_exp.evaluation.verdict import p_value, percent, reasons
 
 SYMBOLS = {"model": "R_model", "judge": "E_judge", "rules": "E_func"}
 SOURCE_NAMES = {"model": "Reward model", "judge": "Judge", "rules": "Rules"}
@@ -21,7 +21,10 @@ COMPOSITION = (
     ("composition/dead_zone", "Dead zone",
      "The reward model is near 0, so judge and rules, which scale it, have no voice."),
     ("composition/unscored", "Unscored",
-     "A source gave no score (a judge that failed, say). It counts as 0 points, never as a bad grade."),
+     "There is no total, for want of a score; the policy learns nothing from the reply."),
+    ("composition/failed", "Partly unscored",
+     "A source that should have given a score gave none (a judge that failed, say). Where the join has a neutral "
+     "value, it counts as that, never as a bad grade."),
     ("composition/violations", "Violations", "The reply breaks at least one rule."),
 )
 
@@ -84,7 +87,7 @@ def tiles(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         return {"label": label, "unit": unit,
                 "values": [{"arm": name, "text": show(arms[name])} for name in results["order"]]}
 
-    shown = [tile("Mean total reward", lambda arm: number(arm["total"]["mean"]))]
+    shown = [tile("Mean total reward", lambda arm: _tile_mean(arm["total"], number))]
     if any(arm["violations"] for arm in arms.values()):
         shown.append(tile("Replies that break a rule",
                           lambda arm: percent(arm["violations"]["share"]) if arm["violations"] else "–"))
@@ -96,7 +99,21 @@ def tiles(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def points_mean(cell: Mapping[str, Any] | None) -> str:
     """Mean points with one decimal."""
-    return signed(cell["mean"], 1) if cell else "–"
+    return _tile_mean(cell, lambda mean: signed(mean, 1)) if cell else "–"
+
+
+def _tile_mean(cell: Mapping[str, Any], show) -> str:
+    """A mean, and beside it how many values are missing."""
+    shown = "withheld" if cell["withheld"] else show(cell["mean"])
+    return f"{shown} ({cell['missing']} unscored)" if cell["missing"] else shown
+
+
+def unscored_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The sources that gave no score where they should have, how often, and why."""
+    return [
+        {"source": SOURCE_NAMES[name], "count": f"{failed['replies']} of {failed['of']}", "why": reasons(failed)}
+        for name, failed in results["unscored"].items()
+    ]
 
 
 def worked_steps(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +233,8 @@ def _mean_row(label: str, symbol: str, cells: list, comparison: Mapping[str, Any
 
 def _mean_cell(cell: Mapping[str, Any] | None, digits: int) -> dict[str, str]:
     if not cell or cell["mean"] is None:
-        return {"main": "–", "sub": f"{cell['missing']} unscored" if cell and cell["missing"] else ""}
+        return {"main": "withheld" if cell and cell["withheld"] else "–",
+                "sub": f"{cell['missing']} unscored" if cell and cell["missing"] else ""}
     sub = "" if cell["low"] is None else f"{number(cell['low'], digits)} to {number(cell['high'], digits)}"
     if cell["missing"]:
         sub += f"{' · ' if sub else ''}{cell['missing']} unscored"
@@ -252,11 +270,16 @@ def _share_row(label: str, shares: list[float | None]) -> dict[str, Any]:
 
 def _difference(comparison: Mapping[str, Any] | None, digits: int, *, good: int) -> dict[str, str]:
     """``good``: the sign of a welcome difference, 0 where neither is."""
+    if comparison and comparison["withheld"]:
+        unscored = f"{comparison['unscored']} contexts unscored"
+        return {"difference": "withheld", "interval": unscored, "p": "", "tone": ""}
     if not comparison or comparison["difference"] is None:
         return {"difference": "–" if comparison else "", "interval": "", "p": "", "tone": ""}
     interval = ""
     if comparison["low"] is not None:
         interval = f"{signed(comparison['low'], digits)} to {signed(comparison['high'], digits)}"
+    if comparison["unscored"]:
+        interval += f"{' · ' if interval else ''}n = {comparison['n']}, {comparison['unscored']} unscored"
     clear = comparison["p"] is not None and comparison["p"] < 0.05
     tone = ("good" if comparison["difference"] * good > 0 else "bad") if clear and good else ""
     return {"difference": signed(comparison["difference"], digits), "interval": interval,

@@ -16,30 +16,50 @@ from repo_exp.evaluation.statistics import (
     paired_comparison,
     wilson_interval,
 )
+from repo_exp.evaluation.unscored import (
+    MAX_UNSCORED,
+    Answer,
+    above,
+    alike_totals,
+    failed_contexts,
+    failures,
+    means_by_context,
+    withheld,
+)
 from repo_exp.evaluation.verdict import verdict
 from repo_exp.plain import plain
 from repo_exp.types import Reply, RewardBreakdown
 
-Answer = tuple[Reply, RewardBreakdown]
 Arms = Mapping[str, Sequence[Answer]]
 
 SOURCES = ("model", "judge", "rules")
 
 
 def summarise(
-    arms: Arms, *, baseline: str = "sft", seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
+    arms: Arms,
+    *,
+    baseline: str = "sft",
+    seed: int = 0,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    max_unscored: float = MAX_UNSCORED,
 ) -> dict[str, Any]:
     """Return the table of all arms, the comparisons of the last arm, and a verdict in words.
+
+    An arm's mean total is over replies of which no score failed; two arms are compared context by context, over replies
+    that lack the same (``unscored.alike_totals``). Every figure has its count of missing scores, and where more than
+    ``max_unscored`` of them failed it has no number at all, and ``"withheld": True``.
 
     Args:
         arms: name -> its answers, in the order in which the arms came to be (base, sft, repo); the same
             contexts in the same order in each.
         baseline: the arm that the last one is compared with, if it is there; else the arm before the last.
         seed, resamples, confidence: of the intervals and tests.
+        max_unscored: the share of failed scores above which a figure is withheld.
 
     Returns:
         ``{"order", "n", "sources", "arms": {name: ...}, "comparisons": [...], "verdict": {"text", "status"},
-        "settings"}``; see ``repo_exp.evaluation.report_data.Results``.
+        "unscored": {source: ...}, "settings"}``; see ``repo_exp.evaluation.report_data.Results``.
 
     Raises:
         ValueError: no arms, or arms that answer different contexts.
@@ -47,17 +67,19 @@ def summarise(
     check_same_contexts(arms)
     order = list(arms)
     settings = {"seed": seed, "resamples": resamples, "confidence": confidence}
+    everybody = [answer for answers in arms.values() for answer in answers]
     sources = [name for name in SOURCES if any(name in worth.sources for arm in arms.values() for _, worth in arm)]
     results = {
         "order": order,
         "n": len({reply.context.id for reply, _ in arms[order[0]]}),
         "sources": sources,
-        "arms": {name: _arm(answers, arms, sources, settings) for name, answers in arms.items()},
+        "arms": {name: _arm(answers, arms, sources, settings, max_unscored) for name, answers in arms.items()},
         "comparisons": [
-            {"before": before, "after": after, **_comparison(arms[before], arms[after], sources, settings)}
-            for before, after in _compared(order, baseline)
+            {"before": one, "after": other, **_comparison(arms[one], arms[other], sources, settings, max_unscored)}
+            for one, other in _compared(order, baseline)
         ],
-        "settings": settings,
+        "unscored": failures(everybody, sources),
+        "settings": settings | {"max_unscored": max_unscored},
     }
     results = plain(results)
     results["verdict"] = verdict(results)
@@ -100,18 +122,32 @@ def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
     return [(before, after)] + ([(order[place - 1], before)] if place else [])
 
 
-def _arm(answers: Sequence[Answer], arms: Arms, sources: list[str], settings: dict) -> dict[str, Any]:
+def _arm(
+    answers: Sequence[Answer], arms: Arms, sources: list[str], settings: dict, max_unscored: float
+) -> dict[str, Any]:
     replies = [reply for reply, _ in answers]
     rules = sorted({rule for arm in arms.values() for _, worth in arm for rule in _parts(worth, "rules")})
     items = sorted({item for arm in arms.values() for _, worth in arm for item in _parts(worth, "judge")})
     judged = [worth for _, worth in answers if not math.isnan(source_value(worth, "judge"))]
     ruled = [worth for _, worth in answers if not math.isnan(violated(worth))]
     confidence = settings["confidence"]
+    failed = {name: sum(name in worth.failed for _, worth in answers) for name in sources}
+    if above(failed.get("judge", 0), len(answers), max_unscored):
+        judged = []
+    if above(failed.get("rules", 0), len(answers), max_unscored):
+        ruled = []
+
+    def described(values: list[float], failed: int) -> dict[str, Any]:
+        figure = plain(mean_interval(values, **settings)) | {"withheld": False}
+        return withheld(figure) if above(failed, len(answers), max_unscored) else figure
+
+    unscored = sum(bool(worth.failed) for _, worth in answers)
     return {
         "n": len(answers),
-        "total": mean_interval([worth.total for _, worth in answers], **settings),
+        "unscored": unscored,
+        "total": described([math.nan if worth.failed else worth.total for _, worth in answers], unscored),
         "sources": {
-            name: mean_interval([source_value(worth, name) for _, worth in answers], **settings) for name in sources
+            name: described([source_value(worth, name) for _, worth in answers], failed[name]) for name in sources
         },
         "violations": wilson_interval(sum(map(violated, ruled)), len(ruled), confidence=confidence) if ruled else None,
         "rules": {
@@ -130,36 +166,38 @@ def _arm(answers: Sequence[Answer], arms: Arms, sources: list[str], settings: di
     }
 
 
-def _comparison(before: Sequence[Answer], after: Sequence[Answer], sources: list[str], settings: dict) -> dict:
+def _comparison(
+    before: Sequence[Answer], after: Sequence[Answer], sources: list[str], settings: dict, max_unscored: float
+) -> dict:
     """Paired by context: where a context was answered several times, its answers are averaged first."""
 
     def pair(measure: Callable[[Answer], float]) -> tuple[list[float], list[float]]:
-        return by_context(before, measure), by_context(after, measure)
+        return means_by_context(before, measure), means_by_context(after, measure)
 
-    total = pair(lambda answer: answer[1].total)
+    def compared(first: list[float], second: list[float], unscored: int = 0) -> dict[str, Any]:
+        figure = plain(paired_comparison(first, second, **settings)) | {"unscored": unscored, "withheld": False}
+        return withheld(figure) if above(unscored, len(first), max_unscored) else figure
+
+    *total, unscored = alike_totals(before, after)
+    failed = {name: failed_contexts(before, after, name) for name in sources}
     rates = pair(lambda answer: violated(answer[1]))
     fell = sum(one > other for one, other in zip(*rates, strict=True))
     rose = sum(one < other for one, other in zip(*rates, strict=True))
     ruled = sum(not math.isnan(one + other) for one, other in zip(*rates, strict=True))
+    if above(failed.get("rules", 0), len(total[0]), max_unscored):
+        ruled = 0
+    overall = compared(*total, unscored)
     return {
-        "total": paired_comparison(*total, **settings),
+        "total": overall,
         "sources": {
-            name: paired_comparison(*pair(lambda answer, name=name: source_value(answer[1], name)), **settings)
+            name: compared(*pair(lambda answer, name=name: source_value(answer[1], name)), failed[name])
             for name in sources
         },
-        "tokens": paired_comparison(*pair(lambda answer: float(answer[0].tokens)), **settings),
-        "words": paired_comparison(*pair(lambda answer: float(words(answer[0]))), **settings),
+        "tokens": compared(*pair(lambda answer: float(answer[0].tokens))),
+        "words": compared(*pair(lambda answer: float(words(answer[0])))),
         "violations": {"n": ruled, "fell": fell, "rose": rose, "p": exact_paired_test(fell, rose)} if ruled else None,
-        "differences": [other - one for one, other in zip(*total, strict=True)],
+        "differences": [] if overall["withheld"] else [other - one for one, other in zip(*total, strict=True)],
     }
-
-
-def by_context(answers: Sequence[Answer], measure: Callable[[Answer], float]) -> list[float]:
-    """Return the mean measure of each context, in order of appearance; NaN where nothing was measured."""
-    values: dict[str, list[float]] = {}
-    for answer in answers:
-        values.setdefault(answer[0].context.id, []).append(measure(answer))
-    return [_mean([value for value in group if not math.isnan(value)]) for group in values.values()]
 
 
 def source_value(worth: RewardBreakdown, name: str) -> float:

@@ -12,6 +12,8 @@ LENGTH_CHANGE = 1.25
 SAMENESS = 0.5
 """Replies of which fewer are different, by this factor, are mentioned: a policy may find one sentence that pays."""
 
+SOURCES = {"model": "reward model", "judge": "judge", "rules": "rules"}
+
 _CAPITALS = "sft ppo repo dvpo grpo gdpo dapo gspo rloo cispo gopo p3o sppo dpo ipo nca"
 NAMES = {name: name.upper() for name in _CAPITALS.split()} | {
     "base": "Base", "dr_grpo": "Dr. GRPO", "grpo_care": "GRPO-CARE", "jackpot": "Jackpot", "cdpo": "cDPO",
@@ -32,16 +34,50 @@ def verdict(results: Mapping[str, Any]) -> dict[str, str]:
     """Return ``{"text", "status"}`` from the JSON of ``summarise``.
 
     Status is "better" or "worse" where the paired test of the total is significant at 0.05, "unclear" where it
-    is not, and "alone" where there is nothing to compare with.
+    is not, "withheld" where too many scores failed to say, and "alone" where there is nothing to compare with.
+    A source that was silent all along is said first.
     """
+    silent = _of_silence(results)
     if not results["comparisons"]:
         last = results["order"][-1]
         text = f"{_capital(_spoken(last))} was measured alone: mean total reward {_interval(results['arms'][last])}."
-        return {"status": "alone", "text": text}
+        return {"status": "alone", "text": " ".join([*silent, text])}
     comparison = results["comparisons"][0]
     status, sentence = _of_total(results, comparison)
-    sentences = [sentence, *(of(results, comparison) for of in (_of_violations, _of_length, _of_sameness))]
+    others = (_of_unscored, _of_violations, _of_length, _of_sameness)
+    sentences = [*silent, sentence, *(of(results, comparison) for of in others)]
     return {"status": status, "text": " ".join(sentence for sentence in sentences if sentence)}
+
+
+def reasons(failed: Mapping[str, Any], *, most: int = 3) -> str:
+    """Return why a source gave no score, the commonest reasons first: ``17 timeout, 2 http 500``."""
+    counts = list(failed["reasons"].items())
+    told = [f"{count} {reason or 'without a reason'}" for reason, count in counts[:most]]
+    return ", ".join(told + ([f"{len(counts) - most} further reasons"] if len(counts) > most else []))
+
+
+def _of_silence(results: Mapping[str, Any]) -> list[str]:
+    return [
+        f"The {SOURCES[name]} gave no score at all: {failed['replies']} of {failed['of']} replies are without one "
+        f"({reasons(failed)})."
+        for name, failed in results["unscored"].items()
+        if failed["replies"] == failed["of"]
+    ]
+
+
+def _of_unscored(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """Say how many contexts were not scored whole, and who failed."""
+    total = comparison["total"]
+    if not total["unscored"]:
+        return ""
+    who = "; ".join(f"{SOURCES[name]}: {reasons(failed)}" for name, failed in results["unscored"].items())
+    cause = f" ({who})" if who else ""
+    if total["withheld"]:
+        return f"What gave no score, and why: {who}." if who else ""
+    return (
+        f"In {total['unscored']} of {results['n']} contexts a reply has no score from one of the sources{cause}; "
+        "pairs of replies that lack different scores are left out."
+    )
 
 
 def percent(share: float | None) -> str:
@@ -63,6 +99,13 @@ def p_value(p: float | None) -> str:
 def _of_total(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
     before, after = _spoken(comparison["before"]), _capital(_spoken(comparison["after"]))
     total = comparison["total"]
+    if total["withheld"]:
+        allowed = percent(results["settings"]["max_unscored"])
+        return "withheld", (
+            f"The comparison of {after} with {before} is withheld: in {total['unscored']} of {results['n']} contexts a "
+            f"reply has no score from one of the sources, and evaluation.max_unscored allows {allowed}. See to the "
+            "source and give the same command again: what failed is asked again."
+        )
     if not total["n"]:
         return "unclear", f"{after} and {before} have no context in which both were scored: nothing can be said."
     confidence = f"{100 * results['settings']['confidence']:g} %"
@@ -115,9 +158,13 @@ def _of_sameness(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> s
 
 def _interval(arm: Mapping[str, Any]) -> str:
     total = arm["total"]
+    if total["withheld"]:
+        return f"withheld ({arm['unscored']} of {arm['n']} replies have no score from one of the sources)"
     if total["mean"] is None:
         return "unknown (no reply was scored)"
-    return f"{total['mean']:.2f}" + ("" if total["low"] is None else f" [{total['low']:.2f}, {total['high']:.2f}]")
+    interval = "" if total["low"] is None else f" [{total['low']:.2f}, {total['high']:.2f}]"
+    without = f" ({arm['unscored']} of {arm['n']} replies are left out, for want of a score)" if arm["unscored"] else ""
+    return f"{total['mean']:.2f}{interval}{without}"
 
 
 def _capital(text: str) -> str:

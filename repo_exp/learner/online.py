@@ -24,7 +24,7 @@ from repo_exp.learner.policy import PolicyLearner
 from repo_exp.learner.reweighing import compared, reweighed
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import reply_logp, reply_values
-from repo_exp.rollout.sampler import sample, spoken
+from repo_exp.rollout.sampler import Sampled, sample, spoken
 from repo_exp.types import Context, Reply, RewardBreakdown
 
 Scoring = Callable[[Sequence[Reply]], list[RewardBreakdown]]
@@ -38,6 +38,7 @@ class OnlineLearner(PolicyLearner):
         contexts: what may be answered; each round takes the next ones of an order that hangs on the seed.
         score: what replies are worth.
         describe: turns the breakdowns of a round into metrics.
+        begin: hears of each reply as soon as it has ended, so that scoring can begin.
         record: is handed (update, replies, breakdowns) to keep.
         correction: what is done where sampler and learner see other probabilities; None is nothing.
         max_gap: how far they may lie apart before the run stops; None is by the model's precision.
@@ -56,12 +57,13 @@ class OnlineLearner(PolicyLearner):
         max_new_tokens: int,
         batch_size: int,
         correction: Correction | None = None,
+        begin: Callable[[Reply], None] | None = None,
         max_gap: float | None = None,
         **common: Any,
     ) -> None:
         super().__init__(backbone, **common)
         self.algorithm, self.contexts, self.score = algorithm, contexts, score
-        self.describe, self.record = describe, record
+        self.describe, self.record, self.begin = describe, record, begin
         self.temperature, self.max_new_tokens, self.batch_size = temperature, max_new_tokens, batch_size
         self.correction, self.max_gap = correction, max_gap
         if algorithm.samples_from != "policy":
@@ -87,6 +89,7 @@ class OnlineLearner(PolicyLearner):
                 temperature=self.temperature,
                 max_new_tokens=self.max_new_tokens,
                 batch_size=self.batch_size,
+                finished=None if self.begin is None else lambda i, reply: self.begin(self._spoken(chosen[i], reply)),
             )
         replies = spoken(self.backbone, chosen, sampled)
         with self.phases("score"):
@@ -103,6 +106,9 @@ class OnlineLearner(PolicyLearner):
             self.change()
             self.master_average.follow(self.masters["policy"], keep=averaging.keep)
         return metrics
+
+    def _spoken(self, context: Context, reply: Sampled) -> Reply:
+        return spoken(self.backbone, [context], [reply])[0]
 
     def upcoming(self, step: int) -> list[int]:
         """Return which contexts this update answers, each as often as a group is large."""

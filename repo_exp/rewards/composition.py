@@ -29,8 +29,9 @@ def compose(
         items: names of the rubric's questions; without an answer in the batch a question has no metric.
 
     ========================== =====================================================================
-    reward/total, reward_std/…  mean and spread over replies with a total (of the population)
+    reward/total, reward_std/…  mean and spread over replies with a total of which no score failed (of the population)
     composition/unscored        share without a total: they are left out of learning
+    composition/failed          share of which a score failed: a source should have given one, and gave none
     reward/<source>             mean over replies that the source scored; unscored/<source>: share of the others
     reward/enhancement          of E, in points
     composition/saturated       |E_judge + E_func| >= n, so that a further point changes nothing
@@ -43,8 +44,10 @@ def compose(
     """
     if not breakdowns:
         return {}
-    metrics = _described("total", [each.total for each in breakdowns])
-    metrics["composition/unscored"] = metrics.pop("unscored/total")
+    metrics = _described("total", [math.nan if each.failed else each.total for each in breakdowns])
+    del metrics["unscored/total"]
+    metrics["composition/unscored"] = _share(math.isnan(each.total) for each in breakdowns)
+    metrics["composition/failed"] = _share(bool(each.failed) for each in breakdowns)
     for source in SOURCES:
         scores = [each.sources[source].value for each in breakdowns if source in each.sources]
         if scores:
@@ -59,6 +62,11 @@ def compose(
         metrics["composition/sign_conflict"] = _share(value * e < 0 for value, e in model)
         metrics["composition/dead_zone"] = _share(abs(value) < dead_zone for value, _ in model)
     return metrics | _violations(breakdowns, rules) | _items(breakdowns, items)
+
+
+def failed_share(breakdowns: Sequence[RewardBreakdown], source: str) -> float:
+    """Return the share of the replies to which the source should have given a score, and gave none."""
+    return _share(source in each.failed for each in breakdowns)
 
 
 def _violations(breakdowns: Sequence[RewardBreakdown], names: Iterable[str]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from repo_exp.bounds import beyond_bounds, too_large
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.rewards.facts import is_number
 
@@ -96,9 +97,13 @@ def read_folder(folder: str | Path) -> tuple[list[Declaration], list[Problem]]:
 def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
     """Return the declaration in one file, or ``None`` and the reasons."""
     try:
+        if wrong := too_large(path):
+            return None, [Problem(str(path), wrong, "a declaration is a page or less")]
         text = path.read_text(encoding="utf-8-sig")
         loader = _Loader(text)
         root = loader.get_single_node()
+        if root is not None and (wrong := beyond_bounds(root)):
+            return None, [Problem(str(path), wrong, "write it out, or say less")]
         lines: dict[tuple, int] = {}
         twice = list(_walk(root, (), lines))  # before "<<" is resolved, which changes the nodes
         data = loader.construct_document(root) if root is not None else None

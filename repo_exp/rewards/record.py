@@ -46,4 +46,5 @@ def append_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    return {"value": score.value, "parts": dict(score.parts), "reason": score.reason, "words": score.words}
+    told = {"value": score.value, "parts": dict(score.parts), "reason": score.reason, "words": score.words}
+    return told | ({"applies": score.applies} if score.missing else {})

@@ -54,7 +54,9 @@ class Rubric:
         return tuple(item for item in self.items if item.applies(context))
 
     def score(self, probabilities: Mapping[str, float], *, hard: bool = False, words: str = "") -> Score:
-        """Return sum of points * P(yes) over the questions that were answered, clipped to +-100 points.
+        """Return sum of points * P(yes) over the questions that were asked, clipped to +-100 points.
+
+        Where one of them has no answer there is no score: a sum without it would count it as a no.
 
         Args:
             probabilities: question -> P(yes), of the questions that were asked; NaN where there is no answer.
@@ -63,7 +65,11 @@ class Rubric:
         """
         answered = [item for item in self.items if _is_probability(probabilities.get(item.name))]
         if not answered:
-            return Score.none("no question was answered" if probabilities else "no question applies", words)
+            if not probabilities:
+                return Score.none("no question applies", words, applies=False)
+            return Score.none("no question was answered", words)
+        if open_questions := self.unanswered(probabilities):
+            return Score.none(f"no answer to {', '.join(open_questions)}", words)
         parts = {}
         for item in answered:
             yes = probabilities[item.name]

@@ -38,6 +38,11 @@ class Scorer:
         self.rules = rules
         self.join = join
 
+    def begin(self, reply: Reply) -> None:
+        """Hear of a reply as soon as it is finished: a remote judge is asked while others are still sampled."""
+        if self.judge is not None and self.judge.remote:
+            self.judge.begin(reply)
+
     def score(self, replies: Sequence[Reply]) -> list[RewardBreakdown]:
         """Return what each reply is worth, in the same order.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ def sample(
     temperature: float,
     max_new_tokens: int,
     batch_size: int,
+    finished: Callable[[int, Sampled], None] | None = None,
 ) -> list[Sampled]:
     """Let ``role`` answer each context once.
 
@@ -65,6 +67,8 @@ def sample(
         temperature: 0 takes the likeliest token instead of drawing.
         max_new_tokens: a reply that has not ended by then is cut off.
         batch_size: contexts that are answered at once.
+        finished: is handed each reply, and its place in ``contexts``, as soon as it has ended; replies that end
+            together come in the order of their batch. What is returned does not hang on it.
 
     Raises:
         NotFiniteError: the role's logits are not finite, so that there is no distribution to draw from.
@@ -79,13 +83,18 @@ def sample(
                     for i in chosen
                 ]
             )
-            drawn = _decode(backbone, [contexts[i] for i in chosen], uniform_BR, temperature=temperature)
+            ended = None if finished is None else partial(_handed_on, finished, chosen)
+            drawn = _decode(backbone, [contexts[i] for i in chosen], uniform_BR, temperature=temperature, ended=ended)
             for i, reply in zip(chosen, drawn, strict=True):
                 replies[i] = reply
             wrong = [i for i, reply in zip(chosen, drawn, strict=True) if not all(map(math.isfinite, reply.logp))]
             if wrong:
                 raise _no_distribution(backbone, role, contexts, wrong, temperature=temperature)
     return [reply for reply in replies if reply is not None]
+
+
+def _handed_on(finished: Callable[[int, Sampled], None], chosen: Sequence[int], row: int, reply: Sampled) -> None:
+    finished(chosen[row], reply)
 
 
 def _no_distribution(
@@ -108,7 +117,12 @@ def spoken(backbone: Backbone, contexts: Sequence[Context], sampled: Sequence[Sa
 
 
 def _decode(
-    backbone: Backbone, contexts: Sequence[Sequence[int]], uniform_BR: Tensor, *, temperature: float
+    backbone: Backbone,
+    contexts: Sequence[Sequence[int]],
+    uniform_BR: Tensor,
+    *,
+    temperature: float,
+    ended: Callable[[int, Sampled], None] | None = None,
 ) -> list[Sampled]:
     rounds = uniform_BR.shape[1]
     session = backbone.session(contexts, room=rounds)
@@ -119,13 +133,19 @@ def _decode(
     logp_BR = torch.zeros(uniform_BR.shape, device=device)
     row_B = torch.arange(len(contexts), device=device)  # the replies that are computed
     alive_B = torch.ones_like(row_B, dtype=torch.bool)  # and of these, the ones that have not ended
+    going_on = len(contexts)
     for number in range(rounds):
         logits_BV = backbone.head(session.last_BH)
         token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
         token_BR[row_B[alive_B], number] = token_B[alive_B]
         logp_BR[row_B, number] = logp_B
-        alive_B = alive_B & ~torch.isin(token_B, end_E)
+        ending_B = torch.isin(token_B, end_E)
+        ends_B, alive_B = alive_B & ending_B, alive_B & ~ending_B
         alive = int(alive_B.sum())
+        if ended is not None and alive < going_on:
+            for row in row_B[ends_B].tolist():
+                ended(row, _reply(token_BR[row].tolist(), logp_BR[row].tolist(), ends))
+        going_on = alive
         if alive == 0 or number == rounds - 1:
             break
         if alive <= KEEP * len(row_B):
@@ -133,11 +153,17 @@ def _decode(
             session.select(alive_B.nonzero().squeeze(1))
             alive_B = torch.ones_like(row_B, dtype=torch.bool)
         session.step(token_B)
-    replies = []
-    for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True):
-        kept = [token for token in row if token >= 0]
-        replies.append(Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] in ends))
+    replies = [_reply(row, logps, ends) for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True)]
+    if ended is not None:
+        for row, reply in enumerate(replies):
+            if not reply.finished:
+                ended(row, reply)
     return replies
+
+
+def _reply(tokens: Sequence[int], logps: Sequence[float], ends: Collection[int]) -> Sampled:
+    kept = [token for token in tokens if token >= 0]
+    return Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] in ends)
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,13 @@ contexts, another bound or other rules measure again, and train nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from repo_exp.evaluation.summary import SOURCES
+from repo_exp.evaluation.unscored import failures
+from repo_exp.rewards.composition import failed_share
+from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
@@ -15,14 +20,17 @@ from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.policy import kept_after, place_after
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import METRICS, Workbench
+from repo_exp.types import RewardBreakdown
 
-VERSION = 1
+VERSION = 2
+UNSCORED = "unscored.json"
 FIGURES = {  # metric of the composition -> name on the capability curve
     "reward/total": "total",
     "reward/model": "model",
     "reward/judge": "judge",
     "reward/rules": "rules",
     "composition/violations": "violations",
+    "composition/failed": "unscored",
 }
 
 
@@ -49,6 +57,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, inst
         "steps": points,
         "contexts": config.evaluation.capability_contexts,
         "temperature": config.evaluation.temperature,
+        "max_unscored": config.evaluation.max_unscored,
         "yardstick": instruments.inputs(evaluating=True),
         "rollout": bench.sampling_inputs(),
         "seed": config.seed,
@@ -58,18 +67,46 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, inst
     def build(folder: Path) -> None:
         held = read(data).contexts["development"][: config.evaluation.capability_contexts]
         scorer, seed = instruments.scorer(evaluating=True), derived_seed(config.seed, "capability")
-        rows = []
+        rows, answers = [], []
         for step in points:
             place = sft.folder / "policy" if step == 0 else place_after(policy.folder, step)
             bench.backbone.load("policy", policy.folder / "policy" if step == points[-1] else place)
             bench.learnt("policy")  # it is the adapter of no whole artifact
             replies = answer(
-                bench.backbone, "policy", held, config.rollout, seed=seed, temperature=config.evaluation.temperature
+                bench.backbone,
+                "policy",
+                held,
+                config.rollout,
+                seed=seed,
+                temperature=config.evaluation.temperature,
+                finished=scorer.begin,
             )
-            told = instruments.describe(scorer.score(replies), n=config.evaluation.n)
-            figures = {f"capability/{name}": told[key] for key, name in FIGURES.items() if key in told}
+            worth = scorer.score(replies)
+            answers += zip(replies, worth, strict=True)
+            told = instruments.describe(worth, n=config.evaluation.n)
+            hidden = withheld(worth, most=config.evaluation.max_unscored)
+            shown = {key: name for key, name in FIGURES.items() if key in told and name not in hidden}
+            figures = {f"capability/{name}": told[key] for key, name in shown.items()}
             rows.append({"step": step, **figures})
             bench.trackers.log("capability", step, figures)
         write_json(folder / METRICS, rows)
+        write_json(folder / UNSCORED, failures(answers, SOURCES))
 
-    return bench.make("capability", build, version=VERSION, inputs=inputs, parents=parents)
+    return bench.make(
+        "capability",
+        build,
+        version=VERSION,
+        inputs=inputs,
+        parents=parents,
+        again=lambda artifact: worth_asking_again(artifact.read(UNSCORED)),
+    )
+
+
+def withheld(worth: Sequence[RewardBreakdown], *, most: float) -> set[str]:
+    """Return which figures have no value at a point of the curve: more than the share of their scores failed."""
+    hidden = {name for name in SOURCES if failed_share(worth, name) > most}
+    if "rules" in hidden:
+        hidden.add("violations")
+    if sum(bool(each.failed) for each in worth) > most * len(worth):
+        hidden.add("total")
+    return hidden

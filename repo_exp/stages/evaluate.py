@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from repo_exp.evaluation.examples import choose_examples, worked_example
 from repo_exp.evaluation.summary import summarise
 from repo_exp.models.roles import BASE
+from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
@@ -15,8 +15,9 @@ from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.store import Artifact, write_json, write_lines
 from repo_exp.stages.workbench import Workbench
+from repo_exp.types import Reply
 
-VERSION = 2
+VERSION = 3
 
 
 def make(
@@ -40,24 +41,38 @@ def make(
     def build(folder: Path) -> None:
         contexts = read(data).contexts["test"]
         seed, scorer = derived_seed(config.seed, "evaluation"), instruments.scorer(evaluating=True)
-        arms: dict[str, list[Any]] = {}
+        answered: dict[str, list[Reply]] = {}
         for arm, role, source in (("base", BASE, None), ("sft", "policy", sft), (name, "policy", policy)):
-            if arm in arms or (role != BASE and source is None):
+            if arm in answered or (role != BASE and source is None):
                 continue
             backbone = bench.role(role, source) if source is not None else bench.backbone
-            replies = answer(
-                backbone, role, contexts, config.rollout, seed=seed, temperature=config.evaluation.temperature
+            answered[arm] = answer(
+                backbone,
+                role,
+                contexts,
+                config.rollout,
+                seed=seed,
+                temperature=config.evaluation.temperature,
+                finished=scorer.begin,
             )
-            arms[arm] = list(zip(replies, scorer.score(replies), strict=True))
+        # all arms answer first: meanwhile a remote judge is at work, and is waited for once
+        arms = {arm: list(zip(replies, scorer.score(replies), strict=True)) for arm, replies in answered.items()}
         results = summarise(
             arms,
             seed=derived_seed(config.seed, "statistics") % 2**32,
             resamples=config.evaluation.resamples,
             confidence=config.evaluation.confidence,
+            max_unscored=config.evaluation.max_unscored,
         )
+        chosen = choose_examples(arms, max_unscored=config.evaluation.max_unscored)
         write_json(folder / "results.json", results)
-        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": choose_examples(arms)})
+        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": chosen})
         rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
         write_lines(folder / "replies.jsonl", rows)
 
-    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents)
+    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents, again=_again)
+
+
+def _again(evaluation: Artifact) -> bool:
+    """Did an endpoint leave replies without a score for a reason that may have passed?"""
+    return worth_asking_again(evaluation.read("results.json")["unscored"])

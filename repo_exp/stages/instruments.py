@@ -16,6 +16,7 @@ from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.rewards.composition import compose
 from repo_exp.rewards.joins import KNOBS, build_join, heard_by, knobs_of
+from repo_exp.rewards.judge.endpoint import address
 from repo_exp.rewards.rubric import Rubric, load_rubric
 from repo_exp.rewards.rules import RuleSet, load_rules
 from repo_exp.rewards.scoring import Scorer
@@ -118,6 +119,8 @@ class Instruments:
             told["rubric"] = self.found.rubric.fingerprint
             how = {"kind", "model", "base_url", "temperature", "max_tokens", "hard"}
             told["judge"] = config.judge.model_dump(include=how)
+            if config.judge.kind == "openai":  # the address that is asked, wherever it was given
+                told["judge"]["base_url"] = address(config.judge.base_url) or None
         return told
 
     def parents(self, *, evaluating: bool) -> dict[str, Artifact]:

@@ -14,6 +14,7 @@ from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rewards.judge.local import LocalJudge
+from repo_exp.rewards.judge.prompt import one_line
 from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Rubric
 from repo_exp.rollout.sampler import derived_seed
@@ -23,7 +24,7 @@ from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Judgement, Message, Reply
 
-VERSION = 2
+VERSION = 3
 NOTHING = "(no reply)"
 
 
@@ -96,12 +97,19 @@ def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
 def _prompt(
     tokens: ChatTokenizer, messages: Sequence[Message], reply: str, question: str, *, turns: int | None
 ) -> list[int]:
-    """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue."""
+    """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue.
+
+    Every turn, the reply and the question is one line, so that no text can pass for another turn, or for the question,
+    by a line break of its own.
+    """
     if turns is None:
-        return tokens.question(messages, reply or NOTHING, question)
+        said = [message if message.role == "system" else Message(message.role, one_line(message.content))
+                for message in messages]  # fmt: skip
+        return tokens.question(said, one_line(reply) or NOTHING, question)
     last = [message for message in messages if message.role != "system"][-turns:]
-    lines = [f"{'Agent' if message.role == 'assistant' else 'Partner'}: {message.content}" for message in last]
-    text = "\n".join([*lines, f"Reply: {reply or NOTHING}", question])
+    spoken = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
+    lines = [f"{who}: {one_line(content)}" for who, content in spoken]
+    text = "\n".join([*lines, f"Reply: {one_line(reply) or NOTHING}", question])
     return tokens.context([Message("system", "You judge the reply."), Message("user", text)])
 
 

@@ -103,8 +103,9 @@ def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
 def _summary(results: Mapping[str, Any]) -> dict[str, Any]:
     told = {"verdict": results["verdict"]["text"]}
     for name, arm in results["arms"].items():
-        told[f"test/{name}/total"] = arm["total"]["mean"]
-        told |= {f"test/{name}/{source}": arm["sources"][source]["mean"] for source in arm["sources"]}
+        figures = {"total": arm["total"], **arm["sources"]}
+        told |= {f"test/{name}/{each}": cell["mean"] for each, cell in figures.items()}
+        told |= {f"test/{name}/unscored": arm["unscored"], f"test/{name}/replies": arm["n"]}
         if arm["violations"]:
             told[f"test/{name}/violations"] = arm["violations"]["share"]
     return told
@@ -115,8 +116,8 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     for example in evaluation.read("examples.json")["chosen"]:
         for side in ("before", "after"):
             view = example["replies"][example[side]]
-            rows.append([example["why"], view["arm"], view["text"], view["total"]])
-    return ["why", "arm", "reply", "total"], rows
+            rows.append([example["why"], view["arm"], view["text"], view["total"], ", ".join(view["lacks"])])
+    return ["why", "arm", "reply", "total", "lacks"], rows
 
 
 def _say(

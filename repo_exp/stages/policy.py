@@ -17,6 +17,7 @@ from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.online import OnlineLearner
 from repo_exp.learner.paired import PairedLearner
 from repo_exp.learner.phases import Phases
+from repo_exp.rewards.missing import MissingScores
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
@@ -117,11 +118,12 @@ def _from_replies(
     config = bench.config
     if "value" in learning_roles(algorithm):
         bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
-    scorer = instruments.scorer(evaluating=False)
+    scorer, silence = instruments.scorer(evaluating=False), MissingScores(config.reward.max_missing)
 
     def write_down(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
         rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
         write_lines(_part(folder, update), rows)
+        silence.look(breakdowns)
 
     learner = bench.fit(
         lambda report: OnlineLearner(
@@ -129,6 +131,7 @@ def _from_replies(
             algorithm,
             corpus.contexts["train"],
             score=scorer.score,
+            begin=scorer.begin,
             describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
             record=write_down,
             keep=keep,

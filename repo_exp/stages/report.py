@@ -16,6 +16,7 @@ from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.verdict import arm_name
+from repo_exp.redaction import masked
 from repo_exp.stages.instruments import Declared, sources
 from repo_exp.stages.notices import notices, silent_sources
 from repo_exp.stages.store import Artifact
@@ -57,7 +58,7 @@ def write(
             "algorithm": name,
             "domain": config.domain.name,
             "seed": config.seed,
-            "command": command,
+            "command": masked(command),
             "started": started.strftime("%Y-%m-%d %H:%M"),
             "seconds": seconds,
             "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",

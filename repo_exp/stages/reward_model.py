@@ -97,7 +97,9 @@ def scorer(bench: Workbench, artifact: Artifact) -> Callable[[Sequence[Reply]], 
             said = [score for score, there in zip(scores, can, strict=True) if there]
             require_some(said, role="reward", what="scores of replies")
         return [
-            (score if math.isfinite(score) else Score.none(NOT_FINITE)) if there else Score.none(kind.unscorable)
+            (score if math.isfinite(score) else Score.none(NOT_FINITE))
+            if there
+            else Score.none(kind.unscorable, applies=False)
             for score, there in zip(scores, can, strict=True)
         ]
 

@@ -97,6 +97,7 @@ class Store:
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
         build: Callable[[Path], Mapping[str, Any] | None],
+        again: Callable[[Artifact], bool] | None = None,
     ) -> Artifact:
         """Return the artifact, made by ``build`` unless it is there.
 
@@ -109,6 +110,8 @@ class Store:
                 still in it, so that it can go on. Names that end as in ``HELPERS`` are not part of the artifact.
                 What it cost is what it returns: JSON for the record, which unlike the files may differ from one
                 making to the next.
+            again: is true of an artifact that is there and worth making once more, as one that could not be finished
+                for want of somebody's answer. It is replaced when the new one is whole.
 
         Raises:
             NotFiniteError: it wrote weights that are not finite; they do not enter the store.
@@ -118,17 +121,17 @@ class Store:
         address = self.address(stage, version, inputs, parents)
         final, work = self.root / stage / address, self.root / ".work" / f"{stage}-{address}"
         found, amiss = self._look(stage, address, final)
-        if found is not None:
+        if found is not None and not (again is not None and again(found)):
             _remove_helpers(final)  # a run that was cut off right after the rename left them
             return found
-        amiss = amiss or "is not in this store yet"
+        amiss = "lacks scores and would be made once more" if found is not None else amiss or "is not in this store yet"
         remedy = f"{stage} {address} {amiss}; use a store that can be written: store=FOLDER"
         with durable.refusals(self.root, remedy=remedy):
             work.parent.mkdir(parents=True, exist_ok=True)
             lock = _lock(Path(f"{work}.lock"), f"{stage} {address}")
         with lock:
             found = self._find(stage, address, final)
-            if found is not None:
+            if found is not None and not (again is not None and again(found)):
                 return found
             whole = self._look(stage, address, work)[0] is not None  # a run was cut off just before the rename
             if not whole:
@@ -136,10 +139,14 @@ class Store:
                 told["parents"] = {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()}
                 _build(build, work, told, describe=self._describe)
             durable.make_folder(final.parent)
+            old = work.with_name(f"{work.name}.old-{time.time_ns()}")
             with durable.refusals(final):
+                if final.exists():
+                    os.replace(final, old)
                 os.replace(work, final)
                 durable.sync(final.parent)
                 durable.sync(work.parent)
+            shutil.rmtree(old, ignore_errors=True)
             _remove_helpers(final)
             record = json.loads((final / RECORD).read_text(encoding="utf-8"))
         return Artifact(stage, address, final, record, reused=whole)

@@ -59,6 +59,7 @@ class Workbench:
         version: int,
         inputs: Mapping[str, Any],
         parents: Mapping[str, Artifact],
+        again: Callable[[Artifact], bool] | None = None,
     ) -> Artifact:
         """Make an artifact or find it; its metrics reach the trackers either way.
 
@@ -72,7 +73,7 @@ class Workbench:
             except NotFiniteError as error:
                 raise error.during(f"the stage {stage} stops") from error
 
-        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named)
+        artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named, again=again)
         self.made.append(artifact)
         stopping.kept("")  # of a stage that goes on; this one is finished
         if artifact.reused:

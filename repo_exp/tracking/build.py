@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repo_exp.errors import ConfigError, Problem, WriteError, did_you_mean
+from repo_exp.redaction import masked
 from repo_exp.tracking.jsonl import JsonlTracker
 from repo_exp.tracking.tracker import Tracker, Trackers
 from repo_exp.tracking.wandb_tracker import WandbTracker, wandb_mode
@@ -64,5 +65,5 @@ def _wandb(logger: Mapping[str, Any], **run: Any) -> WandbTracker | None:
         except WriteError:
             raise
         except Exception as error:  # no network, a refused key: a run does not need W&B
-            LOG.warning("wandb did not start %s: %s: %s", attempt, type(error).__name__, error)
+            LOG.warning("wandb did not start %s: %s: %s", attempt, type(error).__name__, masked(str(error)))
     return None

@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-MASK = "***"
+from repo_exp.redaction import MASK, is_secret_name, looks_like_key, masked
 
-_SECRET = re.compile(r"key(?!word|board)|token(?!i[sz]er)|secret|passw|credential|authori[sz]ation", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_URL_USER = re.compile(r"(\w+://)[^/\s@]+@")
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
@@ -18,7 +16,8 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
     Secret-sounding is a key with key, token, secret, password, credential or authorization in its name. Left as
     they are: the name of an environment variable under a key that ends in ``_env`` (it says where the secret is,
-    not what), counts such as ``max_new_tokens: 64``, and what is empty. User and password inside a URL go, too.
+    not what), counts such as ``max_new_tokens: 64``, and what is empty. What looks like a secret inside any text goes,
+    too: user and password in a URL, a key in its query, keys of well-known services.
 
     Args:
         value: JSON: mappings, lists, scalars.
@@ -27,17 +26,16 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     if _is_secret(name, value):
         return MASK
     if isinstance(value, Mapping):
-        return {key: mask_secrets(inner, str(key)) for key, inner in value.items()}
+        return {masked(key) if isinstance(key, str) else key: mask_secrets(inner, str(key))
+                for key, inner in value.items()}  # fmt: skip
     if isinstance(value, list | tuple):
         return [mask_secrets(inner) for inner in value]
-    if isinstance(value, str):
-        return _URL_USER.sub(rf"\1{MASK}@", value)
-    return value
+    return masked(value) if isinstance(value, str) else value
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    if not _SECRET.search(name) or value is None or isinstance(value, bool) or value in ("", [], {}, ()):
+    if not is_secret_name(name) or value is None or isinstance(value, bool) or value in ("", [], {}, ()):
         return False
     if name.lower().endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value):
-        return False
+        return looks_like_key(value)
     return not ("tokens" in name.lower() and isinstance(value, int | float))

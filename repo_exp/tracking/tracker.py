@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from repo_exp.errors import WriteError
+from repo_exp.redaction import masked
 
 LOG = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Trackers:
                 self._trackers.remove(tracker)
                 LOG.warning(
                     "%s failed in %s (%s: %s) and is switched off; the run goes on without it",
-                    type(tracker).__name__, what, type(error).__name__, error,
+                    type(tracker).__name__, what, type(error).__name__, masked(str(error)),
                 )
                 if what != "finish":
                     with contextlib.suppress(Exception):

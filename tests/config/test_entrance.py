@@ -233,3 +233,74 @@ class TestSweeps:
         monkeypatch.setattr("repo_exp.config.sweeps.MOST_COMBINATIONS", 3)
         found = problems_of("seed=0,1,x", "reward.n=1,2,y", multirun=True)
         assert set(found) == {"seed", "reward.n"}
+
+
+SECRETS = [
+    ["judge=openai", "judge.model=m", "judge.base_url=http://user:hunter22@h/v1"],
+    ["judge=openai", "judge.model=m", "judge.base_url='http://h/v1?key=hunter22'"],
+    ["judge=openai", "judge.model=m", "judge.base_url='http://h/v1?a=b&api_key=hunter22'"],
+    ["judge=openai", "judge.model=m", "judge.api_key_env=sk-hunter22"],
+    ["judge=openai", "judge.model=m", "judge.api_key_env=hf_hunter22abcdefghi"],
+    ["judge=openai", "judge.model=m", "+judge.api_key=hunter22"],
+    ["-m", "judge=openai", "judge.model=m", "judge.base_url=http://h/v1,http://user:hunter22@h/v1"],
+    ["++hydra.job.env_set.OPENAI_API_KEY=hunter22"],
+    ["judge={kind: openai, api_key_env: sk-hunter22}"],
+    ["--api-key", "hunter22"],
+    ["--api-key=hunter22"],
+    ["model.hub=https://user:hunter22@h/x"],
+    ["logger.tags=[sk-hunter2200]"],
+    ["this is nothing sk-hunter2200"],
+    ["judge=openai", "judge.base_url=http://user:hunter22@h/v1", "--cfg", "job"],
+]
+
+
+@pytest.mark.parametrize("arguments", SECRETS, ids=lambda arguments: arguments[-1][:24])
+def test_a_secret_on_the_command_line_is_refused_before_anything_writes_it_down(arguments, capsys):
+    with pytest.raises(ConfigError) as caught:
+        inspect(arguments, further=FURTHER)
+    assert "hunter22" not in str(caught.value) + "".join(capsys.readouterr())
+    assert "environment variable" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["judge=openai", "judge.model=m", "judge.base_url='http://h:80/v1?api-version=2025-01-01'"],
+        ["judge=openai", "judge.model=m", "judge.api_key_env=MY_KEY_2", "judge.max_tokens=64"],
+        ["-m", "model=tiny", "rollout.max_new_tokens=16,24", "model.random.key_value_heads=1"],
+    ],
+)
+def test_what_is_no_secret_passes(arguments):
+    inspect(arguments, further=FURTHER)
+
+
+def test_a_secret_in_a_file_of_your_own_is_refused(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nhydra:\n  job:\n    env_set: {OPENAI_API_KEY: hunter22}\n"
+        "logger:\n  entity: http://user:hunter22@h\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        inspect(["experiment=mine", "--config-dir", str(tmp_path)])
+    text = str(caught.value)
+    assert "hunter22" not in text
+    assert "hydra.job.env_set.OPENAI_API_KEY" in text and "logger.entity" in text
+
+
+def test_a_key_that_comes_in_through_an_interpolation_is_not_repeated(monkeypatch):
+    monkeypatch.setenv("JUDGE_URL", "http://user:hunter22@h/v1")
+    with pytest.raises(ConfigError) as caught:
+        inspect(["judge=openai", "judge.model=m", "judge.base_url=${oc.env:JUDGE_URL}"], further=FURTHER)
+    assert "hunter22" not in str(caught.value) and "judge.base_url" in str(caught.value)
+
+
+def test_an_address_that_is_none_is_said_to_be_none():
+    with pytest.raises(ConfigError, match="no address of the form http://HOST/PATH"):
+        inspect(["judge=openai", "judge.model=m", "judge.base_url=localhost:8000"], further=FURTHER)
+
+
+def test_a_file_of_your_own_with_aliases_of_aliases_is_refused_at_once(tmp_path):
+    levels = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    (tmp_path / "bomb.yaml").write_text(f"l0: &l0 [x]\n{levels}")
+    with pytest.raises(ConfigError, match="aliases"):
+        inspect(["model=tiny", "--config-dir", str(tmp_path)])

@@ -44,7 +44,7 @@ def rows(page: str) -> list[list[str]]:
 def test_a_row_by_hand() -> None:
     assert rows(table([REPO])) == [
         ["repo", "0", "0.25 [−0.12, 0.62]", "0.50 [0.25, 0.75]", "12.3 [10.0, 14.0]", "–", "6.2 % [2.0 %, 13 %]",
-         "12,000", "24,000", "42", "1.50 GiB"]
+         "0 of 96", "12,000", "24,000", "42", "1.50 GiB"]
     ]  # fmt: skip
 
 
@@ -53,6 +53,15 @@ def test_the_best_total_is_first_and_what_is_not_there_is_a_dash() -> None:
     found = rows(table([SFT, unscored, REPO, IPO]))
     assert [row[0] for row in found] == ["ipo", "repo", "sft", "ppo"]
     assert found[2][-4:] == ["–"] * 4 and found[3][2] == "–" and found[3][-4:] == ["–", "–", "3", "–"]
+
+
+def test_a_mean_that_is_withheld_is_said_and_so_is_how_many_replies_are_unscored() -> None:
+    silent = arm(None) | {"unscored": 70}
+    silent["total"] = {"mean": None, "low": None, "high": None, "n": 26, "missing": 70, "withheld": True}
+    page = table([REPO, Run("ppo", 0, silent, {"n": 100}, None)])
+    assert [row[2] for row in rows(page)] == ["0.25 [−0.12, 0.62]", "withheld"]
+    assert rows(page)[1][7] == "70 of 96"
+    assert "asks again for what failed" in page and "asks again" not in table([REPO])
 
 
 def test_what_cannot_be_compared_is_said() -> None:

@@ -32,9 +32,10 @@ def test_an_arm_by_hand(make):
         (Reply(make.context(2), "No", tokens=1), make.breakdown(3.0, {}, {}, judged=False)),
         (Reply(make.context(3), "A much longer reply", finished=False, tokens=31), make.breakdown(-2.0, {}, {})),
     ]
-    found = summarise({"sft": arm}, resamples=100)["arms"]["sft"]
-    # E: 40 - 60 = -20, 20 - 70 = -50, 0, 0, so R: 0.8, 1.0, 3.0, -2.0
-    assert found["total"]["mean"] == pytest.approx((0.8 + 1.0 + 3.0 - 2.0) / 4)
+    found = summarise({"sft": arm}, resamples=100, max_unscored=0.25)["arms"]["sft"]
+    # E: 40 - 60 = -20, 20 - 70 = -50, 0, 0, so R: 0.8, 1.0, (3.0 without the judge: left out), -2.0
+    assert found["total"]["mean"] == pytest.approx((0.8 + 1.0 - 2.0) / 3)
+    assert (found["total"]["n"], found["total"]["missing"], found["unscored"]) == (3, 1, 1)
     assert found["sources"]["model"]["mean"] == 1.0
     assert (found["sources"]["judge"]["n"], found["sources"]["judge"]["missing"]) == (3, 1)
     assert found["sources"]["judge"]["mean"] == pytest.approx(60 / 3)
@@ -102,9 +103,11 @@ def test_arms_of_different_contexts_are_refused(make):
 def test_nothing_scored_is_none_and_never_zero(make):
     arm = [(Reply(make.context(0), ""), RewardBreakdown({"model": Score.none("no")}, 0.0, math.nan))]
     results = summarise({"sft": arm, "repo": arm}, resamples=100)
-    assert results["arms"]["sft"]["total"] == {"n": 0, "missing": 1, "mean": None, "low": None, "high": None}
-    assert results["verdict"]["status"] == "unclear"
-    assert "nothing can be said" in results["verdict"]["text"]
+    assert results["arms"]["sft"]["total"] == {
+        "n": 0, "missing": 1, "mean": None, "low": None, "high": None, "withheld": True
+    }  # fmt: skip
+    assert results["verdict"]["status"] == "withheld"
+    assert results["verdict"]["text"].startswith("The reward model gave no score at all: 2 of 2 replies")
 
 
 def test_no_contexts_are_no_crash():

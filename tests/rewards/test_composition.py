@@ -43,8 +43,9 @@ def test_the_shares_say_where_judge_and_rules_have_no_voice(worth):
     assert metrics["unscored/rules"] == 0.0
     # model: 2, 1, -1, 0.05 -> mean 2.05 / 4
     assert metrics["reward/model"] == pytest.approx(0.5125)
-    # totals 2.4, 0, 0, 0.04
-    assert metrics["reward/total"] == pytest.approx(0.61)
+    # totals 2.4, 0, 0; not the 0.04 of the reply that was not judged, which is another measure
+    assert metrics["reward/total"] == pytest.approx(0.8)
+    assert metrics["composition/failed"] == pytest.approx(2 / 5)
     # judge: 30, -80, 100, 10 -> mean 15; squares (15^2 + 95^2 + 85^2 + 5^2) / 4 = 4125
     assert metrics["reward/judge"] == pytest.approx(15.0)
     assert metrics["reward_std/judge"] == pytest.approx(math.sqrt(4125))

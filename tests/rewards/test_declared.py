@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from repo_exp.rewards.declared import fingerprint, read_folder
@@ -73,6 +75,38 @@ def test_paths_reach_into_lists_and_mappings_and_stay_side_by_side():
 
 def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGE = "a: &a {x: 1}\n" + "".join(
+    f"k{i}: &k{i} {{<<: [{', '.join(['*a' if i == 0 else f'*k{i - 1}'] * 4)}]}}\n" for i in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "more than 20,000 values, with its aliases"),
+        (MERGE, "more than 20,000 values, with its aliases"),
+        ("a: &a [1, *a]", "an alias (*name) of something that it is part of"),
+        ("a: " + "[" * 60 + "]" * 60, "nested more than 40 deep"),
+        ("a: " + "[" * 50_000, "bad.yaml"),
+        ("a: " + "x" * 2**20, "more than 1,048,576 bytes"),
+    ],
+    ids=["aliases", "merges", "itself", "deep", "deeper", "large"],
+)
+def test_a_file_that_is_too_much_to_read_is_refused_at_once(declare, text, said):
+    start = time.monotonic()
+    declarations, problems = read_folder(declare(bad=text))
+    assert not declarations and said in str(problems[0])
+    assert time.monotonic() - start < 2
+
+
+def test_a_few_aliases_are_what_they_always_were(declare):
+    (found,), problems = read_folder(declare(a="k: &k {x: 1}\nl: [{<<: *k, y: 2}, *k]"))
+    assert not problems and found.data["l"] == [{"x": 1, "y": 2}, {"x": 1}]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400, True, "1", None])

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from repo_exp.errors import RewardError
 from repo_exp.rewards.judge.openai_judge import OpenAIJudge
 from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Item, Rubric
@@ -267,7 +268,8 @@ def test_a_missing_key_is_said_once(endpoint, make_judge, make_reply, monkeypatc
 
 def test_an_endpoint_that_is_not_there_is_no_score(make_judge, make_reply):
     assert make_judge(base_url="http://127.0.0.1:9/v1", retries=0).judge([make_reply("a")])[0].reason == "no connection"
-    assert make_judge(base_url="not a url", retries=0).judge([make_reply("a")])[0].missing
+    with pytest.raises(RewardError, match="no address of the form"):
+        make_judge(base_url="not a url")
 
 
 @pytest.mark.parametrize("key", [KEY, KEY + "\nx", KEY + "\u20ac"])

@@ -91,12 +91,13 @@ def test_a_score_is_clipped_to_a_hundred():
     assert RUBRIC.score({"good": 0.0, "bad": 1.0, "worse": 1.0}).value == -100.0
 
 
-def test_a_missing_answer_is_left_out_and_not_a_no():
+def test_a_missing_answer_is_not_a_no():
     given_answers = {"good": 1.0, "bad": math.nan, "worse": 1.5}
-    assert RUBRIC.score(given_answers).parts == {"good": 30.0}
+    assert RUBRIC.score(given_answers).failed
+    assert RUBRIC.score(given_answers).reason == "no answer to bad, worse"
     assert RUBRIC.unanswered(given_answers) == ("bad", "worse")
     assert RUBRIC.score({"good": math.nan}).reason == "no question was answered"
-    assert RUBRIC.score({}).reason == "no question applies"
+    assert RUBRIC.score({}).reason == "no question applies" and not RUBRIC.score({}).failed
 
 
 @given(st.dictionaries(st.sampled_from(RUBRIC.names), st.floats(allow_nan=True), max_size=3), st.booleans())
@@ -140,7 +141,7 @@ def test_a_question_that_hangs_on_no_fact_of_any_context_is_refused() -> None:
 def test_the_local_judge_counts_what_was_not_answered(make_reply):
     judge = LocalJudge(RUBRIC, lambda pairs: [[0.5, math.nan, 0.5], [math.nan] * 3])
     scores = judge.judge([make_reply("a"), make_reply("b")])
-    assert scores[0].value == 15.0 - 40.0
+    assert scores[0].reason == "no answer to bad"
     assert scores[1].missing
     assert judge.counts["unanswered/bad"] == 2
 

@@ -144,20 +144,39 @@ def rule(name: str, points: float, check) -> Rule:
     return Rule(name, "", "test", points, check)
 
 
-def test_a_rule_that_raises_or_cannot_say_abstains_and_is_counted(make_reply):
+def test_a_rule_that_cannot_say_abstains_and_the_others_count(make_reply):
+    rules = RuleSet((rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True)))
+    assert rules.score(make_reply("x")).value == -1.0
+    assert rules.score(make_reply("x")).parts == {"hits": -1}
+
+
+def too_slow(reply):
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [(broken, "ZeroDivisionError in 'test'"), (too_slow, "a pattern of 'fails' takes too long on this reply")],
+)
+def test_a_rule_that_fails_counts_neither_as_kept_nor_as_broken(make_reply, check, reason):
+    rules = RuleSet((rule("fails", -10, check), rule("hits", -1, lambda r: True)))
+    score = rules.score(make_reply("x"))
+    assert score.failed and score.reason == reason and not score.parts
+
+
+def test_abstaining_and_failing_rules_are_counted(make_reply):
     rules = RuleSet(
         (rule("raises", -10, broken), rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True))
     )
     reply = make_reply("x")
-    assert rules.score(reply).value == -1.0
-    assert rules.score(reply).parts == {"hits": -1}
     assert set(rules.abstentions(reply)) == {"raises", "shrugs"}
     assert rules.abstentions(reply)["raises"] == "ZeroDivisionError in 'test'"
     assert rules.count_abstentions([reply, reply]) == {"raises": 2, "shrugs": 2}
 
 
 def test_where_every_rule_abstains_there_is_no_score(make_reply):
-    assert RuleSet((rule("raises", -10, broken),)).score(make_reply("x")).missing
+    score = RuleSet((rule("shrugs", -10, lambda r: None),)).score(make_reply("x"))
+    assert score.missing and not score.failed
 
 
 points = st.lists(st.tuples(st.booleans(), st.integers(-100, 0)), min_size=1, max_size=8)

@@ -19,6 +19,9 @@ RULES = RuleSet((Rule("short", "", "test", -20.0, lambda reply: len(reply.text) 
 
 
 class FixedJudge:
+    def begin(self, reply):
+        self.begun = [*getattr(self, "begun", []), reply.text]
+
     def __init__(self, *scores: Score, remote: bool = False) -> None:
         self.scores, self.remote, self.thread = scores, remote, None
 

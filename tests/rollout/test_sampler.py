@@ -5,7 +5,7 @@ import torch
 
 from repo_exp.errors import NotFiniteError
 from repo_exp.models.passes import lay_out, reply_logp
-from repo_exp.rollout.sampler import derived_seed, draw, sample
+from repo_exp.rollout.sampler import Sampled, derived_seed, draw, sample
 
 CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
 KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
@@ -79,6 +79,19 @@ def test_temperature_sharpens_and_zero_takes_the_likeliest() -> None:
 def test_derived_seeds_are_the_same_in_every_process() -> None:
     assert derived_seed(0, "policy", "sample", 3) == derived_seed(0, "policy", "sample", 3)
     assert derived_seed(0, "policy") != derived_seed(1, "policy")
+
+
+def test_each_reply_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
+    backbone = tiny("policy")
+    heard: dict[int, Sampled] = {}
+
+    def hear(place: int, reply: Sampled) -> None:
+        assert place not in heard
+        heard[place] = reply
+
+    told = sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS, finished=hear)
+    assert [heard[place] for place in range(len(told))] == told
+    assert told == sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8, 1.0])

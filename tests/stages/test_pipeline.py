@@ -2,11 +2,21 @@
 
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pytest
 
-from repo_exp.errors import RewardError
+from repo_exp.errors import MissingScoresError, RewardError
+from tests.rewards.conftest import Endpoint, asked_items, verdict
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = Endpoint()
+    yield server
+    server.close()
 
 
 def made(folder: Path) -> dict[str, str]:
@@ -139,12 +149,77 @@ def test_other_experiments_run_to_their_report(experiment, overrides, arms) -> N
     assert (folder / "report.html").is_file()
 
 
-def test_a_judge_that_cannot_be_reached_stops_nobody(experiment) -> None:
-    """Every verdict is missing, with a reason; the replies are learnt from by what the other sources say."""
-    folder = experiment("a", *judge_at("http://127.0.0.1:9"))
+def test_training_stops_before_it_learns_from_replies_that_a_dead_judge_left_unscored(experiment, tmp_path) -> None:
+    store = tmp_path / "store"
+    with pytest.raises(MissingScoresError, match="no score for 4 of 4 replies") as caught:
+        experiment("a", f"store={store}", *judge_at("http://127.0.0.1:9"))
+    assert "judge: " in str(caught.value) and "reward.max_missing" in str(caught.value)
+    assert not list(store.glob("policy/*")) and list(store.glob(".work/policy-*"))
+
+
+def test_a_share_of_one_lets_training_go_on_and_the_evaluation_says_so_first(experiment) -> None:
+    folder = experiment("a", *judge_at("http://127.0.0.1:9"), "reward.max_missing=1.0")
     scored = rows(folder / "rollouts.jsonl")
     assert all(row["sources"]["judge"]["value"] is None and row["sources"]["judge"]["reason"] for row in scored)
-    assert all(row["total"] is not None for row in scored)
+    told = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())["verdict"]
+    assert told["status"] == "withheld"
+    assert told["text"].startswith("The judge gave no score at all: 12 of 12 replies")
+    curve = [row["metrics"] for row in rows(folder / "metrics.jsonl") if row["stage"] == "capability"]
+    assert all("capability/total" not in each and "capability/judge" not in each for each in curve)
+    assert all(each["capability/unscored"] == 1.0 for each in curve)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["test/repo/unscored"], summary["test/repo/total"]) == (4, None)
+
+
+def opinion(request) -> str:
+    """A judge that says yes or no by the reply alone, whenever it is asked."""
+    number = zlib.crc32(request["messages"][-1]["content"].encode())
+    return verdict(request, *[name for place, name in enumerate(asked_items(request)) if number >> place & 1])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_where_its_judge_died_and_ends_as_one_whose_judge_did_not(experiment, tmp_path, endpoint) -> None:
+    endpoint.answer = lambda request, number: opinion(request)
+    whole = made(experiment("a", f"store={tmp_path / 'one'}", *judge_at(endpoint.url)))
+    before = len(endpoint.requests)
+    # the second of two updates is what it does not live to see
+    endpoint.answer = lambda request, number: opinion(request) if number <= before + 4 else (500, {}, b"{}")
+    store = f"store={tmp_path / 'other'}"
+    with pytest.raises(MissingScoresError):
+        experiment("b", store, *judge_at(endpoint.url))
+    assert list((tmp_path / "other").glob(".work/policy-*/last.ckpt"))
+    endpoint.answer = lambda request, number: opinion(request)
+    resumed = made(experiment("c", store, *judge_at(endpoint.url)))
+    for stage in ("policy", "evaluate"):
+        one, other = (json.loads((Path(run[stage]) / "artifact.json").read_text()) for run in (whole, resumed))
+        assert one["files"] == other["files"]
+
+
+@pytest.mark.slow
+def test_an_evaluation_whose_judge_died_is_made_again(experiment, tmp_path, endpoint, monkeypatch) -> None:
+    from repo_exp.stages import evaluate
+
+    arms, answer = [], evaluate.answer
+
+    def counted(*given, **named):
+        arms.append(1)
+        return answer(*given, **named)
+
+    monkeypatch.setattr(evaluate, "answer", counted)
+    endpoint.answer = lambda request, number: opinion(request) if len(arms) < 3 else (500, {}, b"{}")
+    command = [f"store={tmp_path / 'store'}", *judge_at(endpoint.url)]
+    first = experiment("a", *command)
+    results = json.loads((Path(made(first)["evaluate"]) / "results.json").read_text())
+    assert results["verdict"]["status"] == "withheld" and results["comparisons"][0]["total"]["p"] is None
+    assert "withheld" in (first / "report.html").read_text()
+    endpoint.answer = lambda request, number: opinion(request)
+    second = experiment("b", *command)
+    results = json.loads((Path(made(second)["evaluate"]) / "results.json").read_text())
+    assert results["unscored"] == {} and results["verdict"]["status"] != "withheld"
+    assert made(first) == made(second)
+    asked = len(endpoint.requests)
+    experiment("c", *command)
+    assert len(endpoint.requests) == asked
 
 
 def judge_at(url: str) -> list[str]:

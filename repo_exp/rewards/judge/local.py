@@ -32,6 +32,9 @@ class LocalJudge:
         self._ask = ask
         self._hard = hard
 
+    def begin(self, reply: Reply) -> None:
+        """Do nothing: the model is needed for other work until ``judge`` is called."""
+
     def judge(self, replies: Sequence[Reply]) -> list[Score]:
         """Return the rubric's score of each reply; no score where no question applies or none is answered.
 

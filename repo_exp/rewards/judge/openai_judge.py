@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from repo_exp.rewards.judge.cache import VerdictCache, address
+from repo_exp.rewards.judge.breaker import Breaker
+from repo_exp.rewards.judge.cache import VerdictCache
+from repo_exp.rewards.judge.cache import address as content_key
+from repo_exp.rewards.judge.client import bounded_client
+from repo_exp.rewards.judge.endpoint import address, split
 from repo_exp.rewards.judge.prompt import VERSION, asking_again, messages_for, schema_for
+from repo_exp.rewards.judge.reasons import BUDGET, DOWN, NOT_CACHED, REMEDIES, NoVerdictError, reached, reason_of
+from repo_exp.rewards.judge.session import Session
 from repo_exp.rewards.judge.verdict import UnreadableError, read_verdict
 from repo_exp.rewards.rubric import Item, Rubric
 from repo_exp.types import Reply, Score
 
 _LOG = logging.getLogger(__name__)
 _WORDS = 4_000  # characters of an answer that are kept
-_MISCONFIGURED = frozenset({"http 401", "http 403", "http 404"})
-
-
-class _NoVerdictError(Exception):
-    """Why there is no verdict, in a few words that never hold what an endpoint said."""
+_ABOUT_KEYS = frozenset({"http 401", "http 403", "http 404"})
 
 
 class OpenAIJudge:
@@ -45,9 +48,13 @@ class OpenAIJudge:
         replay_only: answer from the cache alone, without a network.
         cache: the SQLite file that keeps verdicts; ``None`` keeps nothing.
         show_facts: let the judge see the facts of the context.
+        breaker: stops asking an endpoint that is dead; None is one with the usual patience.
 
     Attributes:
         counts: "calls", "cache hits", "asked again", and "no score/<reason>".
+
+    Raises:
+        RewardError: ``base_url`` is no address, or holds a secret.
     """
 
     remote = True
@@ -70,11 +77,13 @@ class OpenAIJudge:
         replay_only: bool = False,
         cache: str | Path | None = None,
         show_facts: bool = True,
+        breaker: Breaker | None = None,
     ) -> None:
         self.rubric = rubric
         self.model = model
         self.counts: Counter[str] = Counter()
-        self._base_url = base_url
+        self._base_url, self._query = split(base_url)
+        self._address = address(base_url)
         self._api_key_env = api_key_env
         self._concurrency = concurrency
         self._timeout = timeout
@@ -87,85 +96,127 @@ class OpenAIJudge:
         self._cache = VerdictCache(cache)
         self._show_facts = show_facts
         self._takes_schema = True  # until the endpoint refuses it
-        self._warned = False
+        self._warned: set[str] = set()
+        self._breaker = Breaker() if breaker is None else breaker
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        self._begun: dict[str, Any] = {}  # key -> verdict, reason or the future of one
 
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self._base_url!r})"
 
+    def begin(self, reply: Reply) -> None:
+        """Ask about a reply without waiting, if the order of asking cannot matter: it does where calls are counted."""
+        if self._replay_only or self._max_calls is not None:
+            return
+        key, prompt, items = self._question(reply)
+        if items and key not in self._begun:
+            kept = self._kept(key, items)
+            self._begun[key] = self._ask_aside(key, prompt, items) if kept is None else kept
+
     def judge(self, replies: Sequence[Reply]) -> list[Score]:
         """Return one score for each reply. Whatever goes wrong is ``Score.none`` with a short reason."""
-        asked = [self.rubric.applicable(reply.context) for reply in replies]
-        prompts = [
-            messages_for(reply, items, show_facts=self._show_facts) for reply, items in zip(replies, asked, strict=True)
-        ]
-        keys = [self._key(messages, items) for messages, items in zip(prompts, asked, strict=True)]
-        questions = {key: (prompt, items) for key, prompt, items in zip(keys, prompts, asked, strict=True) if items}
-        kept = {key: value for key, value in self._cache.get(list(questions)).items() if _is_verdict(value)}
-        self.counts["cache hits"] += sum(key in kept for key in keys)
-        outcomes: dict[str, Any] = {**kept}
-        open_questions = [key for key in questions if key not in kept]
-        if self._replay_only:
-            outcomes |= dict.fromkeys(open_questions, "not in the cache")
-        elif open_questions:
-            outcomes |= _run(self._ask_all({key: questions[key] for key in open_questions}))
-        scores = []
-        for key, items in zip(keys, asked, strict=True):
-            outcome = outcomes.get(key, "no question applies") if items else "no question applies"
-            if isinstance(outcome, str):
-                self.counts[f"no score/{outcome}"] += 1
-                scores.append(Score.none(outcome))
-            else:
-                answers = {item.name: float(bool(outcome["answers"].get(item.name))) for item in items}
-                scores.append(self.rubric.score(answers, hard=self._hard, words=outcome["words"]))
-        return scores
+        questions = [self._question(reply) for reply in replies]
+        outcomes: dict[str, Any] = {}
+        try:
+            for key, _, items in questions:
+                if items and key not in outcomes:
+                    begun = self._begun.pop(key, None)
+                    outcomes[key] = self._kept(key, items) if begun is None else begun
+            # in order, so that a budget is spent the same way each time, whoever answers first
+            open_keys = [key for key, outcome in outcomes.items() if outcome is None]
+            left = len(open_keys) if self._max_calls is None else max(0, self._max_calls - self.counts["calls"])
+            outcomes |= dict.fromkeys(open_keys[left:], BUDGET)
+            self._count("calls", 0 if self._max_calls is None else len(open_keys[:left]))
+            asked = {key: (prompt, items) for key, prompt, items in questions if key in open_keys[:left]}
+            outcomes |= {key: self._ask_aside(key, *question) for key, question in asked.items()}
+            self.counts["cache hits"] += sum(isinstance(outcomes.get(key), dict) for key, _, _ in questions)
+            outcomes = {
+                key: outcome.result() if isinstance(outcome, Future) else outcome for key, outcome in outcomes.items()
+            }
+        except BaseException:  # somebody stopped the program: do not leave calls under way
+            self._begun.clear()
+            raise
+        finally:
+            if not self._begun and self._session is not None:
+                self._session.close()
+                self._session = None
+        self._explain({outcome for outcome in outcomes.values() if isinstance(outcome, str)})
+        return [self._score(outcomes.get(key), items) for key, _, items in questions]
 
-    def _key(self, messages: list[dict[str, str]], items: Sequence[Item]) -> str:
+    def _score(self, outcome: Any, items: Sequence[Item]) -> Score:
+        if not items:
+            self.counts["no score/no question applies"] += 1
+            return Score.none("no question applies", applies=False)
+        if isinstance(outcome, str):
+            self.counts[f"no score/{outcome}"] += 1
+            return Score.none(outcome)
+        answers = {item.name: float(bool(outcome["answers"].get(item.name))) for item in items}
+        return self.rubric.score(answers, hard=self._hard, words=outcome["words"])
+
+    def _question(self, reply: Reply) -> tuple[str, list[dict[str, str]], Sequence[Item]]:
+        """Return the address of what is asked about a reply, the messages, and the questions."""
+        items = self.rubric.applicable(reply.context)
+        messages = messages_for(reply, items, show_facts=self._show_facts)
         # Points are not part of it: they can be changed without asking anybody again.
         questions = [[item.name, item.question] for item in items]
-        return address([VERSION, self.model, self._options, questions, messages])
+        return content_key([VERSION, self._address, self.model, self._options, questions, messages]), messages, items
 
-    async def _ask_all(self, questions: dict[str, tuple[list[dict[str, str]], Sequence[Item]]]) -> dict[str, Any]:
-        """Return key -> verdict, or the reason why there is none."""
-        left = len(questions) if self._max_calls is None else max(0, self._max_calls - self.counts["calls"])
-        allowed = list(questions)[:left]  # in order, so that a budget is spent the same way each time
-        self.counts["calls"] += len(allowed)
-        outcomes: dict[str, Any] = dict.fromkeys(list(questions)[left:], "budget")
-        if not allowed:
-            return outcomes
-        gate = asyncio.Semaphore(self._concurrency)
-        key = (os.environ.get(self._api_key_env) or "").strip()
+    def _kept(self, key: str, items: Sequence[Item]) -> dict[str, Any] | str | None:
+        """Return the verdict that is kept, why there can be none, or None where somebody has to be asked."""
+        kept = self._cache.get([key]).get(key)
+        if _is_verdict(kept) and all(item.name in kept["answers"] for item in items):
+            return kept
+        return NOT_CACHED if self._replay_only else None
+
+    def _ask_aside(self, key: str, messages: list[dict[str, str]], items: Sequence[Item]) -> Future:
+        """Ask in another thread; return the future of a verdict, or of the reason why there is none."""
+        if self._session is None:
+            self._session = Session(self._concurrency)
+        if self._max_calls is None:  # else they are counted already
+            self._count("calls", 1)
+        return self._session.submit(self._asked(self._session, key, messages, items))
+
+    async def _asked(
+        self, session: Session, key: str, messages: list[dict[str, str]], items: Sequence[Item]
+    ) -> dict[str, Any] | str:
+        """Return a verdict, which is kept, or the reason why there is none, which is not."""
+        async with session.gate:
+            if not self._breaker.allows():
+                self._count("calls", -1)
+                return DOWN
+            secret = (os.environ.get(self._api_key_env) or "").strip()
+            try:
+                session.client = session.client or self._client(secret)
+            except NoVerdictError as error:
+                return str(error)
+            outcome = await self._ask(session.client, secret, messages, items)
+        self._breaker.note(reached=reached(outcome))
+        if not isinstance(outcome, str):
+            self._cache.put(key, outcome)
+        return outcome
+
+    def _client(self, key: str) -> Any:
         if not (key.isascii() and key.isprintable()):  # no header can carry it; errors further down would print it
             self._warn(f"the key in the environment variable {self._api_key_env} has characters that no key has")
-            return outcomes | dict.fromkeys(allowed, "unusable key")
+            raise NoVerdictError("unusable key")
         try:
-            import openai  # here, so that no other judge needs the package
-
-            client = openai.AsyncOpenAI(
-                api_key=key or "none",
-                base_url=self._base_url,
-                timeout=self._timeout,
-                max_retries=self._retries,
+            return bounded_client(
+                key=key, base_url=self._base_url, query=self._query, timeout=self._timeout, retries=self._retries
             )
         except Exception as error:  # the text of such errors may hold the key
-            self._warn(f"the judge's client cannot be made ({type(error).__name__}): is 'openai' installed?")
-            return outcomes | dict.fromkeys(allowed, f"no client ({type(error).__name__})")
-
-        async def one(name: str) -> None:
-            async with gate:
-                outcomes[name] = await self._ask(client, key, *questions[name])
-            if not isinstance(outcomes[name], str):
-                self._cache.put(name, outcomes[name])
-
-        async with client:
-            await asyncio.gather(*(one(name) for name in allowed))
-        refused = {outcomes[name] for name in allowed if isinstance(outcomes[name], str)} & _MISCONFIGURED
-        if refused:
-            state = "set" if key else "not set"
             self._warn(
-                f"the judge's endpoint refuses requests ({', '.join(sorted(refused))}); "
-                f"check base_url, model and the environment variable {self._api_key_env} (which is {state})"
+                f"the judge's client cannot be made ({type(error).__name__}): is 'openai' installed, and are "
+                "SSL_CERT_FILE and the proxies of the environment, if they are set, what they should be?"
             )
-        return outcomes
+            raise NoVerdictError(f"no client ({type(error).__name__})") from None
+
+    def _explain(self, found: set[str]) -> None:
+        """Warn once of each thing that the person at the keyboard can mend."""
+        state = "set" if (os.environ.get(self._api_key_env) or "").strip() else "not set"
+        for reason in sorted(found & REMEDIES.keys()):
+            key = f"; the key is that of {self._api_key_env} (which is {state})" if reason in _ABOUT_KEYS else ""
+            self._warn(f"the judge's endpoint gave no verdict, {reason}: {REMEDIES[reason]}{key}")
 
     async def _ask(
         self, client: Any, secret: str, messages: list[dict[str, str]], items: Sequence[Item]
@@ -180,13 +231,14 @@ class OpenAIJudge:
                 except UnreadableError:
                     if self._max_calls is not None and self.counts["calls"] >= self._max_calls:
                         raise
-                    self.counts.update(["calls", "asked again"])
+                    self._count("calls", 1)
+                    self._count("asked again", 1)
                     text = await self._complete(client, asking_again(messages, items), items)
                     answers = read_verdict(text, names)
-        except (_NoVerdictError, UnreadableError) as error:
+        except UnreadableError as error:
             return str(error)
         except Exception as error:  # no failure of an endpoint may stop a run
-            return _reason(error)
+            return reason_of(error)
         words = (text.replace(secret, "[key]") if secret else text)[:_WORDS]
         return {"answers": answers, "words": words.encode("utf-8", "replace").decode()}
 
@@ -205,41 +257,20 @@ class OpenAIJudge:
             self._takes_schema = False
         choice = answer.choices[0]
         if getattr(choice.message, "refusal", None) or choice.finish_reason == "content_filter":
-            raise _NoVerdictError("refused")
+            raise NoVerdictError("refused")
         if not isinstance(choice.message.content, str):
             raise UnreadableError("unreadable")
         return choice.message.content
 
+    def _count(self, name: str, number: int) -> None:
+        with self._lock:
+            self.counts[name] += number
+
     def _warn(self, message: str) -> None:
-        if not self._warned:
-            self._warned = True
+        if message not in self._warned:
+            self._warned.add(message)
             _LOG.warning("%s", message)
-
-
-def _reason(error: Exception) -> str:
-    """Return a class of failure in a few words; never the error's text, which may quote a key or a reply."""
-    import openai
-
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
-        return "timeout"
-    if isinstance(error, openai.APIStatusError):
-        return f"http {error.status_code}"
-    if isinstance(error, openai.APIConnectionError):
-        return "no connection"
-    if isinstance(error, openai.APIResponseValidationError | ValueError | TypeError | IndexError | AttributeError):
-        return "unreadable"
-    return type(error).__name__
 
 
 def _is_verdict(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("answers"), dict) and isinstance(value.get("words"), str)
-
-
-def _run(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-    """Run to the end, also where an event loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()

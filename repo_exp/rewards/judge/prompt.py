@@ -74,6 +74,12 @@ def schema_for(items: Sequence[Item]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
 
 
+def one_line(text: str) -> str:
+    """Return ``text`` without line breaks of any kind, and without signs that are not printed."""
+    joined = " ".join(text.splitlines())
+    return "".join(sign if sign.isprintable() else " " for sign in joined)
+
+
 def _turn(message: Message) -> dict[str, str]:
     return {"who": "assistant" if message.role == "assistant" else "partner", "says": _cut(message.content)}
 

@@ -14,6 +14,10 @@ class Judge(Protocol):
 
     remote: bool  # does it wait for somebody else's machine, so that other work can go on meanwhile?
 
+    def begin(self, reply: Reply) -> None:
+        """Hear of a reply that ``judge`` will be asked about later. What it says then must not hang on this."""
+        ...
+
     def judge(self, replies: Sequence[Reply]) -> list[Score]:
         """Return one score for each reply, in the same order."""
         ...

@@ -10,6 +10,7 @@ from repo_exp.rewards.declared import fingerprint
 from repo_exp.types import Reply, Score
 
 Check = Callable[..., bool | None]
+ABSTAINS = "the context does not say enough"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,17 @@ class Rule:
     def verdict(self, reply: Reply) -> tuple[bool | None, str]:
         """Is the rule broken? ``None`` where it cannot say, with the reason.
 
-        A rule that raises abstains: no reply, however odd, stops a run.
+        A rule that has nothing to hold the reply against abstains, with the reason ``ABSTAINS``; one that raises has
+        failed: no reply, however odd, stops a run, but neither does such a rule count as kept.
         """
         try:
             broken = self.check(reply, **self.options)
+        except TimeoutError:
+            return None, f"a pattern of '{self.name}' takes too long on this reply"
         except Exception as error:  # whatever a kind does wrong, the run goes on
             return None, f"{type(error).__name__} in '{self.kind}'"
         if broken is None:
-            return None, "the context does not say enough"
+            return None, ABSTAINS
         return bool(broken), ""
 
 
@@ -59,10 +63,13 @@ class RuleSet:
         return {rule.name: rule.verdict(reply) for rule in self.rules}
 
     def score(self, reply: Reply) -> Score:
-        """Return the points of the broken rules: 0 where none is, no score where every rule abstained."""
+        """Return the points of the broken rules: 0 where none is. No score where all rules abstained, or one failed."""
         verdicts = self.verdicts(reply)
+        for broken, why in verdicts.values():
+            if broken is None and why != ABSTAINS:
+                return Score.none(why)
         if all(broken is None for broken, _ in verdicts.values()):
-            return Score.none("every rule abstained" if verdicts else "no rules")
+            return Score.none("every rule abstained" if verdicts else "no rules", applies=False)
         parts = {rule.name: rule.points for rule in self.rules if verdicts[rule.name][0]}
         return Score(float(sum(parts.values())), parts)
 

@@ -6,7 +6,7 @@ import regex
 
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, numbers_at, values_at
-from repo_exp.rewards.rules.matching import clauses, compiled, pattern_faults
+from repo_exp.rewards.rules.matching import SECONDS, clauses, compiled, pattern_faults
 from repo_exp.types import Reply
 
 # Where one statement about a price ends and the next begins ("four hundred and fifty" is one number).
@@ -86,7 +86,7 @@ def _named(part: str, labels: dict[str, list[str]]) -> list[tuple[str, float]]:
         (match.start(), path)
         for path, patterns in labels.items()
         for pattern in patterns
-        for match in compiled(pattern).finditer(part, timeout=0.5)
+        for match in compiled(pattern).finditer(part, timeout=SECONDS)
     )
     values = [amount.value for amount in mentioned_prices(part) if amount.kind == "price"]
     if len(values) == 1 and len({path for _, path in found}) == 1:

@@ -1,0 +1,97 @@
+"""Which replies lack a score, which of two arms' replies may be compared all the same, and when a figure is withheld.
+
+A score *failed* where its source should have given one and gave none (an endpoint that died, a budget that was spent).
+It is *missing* too where the source has nothing to say of such a context; that is no failure, and withholds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from repo_exp.types import Reply, RewardBreakdown
+
+Answer = tuple[Reply, RewardBreakdown]
+
+MAX_UNSCORED = 0.2
+"""The share of failed scores above which a figure is withheld, where the caller does not say."""
+
+
+def lacks(worth: RewardBreakdown) -> frozenset[str]:
+    """Return the sources without a score, failed or not: totals that lack different ones are of different measures."""
+    return frozenset(name for name, score in worth.sources.items() if score.missing)
+
+
+def above(count: int, of: int, share: float) -> bool:
+    """Are ``count`` of ``of`` more than the share? None of none is not."""
+    return count > share * of
+
+
+def failures(answers: Sequence[Answer], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return source -> ``{"replies", "of", "reasons": {reason: replies}}``, for the sources that failed at all."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in sources:
+        asked = [worth.sources[name] for _, worth in answers if name in worth.sources]
+        reasons = Counter(score.reason for score in asked if score.failed)
+        if reasons:
+            ordered = dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0])))
+            found[name] = {"replies": sum(reasons.values()), "of": len(asked), "reasons": ordered}
+    return found
+
+
+def by_context(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """Return the answers by context, in order of appearance."""
+    found: dict[str, list[Answer]] = {}
+    for answer in answers:
+        found.setdefault(answer[0].context.id, []).append(answer)
+    return found
+
+
+def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[float], list[float], int]:
+    """Return both arms' mean total of each context, and how many contexts are unscored.
+
+    A context counts only by replies that lack the same sources in both arms, those that lack the fewest first; where
+    there are none such, both totals are NaN. A context is unscored where a score of one of its replies failed, or where
+    there are totals and none that lack the same.
+    """
+    first, second, unscored = [], [], 0
+    for ours, theirs in zip(by_context(before).values(), by_context(after).values(), strict=True):
+        sets = [_by_lack(answers) for answers in (ours, theirs)]
+        common = sorted(sets[0].keys() & sets[1].keys(), key=lambda lack: (len(lack), sorted(lack)))
+        first.append(mean(sets[0][common[0]]) if common else math.nan)
+        second.append(mean(sets[1][common[0]]) if common else math.nan)
+        failed = any(worth.failed for _, worth in [*ours, *theirs])
+        unscored += failed or bool(not common and (sets[0] or sets[1]))
+    return first, second, unscored
+
+
+def failed_contexts(before: Sequence[Answer], after: Sequence[Answer], source: str) -> int:
+    """Return in how many contexts the source failed on a reply of either arm."""
+    groups = zip(by_context(before).values(), by_context(after).values(), strict=True)
+    return sum(any(source in worth.failed for _, worth in [*ours, *theirs]) for ours, theirs in groups)
+
+
+def means_by_context(answers: Sequence[Answer], measure: Callable[[Answer], float]) -> list[float]:
+    """Return the mean measure of each context, in order of appearance; NaN where nothing was measured."""
+    return [mean([measure(answer) for answer in group]) for group in by_context(answers).values()]
+
+
+def withheld(figure: Mapping[str, Any], *, keep: Sequence[str] = ("n", "missing", "unscored")) -> dict[str, Any]:
+    """Return a figure without its numbers: only the counts that say why it is withheld."""
+    return {name: value if name in keep else None for name, value in figure.items()} | {"withheld": True}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are there; NaN where none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _by_lack(answers: Sequence[Answer]) -> dict[frozenset[str], list[float]]:
+    found: dict[frozenset[str], list[float]] = {}
+    for _, worth in answers:
+        if not math.isnan(worth.total):
+            found.setdefault(lacks(worth), []).append(worth.total)
+    return found
