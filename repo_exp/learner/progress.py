@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import threading
 import time
 from collections.abc import Mapping
 
@@ -21,6 +23,45 @@ SHOWN = {  # metric -> what it is called on the bar
 }
 
 
+class Heartbeat:
+    """Says that a stage is at work whenever nothing else was said of it for a while: in a long step, while sampling.
+
+    Args:
+        stage: its name.
+        first: seconds of silence until it says so for the first time.
+        every: seconds of silence from then on.
+    """
+
+    step = ""  # of the stage at work: "step 3 of 25"
+    said = 0.0  # when something was last said of a stage, or a bar is seen to move
+
+    def __init__(self, stage: str, *, first: float = 8.0, every: float = 20.0) -> None:
+        self.stage, self.first, self.every = stage, first, every
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat of {stage}", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        Heartbeat.step, Heartbeat.said = "", time.monotonic()
+        self.start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        Heartbeat.step = ""
+
+    def _beat(self) -> None:
+        silence = self.first
+        while not self._over.wait(max(0.05, Heartbeat.said + silence - time.monotonic())):
+            if time.monotonic() - Heartbeat.said < silence:
+                continue
+            silence, Heartbeat.said = self.every, time.monotonic()
+            step = f"  {Heartbeat.step}" if Heartbeat.step else ""
+            spent = time.monotonic() - self.start
+            print(f"{self.stage:>13} at work for {spent:.0f} s{step}", file=sys.stderr, flush=True)
+
+
 class StageProgress:
     """The progress of one stage: stage, step, the figures that matter, time left.
 
@@ -33,6 +74,7 @@ class StageProgress:
     def __init__(self, stage: str, total: int, *, every: float = 20.0) -> None:
         self.stage, self.total, self.every = stage, total, every
         self.before: int | None = None  # steps that a checkpoint brought along
+        Heartbeat.step = f"step 1 of {total}"
         self.console = Console(file=sys.stderr, highlight=False)
         self.start = self.last = time.monotonic()
         self.bar: Progress | None = None
@@ -46,11 +88,13 @@ class StageProgress:
     def __enter__(self) -> StageProgress:
         if self.bar is not None:
             self.bar.start()
+            Heartbeat.said = math.inf  # the bar moves by itself
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
+        Heartbeat.step, Heartbeat.said = "", time.monotonic()
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show that ``step`` steps are done, and the figures of the last one."""
@@ -60,9 +104,10 @@ class StageProgress:
         if self.bar is not None:
             self.bar.update(self.task, completed=step, figures=figures)
             return
+        Heartbeat.step = f"step {min(step + 1, self.total)} of {self.total}"
         now = time.monotonic()
         if step == self.total or now - self.last >= self.every:
-            self.last = now
+            self.last = Heartbeat.said = now
             taken = max(step - self.before, 1)
             left = (now - self.start) / taken * (self.total - step)
             self.console.print(

@@ -56,7 +56,9 @@ def make(
                 finished=scorer.begin,
             )
         # all arms answer first: meanwhile a remote judge is at work, and is waited for once
-        arms = {arm: list(zip(replies, scorer.score(replies), strict=True)) for arm, replies in answered.items()}
+        worth = iter(scorer.score([reply for replies in answered.values() for reply in replies]))
+        # scored side by side, what all arms answer is computed once
+        arms = {arm: [(reply, next(worth)) for reply in replies] for arm, replies in answered.items()}
         results = summarise(
             arms,
             seed=derived_seed(config.seed, "statistics") % 2**32,

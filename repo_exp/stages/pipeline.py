@@ -10,13 +10,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.durable import make_folder, write_text, writing
-from repo_exp.rewards.rubric import require_facts
-from repo_exp.stages import capability, data, evaluate, judge, policy, report, reward_model, sft, value_model
+from repo_exp.models.precision import has_bfloat16_units, processor_units, slowdown
+from repo_exp.rewards.rubric import Rubric, require_facts
+from repo_exp.stages import capability, data, evaluate, forecast, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.notices import notices
@@ -51,6 +53,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)
     ) as trackers:
         bench = Workbench(config, folder=folder, trackers=trackers)
+        _say_precision(bench)
         made = _stages(bench, found)
         path = report.write(
             bench, found, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
@@ -71,6 +74,7 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     wanted = set(sources(config, evaluating=True))
     wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}
+    bench.before_work = lambda: _say_forecast(bench, made, found.rubric)
     if "judge" in wanted and found.rubric is not None:
         require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
     made["sft"] = sft.make(bench, made["data"])
@@ -88,6 +92,29 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
             made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], instruments)
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
     return made
+
+
+def _say_precision(bench: Workbench) -> None:
+    """Say first what the run computes with, and warn where that is slow."""
+    config, device = bench.config, bench.device
+    units, threads = processor_units(device), torch.get_num_threads()
+    log.info("%s in %s (%s), %d thread(s)", config.model.name, bench.precision, units, threads)
+    if bench.precision == "bfloat16" and not has_bfloat16_units(device):
+        log.warning(
+            "model.dtype=bfloat16 is slow here: a product takes %.0f times as long as in float32; model.dtype=auto "
+            "takes float32 on this processor",
+            slowdown(device),
+        )
+
+
+def _say_forecast(bench: Workbench, made: Mapping[str, Artifact], rubric: Rubric | None) -> None:
+    items = len(rubric.items) if rubric is not None and bench.config.judge.kind == "local" else 0
+    corpus = data.read(made["data"])
+    log.info(
+        forecast.sentence(
+            bench.config, corpus, precision=bench.precision, device=bench.device, items=items, made={*made}
+        )
+    )
 
 
 def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:

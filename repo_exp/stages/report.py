@@ -16,6 +16,7 @@ from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.verdict import arm_name
+from repo_exp.models.precision import processor_units
 from repo_exp.redaction import masked
 from repo_exp.stages.instruments import Declared, sources
 from repo_exp.stages.notices import notices, silent_sources
@@ -61,7 +62,9 @@ def write(
             "command": masked(command),
             "started": started.strftime("%Y-%m-%d %H:%M"),
             "seconds": seconds,
-            "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
+            "hardware": ", ".join(
+                [bench.precision, processor_units(bench.device), f"{torch.get_num_threads()} threads", platform.machine()]
+            ),
             "versions": installed("repo-exp", "torch", "transformers", "peft", "lightning"),
             "notices": notices(config),
             "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},

@@ -22,7 +22,7 @@ from repo_exp.errors import ModelError, NotFiniteError, Problem
 from repo_exp.learner.base import Learner, Metrics
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
-from repo_exp.learner.progress import StageProgress
+from repo_exp.learner.progress import Heartbeat, StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.models import tokens
 from repo_exp.models.backbone import Backbone
@@ -45,6 +45,7 @@ class Workbench:
         self.config, self.folder, self.trackers = config, folder, trackers
         self.store = Store(config.store)
         self.made: list[Artifact] = []
+        self.before_work: Callable[[], None] | None = None  # called once, before the first stage that is built
         self._backbone: Backbone | None = None
         self._holds: dict[str, str] = {}  # role -> address of the artifact whose weights it has
         self._weights: Artifact | None = None
@@ -68,8 +69,12 @@ class Workbench:
         """
 
         def named(folder: Path) -> Mapping[str, Any] | None:
+            if self.before_work is not None:
+                before_work, self.before_work = self.before_work, None
+                before_work()
             try:
-                return build(folder)
+                with Heartbeat(stage):
+                    return build(folder)
             except NotFiniteError as error:
                 raise error.during(f"the stage {stage} stops") from error
 

@@ -1,0 +1,147 @@
+"""How long a run will take here, by stage, before anything is learnt: tokens times weights over a measured rate.
+
+A stage costs its forward-equivalent tokens: a token read once counts 1, and as much again for the share of the layers
+that the gradients pass. A forward-equivalent token takes 2 operations a weight. The rate is that of products of this
+machine, measured for less than a second, times ``EFFICIENCY``. Lengths come from the corpus, 4 bytes a token. Meant to
+tell minutes from hours: stages in the store take none of it, a remote judge's waiting is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+
+from repo_exp.config.schema import Config
+from repo_exp.config.shape import shape_of
+from repo_exp.models.precision import Precision, product_rate
+from repo_exp.types import Context, Corpus
+
+EFFICIENCY = 0.9  # of the rate of square products, by all weights: SmolLM2 on two AVX2 cores, float32
+BYTES_A_TOKEN = 4.0
+TURN = 6  # tokens of the chat template around a message
+DECODED = 3.0  # what a token costs that is drawn, beside one that is read: weights are fetched for few rows
+QUESTION = 16  # tokens of a question of the rubric, as it is asked
+EXCERPT = 65  # tokens of the dialogue that the judge reads with a question
+SHORTER = {  # stage -> keys that its length depends on
+    "sft": "data.demonstrations, sft.epochs",
+    "reward_model": "data.scale, reward_model.epochs",
+    "judge": "data.judgements",
+    "policy": "budget.updates, budget.rollouts, rollout.max_new_tokens",
+    "evaluate": "data.contexts.test",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Mean tokens of a context and of a response."""
+
+    context: float
+    response: float
+
+    @property
+    def sampled(self) -> float:
+        """Forward-equivalent tokens of answering a context."""
+        return self.context + DECODED * self.response
+
+    @property
+    def read(self) -> float:
+        """Tokens of a context with its response."""
+        return self.context + self.response
+
+
+def forecast(config: Config, corpus: Corpus, *, layers: int, items: int) -> dict[str, float]:
+    """Return the forward-equivalent tokens of each stage.
+
+    Args:
+        layers: of the model.
+        items: questions of the rubric; 0 without a local judge.
+    """
+    lengths = _lengths(config, corpus)
+    behind = {role: 1 + (last or layers) / layers for role, last in config.model.lora.last_layers.model_dump().items()}
+    judged = EXCERPT + lengths.response + QUESTION * items if items else 0.0
+    scored = lengths.read + judged
+    counts = {name: {split: len(each) for split, each in getattr(corpus, name).items()} for name in _PARTS}
+    pair, training = lengths.context + 2 * lengths.response, config.reward_model
+    found = {
+        "sft": config.sft.epochs * counts["demonstrations"].get("train", 0) * lengths.read * behind["policy"],
+        "reward_model": training.epochs * counts["preferences"].get("train", 0) * pair * behind["reward"]
+        + counts["preferences"].get("development", 0) * pair
+        + training.calibration_replies * (lengths.sampled + lengths.read),
+    }
+    if items:
+        learnt = EXCERPT / 2 + lengths.response + 3 * QUESTION  # the questions that tell a pair of replies apart
+        found["judge"] = counts["judgements"].get("train", 0) * learnt * behind["judge"]
+        found["judge"] += counts["judgements"].get("development", 0) * judged
+    found["policy"] = _policy(config, lengths, scored, behind)
+    found["evaluate"] = 3 * counts["contexts"].get("test", 0) * (lengths.sampled + scored)
+    return found
+
+
+_PARTS = ("demonstrations", "preferences", "judgements", "contexts")
+
+
+def _policy(config: Config, lengths: Lengths, scored: float, behind: Mapping[str, float]) -> float:
+    from repo_exp.algorithms.interface import OnlineAlgorithm
+    from repo_exp.stages.policy import algorithm_of
+
+    if config.algorithm["kind"] == "sft":
+        return 0.0
+    algorithm, replies = algorithm_of(config), config.budget.updates * config.budget.rollouts
+    pair = lengths.context + 2 * lengths.response
+    if not isinstance(algorithm, OnlineAlgorithm):
+        return replies / 2 * pair * (behind["policy"] + algorithm.needs_reference)
+    learnt = lengths.context / algorithm.group_size + lengths.response
+    each = lengths.sampled + scored + learnt * behind["policy"] * algorithm.passes
+    if algorithm.needs_value and algorithm.teaches_value:
+        each += learnt * behind["value"] * algorithm.passes
+    each += learnt * algorithm.needs_reference
+    return replies * each
+
+
+def _lengths(config: Config, corpus: Corpus) -> Lengths:
+    contexts = [context for split in corpus.contexts.values() for context in split[:200]]
+    responses = [shown.reply for split in corpus.demonstrations.values() for shown in split[:200]]
+    responses += [pair.chosen for split in corpus.preferences.values() for pair in split[:200]]
+    limit = config.rollout.max_new_tokens
+    context = [min(_tokens(each), config.model.max_context_tokens) for each in contexts]
+    response = [min(len(text.encode()) / BYTES_A_TOKEN + 1, limit) for text in responses]
+    return Lengths(fmean(context) if context else 0.0, fmean(response) if response else float(limit))
+
+
+def _tokens(context: Context) -> float:
+    return sum(len(message.content.encode()) / BYTES_A_TOKEN + TURN for message in context.messages)
+
+
+def seconds(tokens: Mapping[str, float], *, weights: float, rate: float) -> dict[str, float]:
+    """Return the seconds of each stage: 2 weights a token, over ``rate`` operations a second times EFFICIENCY."""
+    return {stage: count * 2 * weights / (rate * EFFICIENCY) for stage, count in tokens.items()}
+
+
+def sentence(
+    config: Config, corpus: Corpus, *, precision: Precision, device: torch.device, items: int, made: Collection[str]
+) -> str:
+    """Return the line that says how long the stages take that are not made yet, and what makes it shorter."""
+    shape = shape_of(config.model)
+    if shape.parameters is None or shape.layers is None:
+        return "expected: not known, since the shape of the model is not known before it is loaded"
+    tokens = forecast(config, corpus, layers=shape.layers, items=items)
+    rate = product_rate(getattr(torch, precision), device) * 1e9
+    spent = seconds(tokens, weights=shape.parameters, rate=rate)
+    spent = {stage: value for stage, value in spent.items() if stage not in made and value >= 1}
+    if sum(spent.values()) < 60:
+        return "expected: less than a minute"
+    longest = max(spent, key=lambda stage: spent[stage])
+    stages = ", ".join(f"{stage} {_time(value)}" for stage, value in spent.items())
+    return (
+        f"expected: about {_time(sum(spent.values()))} ({stages}); nothing for stages that are in the store. "
+        f"Shorter: smaller {SHORTER[longest]}; experiment=smoke shows the whole in a minute, on random weights"
+    )
+
+
+def _time(value: float) -> str:
+    if value < 90:
+        return f"{max(1, value):.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
