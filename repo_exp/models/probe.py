@@ -21,7 +21,7 @@ from repo_exp.models import limits, targets
 from repo_exp.models.backbone import Backbone, Route
 from repo_exp.models.library import Body, called_linear_layers
 from repo_exp.models.library_session import WAYS
-from repo_exp.models.packing import pack
+from repo_exp.models.packing import WORTH_SHARING, pack
 from repo_exp.models.roles import BASE
 
 log = logging.getLogger(__name__)
@@ -146,18 +146,17 @@ def _sequences(backbone: Backbone, window: int | None, *, longest: int) -> list[
     rows = backbone.model.get_input_embeddings().weight.shape[0]
     special = {*backbone.tokens.hf.all_special_ids}
     generator = torch.Generator().manual_seed(0)
-    start = 12 if window is None or window > LONGEST_WINDOW else window + 4
-    start = max(1, min(start, longest - 16))  # up to 13 tokens follow
+    start = WORTH_SHARING if window is None or window > LONGEST_WINDOW else window + 4
+    start = max(LAST, min(start, longest - 10))  # up to 10 tokens follow
 
     def draw(count: int) -> list[int]:
         found = torch.randint(0, rows, (count + 40,), generator=generator).tolist()
         return ([token for token in found if token not in special] or found)[:count]
 
-    beginning, prompt = draw(start), draw(5)
+    beginning, prompt = draw(start), draw(2)
     return [
-        [[*beginning, *prompt, *draw(7)], [*beginning, *prompt, *draw(4)]],
-        [[*beginning, *draw(3), *draw(4)]],
-        [[*beginning, *draw(9), *draw(4)]],
+        [[*beginning, *prompt, *draw(4)], [*beginning, *prompt, *draw(3)]],
+        [[*beginning, *draw(6), *draw(4)]],
     ]
 
 
@@ -207,9 +206,10 @@ def _by_the_model(backbone: Backbone, role: str, groups: list) -> list[Tensor]:
     return told
 
 
-def _compared(measure: Callable[[str], float]) -> Measured:
+def _compared(measure: Callable[[str], float], roles: Sequence[str] = (BASE, ROLE)) -> Measured:
     gaps = {}
-    for role, name in ((BASE, "without adapter"), (ROLE, "with adapter")):
+    for role in roles:
+        name = "with adapter" if role == ROLE else "without adapter"
         try:
             gap = measure(role)
         except Exception as error:  # whatever a model of someone else's raises: another way is tried then
@@ -257,7 +257,7 @@ def _growing(backbone: Backbone, groups: list, wanted: dict[str, list[Tensor]]) 
                 session.step(torch.tensor(following, device=said_BV.device).squeeze(1))
         return max(gaps)
 
-    return _compared(measure)
+    return _compared(measure, (ROLE,))
 
 
 def _gap(ours_TV: Tensor, theirs_TV: Tensor) -> float:
