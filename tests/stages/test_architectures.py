@@ -29,8 +29,9 @@ def test_an_architecture_goes_through_every_stage(experiment, tmp_path, kind) ->
     from transformers import AutoModelForCausalLM
 
     model = save(kind, tmp_path / "model")
-    for algorithm in ("repo", "grpo"):
-        overrides = [*TINY, f"model.folder={model}", f"algorithm={algorithm}", f"store={tmp_path / 'store'}"]
+    for algorithm, settings in (("repo", []), ("grpo", ["algorithm.group_size=2"])):
+        where = [f"model.folder={model}", f"store={tmp_path / 'store'}"]
+        overrides = [*TINY, *where, f"algorithm={algorithm}", *settings]
         folder = experiment(algorithm, *overrides)
         made = dict(line.split("\t") for line in (folder / "artifacts.tsv").read_text().splitlines())
         assert {"sft", "reward_model", "judge", "policy", "evaluate"} <= made.keys()
