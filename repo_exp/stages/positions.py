@@ -25,19 +25,19 @@ def problems(config: Any) -> Iterator[Problem]:
         found = f"prompts of up to {prompt} tokens and responses of up to {response} are {prompt + response}: {reads}"
         remedy = f"{there - prompt} or less; or a smaller model.max_context_tokens, now {prompt}"
         yield Problem("rollout.max_new_tokens", found, remedy)
-    elif _reads_pairs(config) and prompt + 2 * response > there:
+    elif reads_pairs(config) and prompt + 2 * response > there:
         found = (
             f"prompts of up to {prompt} tokens and the responses of pairs, read up to twice rollout.max_new_tokens = "
             f"{response}, are {prompt + 2 * response}: {reads}"
         )
         remedy = f"{there - 2 * response} or less" if there > 2 * response else f"rollout.max_new_tokens={there // 4}"
         yield Problem("model.max_context_tokens", found, f"{remedy}; or a smaller rollout.max_new_tokens")
-    if _reads_pairs(config) and config.reward_model.kind == "polar" and config.reward_model.max_tokens > there:
+    if reads_pairs(config) and config.reward_model.kind == "polar" and config.reward_model.max_tokens > there:
         found = f"rows of up to {config.reward_model.max_tokens} tokens: {reads}"
         yield Problem("reward_model.max_tokens", found, f"{there} or less")
 
 
-def _reads_pairs(config: Any) -> bool:
+def reads_pairs(config: Any) -> bool:
     """Is there a reward model, or a value model that learns from pairs?"""
     asked = "model" in config.reward.sources or config.evaluation.sources == "all"
     return asked or config.algorithm["kind"] == "dvpo"

@@ -31,6 +31,7 @@ from repo_exp.models.place import commit, files, resolve
 from repo_exp.models.precision import resolve_precision
 from repo_exp.models.probe import settle
 from repo_exp.models.source import dequantise, random_model, read
+from repo_exp.stages.positions import reads_pairs
 from repo_exp.stages.store import Artifact, Store, write_json
 from repo_exp.tracking.tracker import Trackers
 
@@ -162,9 +163,9 @@ class Workbench:
     @property
     def longest(self) -> int:
         """The tokens of the longest sequence that a pass can be handed; replies in the data may be twice the budget."""
-        told = self.config
-        polar = told.reward_model.max_tokens if isinstance(told.reward_model, Polar) else 0
-        return max(told.model.max_context_tokens + 2 * told.rollout.max_new_tokens, polar)
+        told, pairs = self.config, reads_pairs(self.config)
+        polar = told.reward_model.max_tokens if pairs and isinstance(told.reward_model, Polar) else 0
+        return max(told.model.max_context_tokens + (1 + pairs) * told.rollout.max_new_tokens, polar)
 
     @property
     def device(self) -> torch.device:

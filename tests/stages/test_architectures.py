@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.models.probe import settle
 from tests.models.zoo import ARCHITECTURES, backbone, save, table
 
@@ -16,6 +17,7 @@ TINY = [
     "model.dtype=float32",
     "model.max_context_tokens=400",
     "model.lora.rank=4",
+    "model.lora.alpha=8",
     "data.contexts={train: 4, development: 2, test: 2}",
     "budget={updates: 1, rollouts: 4}",
     "evaluation.capability_every=0",
@@ -29,8 +31,9 @@ def test_an_architecture_goes_through_every_stage(experiment, tmp_path, kind) ->
     from transformers import AutoModelForCausalLM
 
     model = save(kind, tmp_path / "model")
-    for algorithm in ("repo", "grpo"):
-        overrides = [*TINY, f"model.folder={model}", f"algorithm={algorithm}", f"store={tmp_path / 'store'}"]
+    for algorithm, settings in (("repo", []), ("grpo", ["algorithm.group_size=2"])):
+        where = [f"model.folder={model}", f"store={tmp_path / 'store'}"]
+        overrides = [*TINY, *where, f"algorithm={algorithm}", *settings]
         folder = experiment(algorithm, *overrides)
         made = dict(line.split("\t") for line in (folder / "artifacts.tsv").read_text().splitlines())
         assert {"sft", "reward_model", "judge", "policy", "evaluate"} <= made.keys()
@@ -40,9 +43,12 @@ def test_an_architecture_goes_through_every_stage(experiment, tmp_path, kind) ->
     ours = backbone(kind)
     settle(ours, longest=500)
     ours.load("policy", Path(made["policy"]) / "policy")
-    tokens = torch.randint(3, 259, (1, 40), generator=torch.Generator().manual_seed(0))
+    prompt, response = [*range(50, 80)], [*range(90, 100)]
     with torch.no_grad(), ours.speaking("policy"):
-        torch.testing.assert_close(plain.eval()(tokens).logits, ours.model(tokens).logits, atol=1e-5, rtol=1e-4)
+        found, _ = reply_logp(ours, lay_out([prompt], [response], pad=ours.tokens.pad))
+        logp_TV = plain.eval()(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    wanted = logp_TV.gather(1, torch.tensor(response)[:, None]).squeeze(1)
+    torch.testing.assert_close(found[0], wanted, atol=2e-5, rtol=1e-4)
 
 
 def test_the_table_is_what_the_probe_finds() -> None:
