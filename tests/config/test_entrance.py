@@ -138,6 +138,13 @@ def test_flags_may_stand_between_the_overrides():
     assert inspect(["--info", "config", "model=tiny"]).arguments == ["model=tiny", "--info", "config"]
 
 
+def test_a_home_folder_may_be_written_with_its_sign(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert inspect(["model=tiny", "store='~/store'"]).first.store == str(tmp_path / "store")
+    with pytest.raises(ConfigError, match="~nobody-here"):
+        inspect(["data=jsonl", "data.path='~nobody-here/x'", "model=tiny"])
+
+
 def test_the_last_of_two_values_counts(problems_of):
     assert problems_of("reward.n=abc", "reward.n=5") == {}
 
