@@ -220,6 +220,10 @@ def _dimensions(
     for override in values:
         look_at_key(override, content, composer, groups, extra)
     findings.problems += [replace(each, where=f"hydra.sweeper.params: {each.where}") for each in extra.problems]
+    batch = base.hydra.sweeper.get("max_batch_size") if multirun else None
+    if batch is not None and batch < 1:
+        found = f"{batch} jobs at a time would never end"
+        findings.add("hydra.sweeper.max_batch_size", found, "1 or more; null for all")
     basic = str(base.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper")
     dimensions: dict[str, Dimension] = {}
     for override in (*extra.usable, *findings.usable):

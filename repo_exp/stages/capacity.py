@@ -50,7 +50,7 @@ def memory_suffices(config: Any) -> Iterator[Problem]:
     if weights > there:
         yield Problem(
             "model",
-            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {model.dtype}; "
+            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {'bfloat16' if model.dtype == 'auto' else model.dtype}; "
             f"{device} has {_gib(there)}",
             "a smaller model, such as model=smollm2_135m or model=tiny; or a machine with more memory",
         )
