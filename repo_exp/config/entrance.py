@@ -34,6 +34,7 @@ from repo_exp.config.overrides import (
     walk,
     with_plus,
 )
+from repo_exp.config.places import cannot_be_made
 from repo_exp.config.reading import flag_as_override, scattered
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
@@ -92,6 +93,10 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return Command(spelt)  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+    for flag, folder in (("--config-dir", args.config_dir), ("--config-path", args.config_path)):
+        if folder and not Path(folder).is_dir():
+            problem = Problem(flag, f"there is no such folder: {Path(folder).absolute()}", f"{flag} FOLDER")
+            raise refusal([*problems, problem])
     if wrong := _unreasonable_files(args.config_dir, args.config_path):
         raise refusal(wrong)
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
@@ -191,6 +196,11 @@ def look_over_all(
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
         look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
     _check(look, composer, list(further))
+    where = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    with as_if_running(composer.compose([line_of(each) for each in findings.usable], sweep=True)) as cfg:
+        folder = Path(str(OmegaConf.select(cfg, where)))
+    if reason := cannot_be_made(folder):
+        look.problems.append(Problem(where, reason, f"{where}=FOLDER, one that can be written"))
     return look
 
 

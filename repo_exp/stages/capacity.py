@@ -46,11 +46,12 @@ def memory_suffices(config: Any) -> Iterator[Problem]:
     shape, model = shape_of(config.model), config.model
     if shape.parameters is None:
         return
-    weights, adapter = shape.parameters * BYTES.get(model.dtype, 2), _adapter(shape, model) * MASTER_BYTES
+    dtype = "bfloat16" if model.dtype == "auto" else model.dtype
+    weights, adapter = shape.parameters * BYTES[dtype], _adapter(shape, model) * MASTER_BYTES
     if weights > there:
         yield Problem(
             "model",
-            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {'bfloat16' if model.dtype == 'auto' else model.dtype}; "
+            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {dtype}; "
             f"{device} has {_gib(there)}",
             "a smaller model, such as model=smollm2_135m or model=tiny; or a machine with more memory",
         )

@@ -153,6 +153,11 @@ def test_a_key_that_was_put_on_the_command_line_is_not_repeated():
         assert "sk-12345" not in str(caught.value)
 
 
+def test_a_run_folder_that_cannot_be_made_is_named(problems_of):
+    assert "is no folder" in problems_of("model=tiny", "hydra.run.dir=/dev/null/x")["hydra.run.dir"]
+    assert "is no folder" in problems_of("hydra.sweep.dir=/dev/null/x", "seed=0,1", multirun=True)["hydra.sweep.dir"]
+
+
 def test_points_may_be_given_as_a_mapping():
     first = inspect(["model=tiny", "reward.rule_points={too_long: -5}"]).first
     assert first.reward.rule_points == {"too_long": -5.0}
