@@ -75,23 +75,6 @@ def rank_suits(config: Any) -> Iterator[Problem]:
         )
 
 
-def context_suffices(config: Any) -> Iterator[Problem]:
-    """The model can read the longest context with the longest reply."""
-    positions = shape_of(config.model).positions
-    context, reply = config.model.max_context_tokens, config.rollout.max_new_tokens
-    if positions is None or context + reply <= positions:
-        return
-    where = "model.max_context_tokens" if context >= positions else "rollout.max_new_tokens"
-    remedy = f"model.max_context_tokens={max(1, (positions - reply))}" if reply < positions else ""
-    if where == "rollout.max_new_tokens":
-        remedy = f"rollout.max_new_tokens={positions - context}, or less"
-    yield Problem(
-        where,
-        f"a context of {context:,} and a reply of {reply:,} tokens are more than the model's {positions:,}",
-        remedy or "both smaller",
-    )
-
-
 def corpus_fits(config: Any) -> Iterator[Problem]:
     """What the domain generates fits into memory."""
     if config.data.kind != "generated":
@@ -198,7 +181,6 @@ CHECKS = (
     accelerator_is_there,
     memory_suffices,
     rank_suits,
-    context_suffices,
     corpus_fits,
     time_suffices,
 )
