@@ -196,12 +196,17 @@ def look_over_all(
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
         look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
     _check(look, composer, list(further))
-    where = "hydra.sweep.dir" if multirun else "hydra.run.dir"
-    with as_if_running(composer.compose([line_of(each) for each in findings.usable], sweep=True)) as cfg:
-        folder = Path(str(OmegaConf.select(cfg, where)))
-    if reason := cannot_be_made(folder):
-        look.problems.append(Problem(where, reason, f"{where}=FOLDER, one that can be written"))
+    look.problems += _of_folder(look, composer, "hydra.sweep.dir" if multirun else "hydra.run.dir")
     return look
+
+
+def _of_folder(look: Look, composer: Composer, where: str) -> list[Problem]:
+    """Return the problem of a run or sweep folder that cannot be made, if there is no other yet."""
+    if look.problems:
+        return []
+    with as_if_running(composer.compose([each.lines[0] for each in look.dimensions])) as cfg:
+        reason = cannot_be_made(Path(str(OmegaConf.select(cfg, where))))
+    return [Problem(where, reason, f"{where}=FOLDER, one that can be written")] if reason else []
 
 
 def _first_of_sweep(base: DictConfig, findings: Findings, composer: Composer, groups: Sequence[str]) -> DictConfig:
