@@ -6,12 +6,11 @@ what it reads is sound, or it ends there and then. To add a check, write it and 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from repo_exp.config.places import PACKAGE, conf_dir, expanded, rubric_folder, rules_folder, stems
+from repo_exp.config.places import PACKAGE, cannot_be_made, conf_dir, expanded, rubric_folder, rules_folder, stems
 from repo_exp.errors import Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
@@ -229,14 +228,8 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
 
 def store_can_be_written(c: Any) -> Iterator[Problem]:
     """Artifacts need a folder that can be written, unless they are there."""
-    folder = Path(c.store)
-    there = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
-    if not there.is_dir():
-        yield Problem("store", f"{there} is no folder", "store=FOLDER; it is made if it is not there")
-    elif not os.access(there, os.W_OK | os.X_OK) and not any(folder.glob("*/*/artifact.json")):
-        yield Problem("store", f"{there} cannot be written to", "store=FOLDER, one that you may write to")
-    elif any(len(os.fsencode(part)) > 255 for part in folder.parts):
-        yield Problem("store", "a name in it has more than 255 bytes", "store=FOLDER with shorter names")
+    if reason := cannot_be_made(Path(c.store)):
+        yield Problem("store", reason, "store=FOLDER, one that can be written; it is made if it is not there")
 
 
 def one_device(c: Any) -> Iterator[Problem]:

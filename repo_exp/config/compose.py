@@ -131,7 +131,7 @@ def _read(loader: ConfigLoaderImpl, default: ResultDefault) -> DictConfig | None
 
 
 @contextlib.contextmanager
-def as_if_running(cfg: DictConfig) -> Iterator[None]:
+def as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
     """Let ``${hydra:...}`` resolve while a composed configuration is looked at and no job is running."""
     holder, before = HydraConfig.instance(), HydraConfig.instance().cfg
     with open_dict(cfg.hydra):
@@ -140,6 +140,6 @@ def as_if_running(cfg: DictConfig) -> Iterator[None]:
     OmegaConf.set_readonly(cfg.hydra, None)
     holder.set_config(cfg)
     try:
-        yield
+        yield cfg
     finally:
         holder.cfg = before

@@ -34,6 +34,7 @@ from repo_exp.config.overrides import (
     walk,
     with_plus,
 )
+from repo_exp.config.places import cannot_be_made
 from repo_exp.config.reading import flag_as_override, scattered
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
@@ -92,6 +93,10 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return Command(spelt)  # only Hydra knows what it is relative to; the job looks at its configuration by itself
+    for flag, folder in (("--config-dir", args.config_dir), ("--config-path", args.config_path)):
+        if folder and not Path(folder).is_dir():
+            problem = Problem(flag, f"there is no such folder: {Path(folder).absolute()}", f"{flag} FOLDER")
+            raise refusal([*problems, problem])
     if wrong := _unreasonable_files(args.config_dir, args.config_path):
         raise refusal(wrong)
     composer = Composer.create(args.config_path, extra=args.config_dir, name=args.config_name)
@@ -191,7 +196,17 @@ def look_over_all(
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
         look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
     _check(look, composer, list(further))
+    look.problems += _of_folder(look, composer, "hydra.sweep.dir" if multirun else "hydra.run.dir")
     return look
+
+
+def _of_folder(look: Look, composer: Composer, where: str) -> list[Problem]:
+    """Return the problem of a run or sweep folder that cannot be made, if there is no other yet."""
+    if look.problems:
+        return []
+    with as_if_running(composer.compose([each.lines[0] for each in look.dimensions])) as cfg:
+        reason = cannot_be_made(Path(str(OmegaConf.select(cfg, where))))
+    return [Problem(where, reason, f"{where}=FOLDER, one that can be written")] if reason else []
 
 
 def _first_of_sweep(base: DictConfig, findings: Findings, composer: Composer, groups: Sequence[str]) -> DictConfig:
@@ -220,6 +235,10 @@ def _dimensions(
     for override in values:
         look_at_key(override, content, composer, groups, extra)
     findings.problems += [replace(each, where=f"hydra.sweeper.params: {each.where}") for each in extra.problems]
+    batch = base.hydra.sweeper.get("max_batch_size") if multirun else None
+    if batch is not None and batch < 1:
+        found = f"{batch} jobs at a time would never end"
+        findings.add("hydra.sweeper.max_batch_size", found, "1 or more; null for all")
     basic = str(base.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper")
     dimensions: dict[str, Dimension] = {}
     for override in (*extra.usable, *findings.usable):

@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from repo_exp.config.compose import Composer
 from repo_exp.config.open_keys import open_mappings
-from repo_exp.config.reading import ALIASES, shell, unreadable
+from repo_exp.config.reading import ALIASES, shell, unreadable, without_secret
 from repo_exp.config.schema import Config
 from repo_exp.config.wording import unknown_key
 from repo_exp.errors import Problem, did_you_mean
@@ -38,7 +38,7 @@ class Findings:
 def with_plus(text: str) -> str:
     """Return an override with the two plus signs that Hydra wants for an entry where any key may stand."""
     key = text.partition("=")[0]
-    return f"++{text}" if key.rpartition(".")[0] in open_mappings() else text
+    return f"++{text}" if {key, key.rpartition(".")[0]} & open_mappings() else text
 
 
 def sorted_out(
@@ -77,7 +77,7 @@ def look_at_flag(shown: str, meant: str, content: dict[str, Any], composer: Comp
     for override in values:
         look_at_key(override, content, composer, groups, trial)
     remedy = trial.problems[0].remedy if trial.problems else shell(meant)
-    return Problem(shown, "there is no such flag; options and values have no dashes", remedy)
+    return Problem(without_secret(shown), "there is no such flag; options and values have no dashes", remedy)
 
 
 def look_at_choice(override: Override, composer: Composer, findings: Findings) -> None:
@@ -92,13 +92,18 @@ def look_at_choice(override: Override, composer: Composer, findings: Findings) -
     if override.is_add() or override.is_force_add():
         findings.add(override.input_line, f"the group '{group}' is there already", f"leave out the {_plus(override)}")
         return
+    if isinstance(override.value(), list) and group != "experiment":
+        several = ",".join(_options(override))
+        remedy = f"{group}=OPTION, or a sweep over them: -m {group}={several}"
+        findings.add(override.input_line, f"a run has one {group}, and this is a list", remedy)
+        return
     unknown = [option for option in _options(override) if option not in known]
     for option in unknown:
         if option in ("None", ""):
             remedy = _instead(group, known) if group in Config.model_fields else f"~{group} leaves it out"
             findings.add(override.input_line, f"a group cannot be null: '{group}'", remedy)
         else:
-            remedy = _own_model(option) if group == "model" else ""
+            remedy = _own_model(option) if group == "model" else _own_data(option) if group == "data" else ""
             remedy = remedy or did_you_mean(option, known)
             findings.add(f"{group}={option}", f"the group '{group}' has no option '{option}'", remedy)
     if not unknown:
@@ -118,6 +123,11 @@ def _own_model(option: str) -> str:
         return f"model=any model.folder={option}"
     owner, slash, name = option.partition("/")
     return f"model=any model.source=hub model.hub={option}" if owner and slash and name and "/" not in name else ""
+
+
+def _own_data(option: str) -> str:
+    """Return how a file of one's own is named."""
+    return f"data=jsonl data.path={option}" if "/" in option or option.endswith((".jsonl", ".json")) else ""
 
 
 def _options(override: Override) -> list[str]:
@@ -145,7 +155,7 @@ def look_at_key(
         names = {*groups, *content}
         found = f"there is no group and no key '{path[0]}'"
         remedy = _elsewhere(path[0], content, composer, groups) or did_you_mean(path[0], names)
-        findings.add(override.input_line, found, remedy)
+        findings.add(without_secret(override.input_line), found, remedy)
     else:
         findings.problems.append(_no_key(path, depth, holder, content, composer, groups))
 

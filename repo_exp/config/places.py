@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from repo_exp.errors import ConfigError, Problem
@@ -16,6 +17,20 @@ def expanded(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def cannot_be_made(folder: Path) -> str:
+    """Return why a folder cannot be made or written into; "" where it can. Nothing is left behind."""
+    there = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
+    if not there.is_dir():
+        return f"{there} is no folder"
+    if any(len(os.fsencode(part)) > 255 for part in folder.parts):
+        return "a name in it has more than 255 bytes"
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=there, prefix=".trial-"))
+    except OSError as error:
+        return f"{there} cannot be written to ({(error.strerror or 'no reason given').lower()})"
+    return ""
 
 
 def conf_dir() -> Path:

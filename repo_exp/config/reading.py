@@ -55,6 +55,13 @@ def shell(text: str) -> str:
     return shlex.quote(text) if "'" not in text or re.search(r'[$`\\"!]', text) else f'"{text}"'
 
 
+def without_secret(text: str) -> str:
+    """Return an override or flag without its value, where that may be a key: messages end up in logs."""
+    key, sign, _ = text.partition("=") if "=" in text else text.partition(" ")
+    secret = re.search(r"api_?-?key|secret|password|(^|[_-])token$|[_-]key$", key, re.IGNORECASE)
+    return f"{key}{sign}..." if secret and sign else text
+
+
 def scattered(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """Return the overrides that stand by themselves, and the problems of those that blanks have torn apart."""
     kept, problems, rest = [], [], list(arguments)
@@ -153,7 +160,9 @@ def _reason(text: str) -> tuple[str, list[str]]:
             return f"there is no function {name}(...), and text with brackets needs quotes", near
         if not inside.strip():
             return f"{name}() holds no value", []
-        return f"{name}({inside}) cannot be read", [quoted]
+        if name == "tag":
+            inside = inside.partition(",")[2].strip()
+        return f"{name}(...) cannot be used so", [f"{key}={inside}"]
     return "the value cannot be read as it stands", [quoted]
 
 

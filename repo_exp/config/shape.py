@@ -1,4 +1,4 @@
-"""How large a model is, as far as it can be known without loading it: what the checks of memory and context need."""
+"""How large a model is, as far as it can be known without loading it: what the checks of memory and rank need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _BILLIONS = {"B": 1e9, "M": 1e6}
-_RANDOM_VOCABULARY, _RANDOM_POSITIONS = 300, 4096  # of models/source.py: bytes and a few control tokens
+_RANDOM_VOCABULARY = 300  # of random models: bytes and a few control tokens
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,12 @@ class Shape:
         hidden: the width of its hidden states.
         layers: decoder layers.
         widths: sum of inputs and outputs of the linear maps in a layer: what an adapter has for each unit of its rank.
-        positions: tokens that it can read at once.
     """
 
     parameters: float | None = None
     hidden: int | None = None
     layers: int | None = None
     widths: int | None = None
-    positions: int | None = None
 
 
 def shape_of(model: Any) -> Shape:
@@ -43,7 +41,7 @@ def shape_of(model: Any) -> Shape:
     if model.source == "random" and model.random is not None:
         found = {**model.random.model_dump(), "vocab_size": _RANDOM_VOCABULARY}
         found |= {"num_hidden_layers": found["layers"], "num_attention_heads": found["heads"]}
-        found |= {"num_key_value_heads": found["key_value_heads"], "max_position_embeddings": _RANDOM_POSITIONS}
+        found |= {"num_key_value_heads": found["key_value_heads"]}
     elif model.source == "folder" and model.folder:
         folder = Path(model.folder)
         found, size = _json(folder / "config.json"), _stored(folder, BYTES.get(model.dtype, 2))
@@ -57,7 +55,6 @@ def shape_of(model: Any) -> Shape:
         hidden=computed.hidden,
         layers=computed.layers,
         widths=computed.widths,
-        positions=computed.positions,
     )
 
 
@@ -68,16 +65,16 @@ def _computed(config: Mapping[str, Any]) -> Shape:
         return next((config[name] for name in names if isinstance(config.get(name), int)), None)
 
     hidden, layers = first("hidden_size", "n_embd"), first("num_hidden_layers", "n_layer")
-    positions, middle = first("max_position_embeddings", "n_positions"), first("intermediate_size")
+    middle = first("intermediate_size")
     heads, vocabulary = first("num_attention_heads"), first("vocab_size")
     if hidden is None or layers is None or middle is None or not heads or vocabulary is None:
-        return Shape(hidden=hidden, layers=layers, positions=positions)
+        return Shape(hidden=hidden, layers=layers)
     width = first("head_dim") or hidden // heads
     queries, keys = heads * width, (first("num_key_value_heads") or heads) * width
     # query, key, value, output; gate, up, down
     maps = [(hidden, queries), (hidden, keys), (hidden, keys), (queries, hidden), *[(hidden, middle)] * 3]
     weights = layers * sum(rows * columns for rows, columns in maps) + vocabulary * hidden
-    return Shape(weights, hidden, layers, sum(rows + columns for rows, columns in maps), positions)
+    return Shape(weights, hidden, layers, sum(rows + columns for rows, columns in maps))
 
 
 def _named(hub: str | None) -> float | None:
@@ -129,7 +126,6 @@ _GGUF = {
     "num_attention_heads": "attention.head_count",
     "num_key_value_heads": "attention.head_count_kv",
     "vocab_size": "vocab_size",
-    "max_position_embeddings": "context_length",
 }
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9

@@ -46,11 +46,12 @@ def memory_suffices(config: Any) -> Iterator[Problem]:
     shape, model = shape_of(config.model), config.model
     if shape.parameters is None:
         return
-    weights, adapter = shape.parameters * BYTES.get(model.dtype, 2), _adapter(shape, model) * MASTER_BYTES
+    dtype = "bfloat16" if model.dtype == "auto" else model.dtype
+    weights, adapter = shape.parameters * BYTES[dtype], _adapter(shape, model) * MASTER_BYTES
     if weights > there:
         yield Problem(
             "model",
-            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {model.dtype}; "
+            f"{model.name} has {_count(shape.parameters)} weights, {_gib(weights)} in {dtype}; "
             f"{device} has {_gib(there)}",
             "a smaller model, such as model=smollm2_135m or model=tiny; or a machine with more memory",
         )
@@ -72,23 +73,6 @@ def rank_suits(config: Any) -> Iterator[Problem]:
             f"rank {rank:,} is above the model's hidden size of {hidden:,}: the adapter would be larger than the layer",
             f"model.lora.rank={min(16, hidden)}; at most {hidden:,}",
         )
-
-
-def context_suffices(config: Any) -> Iterator[Problem]:
-    """The model can read the longest context with the longest reply."""
-    positions = shape_of(config.model).positions
-    context, reply = config.model.max_context_tokens, config.rollout.max_new_tokens
-    if positions is None or context + reply <= positions:
-        return
-    where = "model.max_context_tokens" if context >= positions else "rollout.max_new_tokens"
-    remedy = f"model.max_context_tokens={max(1, (positions - reply))}" if reply < positions else ""
-    if where == "rollout.max_new_tokens":
-        remedy = f"rollout.max_new_tokens={positions - context}, or less"
-    yield Problem(
-        where,
-        f"a context of {context:,} and a reply of {reply:,} tokens are more than the model's {positions:,}",
-        remedy or "both smaller",
-    )
 
 
 def corpus_fits(config: Any) -> Iterator[Problem]:
@@ -197,7 +181,6 @@ CHECKS = (
     accelerator_is_there,
     memory_suffices,
     rank_suits,
-    context_suffices,
     corpus_fits,
     time_suffices,
 )

@@ -27,6 +27,7 @@ def test_a_sound_command_has_no_problems(problems_of):
 MISTAKES = [
     ("reward=rx", "reward=rx", ["no option 'rx'", "rm+rj+rf"]),
     ("experiment=[smoke,papr]", "experiment=papr", ["paper"]),
+    ("algorithm=[repo,ppo]", "algorithm=[repo,ppo]", ["one algorithm", "-m algorithm=repo,ppo"]),
     ("experiment=null", "experiment=null", ["~experiment"]),
     ("+model=tiny", "+model=tiny", ["there already", "+"]),
     ("model=5", "model=5", ["no option '5'"]),
@@ -136,6 +137,34 @@ def test_entries_where_any_key_may_stand_need_no_plus_signs():
 def test_flags_may_stand_between_the_overrides():
     assert inspect(["model=tiny", "-m", "seed=0,1"]).arguments[1:] == ["model=tiny", "seed=0,1", "-m"]
     assert inspect(["--info", "config", "model=tiny"]).arguments == ["model=tiny", "--info", "config"]
+
+
+def test_a_home_folder_may_be_written_with_its_sign(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert inspect(["model=tiny", "store='~/store'"]).first.store == str(tmp_path / "store")
+    with pytest.raises(ConfigError, match="~nobody-here"):
+        inspect(["data=jsonl", "data.path='~nobody-here/x'", "model=tiny"])
+
+
+def test_a_key_that_was_put_on_the_command_line_is_not_repeated():
+    for given in (["OPENAI_API_KEY=sk-12345"], ["--api-key", "sk-12345"], ["--api_key=sk-12345"]):
+        with pytest.raises(ConfigError) as caught:
+            inspect(["model=tiny", *given])
+        assert "sk-12345" not in str(caught.value)
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(problems_of):
+    assert "is no folder" in problems_of("model=tiny", "hydra.run.dir=/dev/null/x")["hydra.run.dir"]
+    assert "is no folder" in problems_of("hydra.sweep.dir=/dev/null/x", "seed=0,1", multirun=True)["hydra.sweep.dir"]
+
+
+def test_points_may_be_given_as_a_mapping():
+    first = inspect(["model=tiny", "reward.rule_points={too_long: -5}"]).first
+    assert first.reward.rule_points == {"too_long": -5.0}
+
+
+def test_a_file_of_ones_own_is_shown_how_it_is_named(problems_of):
+    assert "data=jsonl data.path=my/a.jsonl" in problems_of("data=my/a.jsonl")["data=my/a.jsonl"]
 
 
 def test_the_last_of_two_values_counts(problems_of):

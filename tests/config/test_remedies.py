@@ -99,7 +99,7 @@ def test_a_name_that_is_proposed_works(mistake, name, command):
         ["reward.n=${reward.m}"], ["reward.n=${reward.n}"], ["=5"], ["@x=1"], ["seed"], ["reward@x=rm"],
         ["-m", "glob(*)"], ["-m", "seed=choice()"], ["-m", "seed=foo(1)"], ["-m", "seed=,1"],
         ["hydra.launcher.n_jobs=2"],
-        ["--cfg", "foo"],
+        ["--cfg", "foo"], ["--config-dir", "/nowhere"], ["--config-dir", "/etc/hostname"],
         ["--multirn"], ["--lr"], ["data.contexts={train:5"], ["seed=]"],
     ],
     ids=" ".join,

@@ -24,6 +24,7 @@ from repo_exp.errors import ConfigError, Problem
         ("experiment=glob(zz*)", "no option of 'experiment' fits"),
         ("seed=range(1000000000000)", "1,000,000,000,000 jobs"),
         ("experiment=smoke,ablate_n", "a sweep itself"),
+        ("hydra.sweeper.max_batch_size=0", "would never end"),
     ],
 )
 def test_a_sweep_without_jobs_or_without_end_is_refused(value, words):

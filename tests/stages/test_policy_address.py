@@ -27,7 +27,7 @@ def address(tmp_path: Path, *overrides: str, stage: str = "policy") -> str:
     with as_if_running(cfg):
         config = load(plain(cfg)[0])
     bench = Workbench(config, folder=tmp_path, trackers=None)
-    bench.make = lambda stage, build, *, version, inputs, parents: Artifact(
+    bench.make = lambda stage, build, *, version, inputs, parents, **_: Artifact(
         stage, bench.store.address(stage, version, inputs, parents), tmp_path, {}, reused=True
     )
     judge = artifact("judge") if config.judge.kind == "local" else None
