@@ -1,14 +1,16 @@
 """``python -m repo_exp`` and the command ``repo-exp``: help, or one look at the command line and then Hydra.
 
-It ends with 0 if all went well, 2 if what you gave cannot run, 1 if something failed on the way, and 130 if
-you stopped it.
+It ends with 0 if all went well, 2 if what you gave cannot run, 1 if something failed on the way, and 128 + the number
+of the signal if you stopped it: 130 (SIGINT, Ctrl-C), 143 (SIGTERM), 129 (SIGHUP), within ten seconds.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
+from repo_exp import durable, stopping
 from repo_exp.errors import ConfigError, DataError, RepoExpError, RewardError
 
 YOUR_INPUT, FAILED, STOPPED = 2, 1, 130
@@ -17,6 +19,15 @@ YOUR_INPUT, FAILED, STOPPED = 2, 1, 130
 def main() -> int:
     """Run the command line and return the exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.raiseExceptions = False  # a log file that cannot be written is no reason for tracebacks
+    try:
+        with stopping.handled():
+            return _main()
+    except stopping.Stopped as stop:
+        stopping.end(stop)
+
+
+def _main() -> int:
     arguments = sys.argv[1:]
     try:
         if {"-h", "--help"} & set(arguments):
@@ -36,6 +47,12 @@ def main() -> int:
     except BrokenPipeError:  # the reader has left, as in `repo-exp --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        refused = durable.refusal(error)
+        if refused is None or _wants_tracebacks():
+            raise
+        print(refused, file=sys.stderr)
+        return FAILED
 
 
 def _wants_tracebacks() -> bool:

@@ -7,7 +7,8 @@
     |- ModelError       a model or an adapter cannot be had
     |- MissingScoresError  too many replies have no score to learn from
     |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
-    `- StoreError       an artifact is damaged or of another version
+    |- StoreError       an artifact is damaged or of another version
+    `- WriteError       the disk refuses: full, read-only, not ours
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ class NotFiniteError(RepoExpError):
 
 class StoreError(RepoExpError):
     """An artifact is damaged, or was made by another version."""
+
+
+class WriteError(RepoExpError):
+    """The disk refuses: it is full, read-only, or the place belongs to somebody else."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

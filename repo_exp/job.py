@@ -154,10 +154,18 @@ def machine_suffices(config: Any) -> Iterator[Problem]:
         yield from check(config)
 
 
+def model_has_room(config: Any) -> Iterator[Problem]:
+    """Prompts and responses fit into the positions that the model has, where these can be known without loading it."""
+    from repo_exp.stages.positions import problems
+
+    yield from problems(config)
+
+
 FURTHER = (
     data_can_be_read,
     judge_has_an_address,
     join_is_known,
+    model_has_room,
     rules_are_sound,
     rubric_is_sound,
     machine_suffices,

@@ -10,7 +10,7 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors", "plain", "redaction", "bounds"}
+CONTRACT = {"types", "errors", "plain", "durable", "redaction", "bounds"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
@@ -18,21 +18,23 @@ LAYERS: dict[str, set[str]] = {
     "plain": set(),
     "redaction": set(),
     "bounds": set(),
+    "durable": {"errors"},
+    "stopping": set(),
     "core": {"errors"},
     "language": CONTRACT,
-    "config": {"errors", "redaction", "bounds", "algorithms"},  # the algorithm's registry, inside functions
+    "config": {"errors", "durable", "redaction", "bounds", "algorithms"},  # the registry, inside functions
     "domains": {*CONTRACT, "language"},
     "rewards": {*CONTRACT, "language", "core"},
     "algorithms": {*CONTRACT, "core"},
     "models": {*CONTRACT, "core", "config"},
     "rollout": {*CONTRACT, "core", "config", "models"},
-    "learner": {*CONTRACT, "core", "config", "models", "rollout", "rewards", "algorithms"},
+    "learner": {*CONTRACT, "stopping", "core", "config", "models", "rollout", "rewards", "algorithms"},
     "evaluation": {*CONTRACT, "core"},
     "tracking": {*CONTRACT, "core"},
     "stages": {*CONTRACT, "core", "config", "language", "domains", "rewards", "algorithms", "models", "rollout",
-               "learner", "evaluation", "tracking"},
+               "learner", "evaluation", "tracking", "stopping"},
     "job": {*CONTRACT, "config", "domains", "rewards", "stages"},
-    "__main__": {"errors", "config", "job"},
+    "__main__": {"errors", "durable", "stopping", "config", "job"},
     "__init__": set(),
 }  # fmt: skip
 # library -> the folders that may import it
@@ -47,7 +49,10 @@ LIBRARIES = {
     "matplotlib": {"evaluation"},
     "openai": {"rewards"},
 }
-TORCH_FREE = ("errors", "types", "plain", "redaction", "bounds", "language", "domains", "rewards", "config")
+TORCH_FREE = (
+    "errors", "types", "plain", "durable", "stopping", "redaction", "bounds",
+    "language", "domains", "rewards", "config",
+)  # fmt: skip
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 

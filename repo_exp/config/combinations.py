@@ -222,15 +222,18 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
         yield Problem("model.source", f"auto needs {package}, or model.hub; none is given", "model.hub=NAME")
     elif m.source == "random" and m.random is None:
         yield Problem("model.random", "model.source is random, and no shape is given", "model=tiny has one")
+    if m.revision and m.source != "hub":
+        found = f"{m.revision!r} is of a model on the hub, and model.source is {m.source}"
+        yield Problem("model.revision", found, "model.source=hub; or leave it out")
 
 
 def store_can_be_written(c: Any) -> Iterator[Problem]:
-    """Artifacts need a folder that can be written."""
+    """Artifacts need a folder that can be written, unless they are there."""
     folder = Path(c.store)
     there = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
     if not there.is_dir():
         yield Problem("store", f"{there} is no folder", "store=FOLDER; it is made if it is not there")
-    elif not os.access(there, os.W_OK | os.X_OK):
+    elif not os.access(there, os.W_OK | os.X_OK) and not any(folder.glob("*/*/artifact.json")):
         yield Problem("store", f"{there} cannot be written to", "store=FOLDER, one that you may write to")
     elif any(len(os.fsencode(part)) > 255 for part in folder.parts):
         yield Problem("store", "a name in it has more than 255 bytes", "store=FOLDER with shorter names")

@@ -6,7 +6,6 @@ the algorithms' files.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from repo_exp.config.algorithms import algorithm_module, known_algorithms
 from repo_exp.config.help import groups
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Config
+from repo_exp.durable import write_text
 
 _HEAD = """# Configuration
 
@@ -155,9 +155,7 @@ def write(folder: Path) -> None:
     """Write both pages, each whole or not at all."""
     page = folder / "algorithms.md"
     for path, text in ((folder / "configuration.md", markdown()), (page, algorithms(page.read_text(encoding="utf-8")))):
-        draft = path.with_suffix(".draft")
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+        write_text(path, text)
 
 
 if __name__ == "__main__":

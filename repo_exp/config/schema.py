@@ -118,6 +118,7 @@ class Model(Section):
     package: Name | None = Field(description="module of the installed package that carries the GGUF file")
     gguf: Name | None = Field(description="name of the GGUF file inside the package or folder")
     hub: Name | None = Field(description="name on the hub")
+    revision: Name | None = Field(description="branch, tag or commit of the hub's model; null is its main branch")
     folder: Name | None = Field(description="a local folder in the hub's format")
     random: RandomModel | None = Field(description="the shape, where source is random")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Message, Preference
 
@@ -68,17 +69,11 @@ def _no_number(word: str) -> float:
 def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:
     """Write a corpus as demonstrations, preferences, judgements and contexts.jsonl, each whole or not at all."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for kind, (to_row, _) in _KINDS.items():
-        unfinished = folder / f".{kind}.jsonl.{os.getpid()}"
-        try:
+        rows = ({"split": split, **to_row(item)} for split, items in getattr(corpus, kind).items() for item in items)
+        with writing(folder / f"{kind}.jsonl") as unfinished:
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-                for split, items in getattr(corpus, kind).items():
-                    for item in items:
-                        file.write(_line({"split": split, **to_row(item)}))
-            os.replace(unfinished, folder / f"{kind}.jsonl")
-        finally:
-            unfinished.unlink(missing_ok=True)
+                file.writelines(map(_line, rows))
 
 
 def read_corpus(folder: str | os.PathLike[str]) -> Corpus:

@@ -8,7 +8,6 @@ prints the table and writes it to ``leaderboard.md`` in that folder.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from repo_exp.durable import write_text
 from repo_exp.evaluation.report_view import number
 from repo_exp.evaluation.verdict import percent
 
@@ -180,9 +180,7 @@ def _or(value: float | None, other: float) -> float:
 def main(folder: Path) -> str:
     """Write the page into the folder, whole or not at all, and return it."""
     page = table(*read_runs(folder))
-    unfinished = folder / f"{PAGE}.{os.getpid()}.tmp"
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, folder / PAGE)
+    write_text(folder / PAGE, page)
     return page
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
+from repo_exp.durable import write_bytes
 from repo_exp.evaluation import figures
 from repo_exp.evaluation import report_view as view
 from repo_exp.evaluation.report_data import Report
@@ -27,17 +26,13 @@ def render_report(report: Report, path: Path) -> None:
 
     Args:
         report: see ``report_data``; a section without data is left out.
+
+    Raises:
+        WriteError: the disk refuses.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A lone surrogate in a model's output has no UTF-8; it becomes a question mark.
     page = report_html(report).encode("utf-8", errors="replace")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(page)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, page)
 
 
 def report_html(report: Report) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from repo_exp import stopping
 from repo_exp.config.schema import Optimizer
 from repo_exp.errors import NotFiniteError
 from repo_exp.learner.guard import StepGuard, check_checkpoint
@@ -56,6 +57,7 @@ class Learner(L.LightningModule):
         for role, master in self.masters.items():
             self.add_module(f"master_{role}", master)
         self.done = 0
+        self.changing = False  # is a step half done?
         self.history: list[Metrics] = []
 
     # -- one step --------------------------------------------------------------------------------------
@@ -65,22 +67,35 @@ class Learner(L.LightningModule):
         raise NotImplementedError
 
     def training_step(self, step: int, _: int) -> None:
-        """Do one step and write it down.
+        """Do one step and write it down. A stop that comes while the weights change waits for the end of the step.
 
         Raises:
             NotFiniteError: something is not finite, and the stage cannot go on.
+            Stopped: a signal came meanwhile.
         """
         skipped = self.guard.skipped.total()
         try:
             metrics = self.learn(step)
+            self.change()
             metrics["optim/skipped_steps"] = self.guard.skipped.total() - skipped
             if step + 1 == self.steps:
                 self.guard.finish()
+            self.history.append({"step": step + 1, **metrics})
+            self.done = step + 1
+            self.report(self.done, metrics)
         except NotFiniteError as error:
+            stopping.release(failed=True)
             raise error.during(f"step {step + 1} of {self.steps}") from error
-        self.history.append({"step": step + 1, **metrics})
-        self.done = step + 1
-        self.report(self.done, metrics)
+        except BaseException:
+            stopping.release(failed=True)
+            raise
+        self.changing = False
+        stopping.release()
+
+    def change(self) -> None:
+        """Say that from here on the step changes what a checkpoint keeps."""
+        stopping.hold()
+        self.changing = True
 
     def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         """Run the backward pass; called through ``manual_backward``."""
@@ -102,6 +117,7 @@ class Learner(L.LightningModule):
         Raises:
             NotFiniteError: too many steps were skipped, or the step made weights that are not finite.
         """
+        self.change()
         optimisers = self.optimizers()
         optimisers = optimisers if isinstance(optimisers, list) else [optimisers]
         optimiser = optimisers[list(self.masters).index(role)]

@@ -103,6 +103,7 @@ class OnlineLearner(PolicyLearner):
             metrics |= self.improve(step, Experience.of(chosen, prompts, sampled, breakdowns, usable))
         averaging = self.algorithm.averaging
         if averaging is not None and (step + 1) % averaging.every == 0:
+            self.change()
             self.master_average.follow(self.masters["policy"], keep=averaging.keep)
         return metrics
 
@@ -145,6 +146,7 @@ class OnlineLearner(PolicyLearner):
         if at_once:
             value_BT, metrics["loss/value"] = self.teach_values(seen, everyone, known, None)
             known = replace(known, value_BT=value_BT)
+        self.change()  # an algorithm may remember what it gave
         credit = algorithm.credit(known)
         kept = everyone if credit.kept_B is None else credit.kept_B.nonzero().squeeze(1).tolist()
         units = seen.grouped(kept) if algorithm.whole_groups else [[i] for i in kept]

@@ -20,10 +20,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from repo_exp.durable import refusals, write_bytes, write_text
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models import targets
 from repo_exp.models.decoder import PRODUCTS, Decoder, Voice, joined, supports, unwrapped
@@ -35,7 +37,7 @@ from repo_exp.models.packing import Packed, chunks
 from repo_exp.models.products import FrozenLinear
 from repo_exp.models.roles import BASE, COPIES, SCALAR_ROLES
 from repo_exp.models.session import DecoderSession, Session
-from repo_exp.models.tokens import ChatTokenizer
+from repo_exp.models.tokens import ChatTokenizer, end_tokens
 
 WORTH_MERGING = 512  # sampled tokens from which adding an adapter into a copy of the weights pays
 
@@ -87,7 +89,8 @@ class Backbone(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens)
+        ends = end_tokens(model, tokenizer)
+        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens, ends=ends)
         self.model = model.requires_grad_(False).eval()
         self.lora = lora
         self.peft: Any = None
@@ -282,19 +285,23 @@ class Backbone(nn.Module):
         """Write a role: the adapter in peft's own format, and the head beside it.
 
         ``PeftModel.from_pretrained(model, folder)`` reads the adapter without this package.
+
+        Raises:
+            WriteError: the disk refuses.
         """
         self._require(role)
-        folder.mkdir(parents=True, exist_ok=True)
         state = get_peft_model_state_dict(self.peft, adapter_name=role)
-        save_file({name: value.contiguous() for name, value in state.items()}, folder / "adapter_model.safetensors")
-        self.peft.peft_config[role].save_pretrained(folder)
+        weights = {name: value.contiguous() for name, value in state.items()}
+        write_bytes(folder / "adapter_model.safetensors", as_bytes(weights))
+        with refusals(folder):
+            self.peft.peft_config[role].save_pretrained(folder)
         # peft keeps the targets as a set, whose order is another one in every process
         path = folder / "adapter_config.json"
         told = json.loads(path.read_text(encoding="utf-8"))
         told["target_modules"] = sorted(told["target_modules"])
-        path.write_text(json.dumps(told, indent=2, sort_keys=True), encoding="utf-8")
+        write_text(path, json.dumps(told, indent=2, sort_keys=True))
         if role in self.heads:
-            save_file(self.heads[role].state_dict(), folder / "head.safetensors")
+            write_bytes(folder / "head.safetensors", as_bytes(self.heads[role].state_dict()))
 
     def load(self, role: str, folder: Path) -> None:
         """Read a role that :meth:`save` wrote.

@@ -31,6 +31,7 @@ ROLE = "probe"
 # position that is not the model's own comes out far above
 BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.15}
 LONGEST_WINDOW = 96  # a window up to here is crossed by the probe; longer ones are known from the configuration alone
+LAST = 8  # tokens of each sequence that are looked at; every sequence has as many
 STRENGTH = {torch.float32: 1.0, torch.bfloat16: 0.1}  # of the random adapter, relative to a layer's input
 
 
@@ -219,17 +220,14 @@ def _compared(measure: Callable[[str], float]) -> Measured:
 
 
 def _rows(backbone: Backbone, groups: list, wanted: dict[str, list[Tensor]]) -> Measured:
-    """Measure rows side by side, as they are learnt from."""
+    """Measure rows side by side, as they are learnt from: what is said behind the last tokens of each sequence."""
 
     def measure(role: str) -> float:
         packed = pack(groups, pad=backbone.tokens.pad)
+        index_NR = packed.length_N[:, None] - LAST + torch.arange(LAST)[None]
         with backbone.speaking(role):
-            hidden_BTH = backbone.hidden(packed)
-            said = [
-                backbone.head(hidden_BTH[row, column_L[:length]])
-                for row, column_L, length in zip(packed.row_N, packed.column_NL, packed.length_N, strict=True)
-            ]
-        return max(_gap(ours, theirs) for ours, theirs in zip(said, wanted[role], strict=True))
+            said = [backbone.head(hidden_RH) for hidden_RH in backbone.hidden_at(packed, index_NR)]
+        return max(_gap(ours, theirs[-LAST:]) for ours, theirs in zip(said, wanted[role], strict=True))
 
     return _compared(measure)
 

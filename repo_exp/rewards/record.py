@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from repo_exp.durable import append
 from repo_exp.plain import plain
 from repo_exp.types import Reply, RewardBreakdown, Score
 
@@ -35,31 +35,14 @@ def record(reply: Reply, breakdown: RewardBreakdown, **extra: Any) -> dict[str, 
 
 
 def append_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a JSONL file. Half a line that a killed run left at its end is cut off first."""
-    path = Path(path)
+    """Add rows to a JSONL file. Half a line that a killed run left at its end is cut off first.
+
+    Raises:
+        WriteError: the disk refuses; none of the rows was added.
+    """
     lines = "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        _mend(file)
-        # A lone surrogate has no UTF-8, but its escape is JSON.
-        file.write(lines.encode("utf-8", "backslashreplace"))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _mend(file: Any) -> None:
-    """Cut off the end of ``file`` after its last line break."""
-    end = at = file.seek(0, os.SEEK_END)
-    while at > 0:
-        start = max(0, at - 65_536)
-        file.seek(start)
-        found = file.read(at - start).rfind(b"\n")
-        if found >= 0:
-            at = start + found + 1
-            break
-        at = start
-    if at < end:
-        file.truncate(at)
+    # A lone surrogate has no UTF-8, but its escape is JSON.
+    append(path, lines.encode("utf-8", "backslashreplace"))
 
 
 def _score(score: Score) -> dict[str, Any]:

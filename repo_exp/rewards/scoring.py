@@ -51,7 +51,8 @@ class Scorer:
         if not replies:
             return []
         asked: dict[str, list[Score]] = {}
-        with ThreadPoolExecutor(1) as pool:
+        pool = ThreadPoolExecutor(1)
+        try:
             waiting = pool.submit(self.judge.judge, replies) if self.judge is not None and self.judge.remote else None
             if self.reward_model is not None:
                 asked["model"] = [_model_score(value) for value in self.reward_model(replies)]
@@ -61,6 +62,8 @@ class Scorer:
                 asked["judge"] = waiting.result()
             elif self.judge is not None:
                 asked["judge"] = self.judge.judge(replies)
+        finally:
+            pool.shutdown(wait=False)  # after an error or a stop, nobody waits for a judge that hangs
         for source, scores in asked.items():
             if len(scores) != len(replies):
                 raise ValueError(f"the {source} gave {len(scores)} scores for {len(replies)} replies")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,7 +32,7 @@ class Sampled:
     """One reply as tokens.
 
     Attributes:
-        tokens: what was drawn, the end-of-sequence token included if it came.
+        tokens: what was drawn, the token that ended it included if one came.
         logp: the log-probability of each token as the sampler saw it, in nats.
         finished: did it end by itself?
     """
@@ -126,7 +126,8 @@ def _decode(
 ) -> list[Sampled]:
     rounds = uniform_BR.shape[1]
     session = backbone.session(contexts, room=rounds)
-    device, eos = session.last_BH.device, backbone.tokens.eos
+    device, ends = session.last_BH.device, backbone.tokens.ends
+    end_E = torch.tensor(sorted(ends), device=device)
     uniform_BR = uniform_BR.to(device)
     token_BR = torch.full(uniform_BR.shape, -1, device=device)
     logp_BR = torch.zeros(uniform_BR.shape, device=device)
@@ -138,12 +139,12 @@ def _decode(
         token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
         token_BR[row_B[alive_B], number] = token_B[alive_B]
         logp_BR[row_B, number] = logp_B
-        ends_B = alive_B & (token_B == eos)
-        alive_B = alive_B & (token_B != eos)
+        ends_B = torch.isin(token_B, end_E)
+        just_B, alive_B = alive_B & ends_B, alive_B & ~ends_B
         alive = int(alive_B.sum())
         if ended is not None and alive < going_on:
-            for row in row_B[ends_B].tolist():
-                ended(row, _reply(token_BR[row].tolist(), logp_BR[row].tolist(), eos))
+            for row in row_B[just_B].tolist():
+                ended(row, _reply(token_BR[row].tolist(), logp_BR[row].tolist(), ends))
         going_on = alive
         if alive == 0 or number == rounds - 1:
             break
@@ -152,7 +153,7 @@ def _decode(
             session.select(alive_B.nonzero().squeeze(1))
             alive_B = torch.ones_like(row_B, dtype=torch.bool)
         session.step(token_B)
-    replies = [_reply(row, logps, eos) for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True)]
+    replies = [_reply(row, logps, ends) for row, logps in zip(token_BR.tolist(), logp_BR.tolist(), strict=True)]
     if ended is not None:
         for row, reply in enumerate(replies):
             if not reply.finished:
@@ -160,9 +161,9 @@ def _decode(
     return replies
 
 
-def _reply(tokens: Sequence[int], logps: Sequence[float], eos: int) -> Sampled:
+def _reply(tokens: Sequence[int], logps: Sequence[float], ends: Collection[int]) -> Sampled:
     kept = [token for token in tokens if token >= 0]
-    return Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] == eos)
+    return Sampled(tuple(kept), tuple(logps[: len(kept)]), kept[-1] in ends)
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:

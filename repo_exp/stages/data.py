@@ -9,7 +9,8 @@ from repo_exp.config.schema import JsonlData
 from repo_exp.domains import build_corpus
 from repo_exp.domains.corpus import describe, read_corpus, write_corpus
 from repo_exp.domains.own_data import load_preferences
-from repo_exp.stages.store import Artifact, digest, write_json
+from repo_exp.stages.digests import digest
+from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Corpus
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
+from repo_exp.durable import make_folder, write_text, writing
 from repo_exp.rewards.rubric import require_facts
 from repo_exp.stages import capability, data, evaluate, judge, policy, report, reward_model, sft, value_model
 from repo_exp.stages.instruments import Instruments, declared, sources
@@ -40,7 +40,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         ``objective``, the trained policy's mean total on the test contexts, and where the report is.
     """
     started, start = datetime.now(), time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     prepare(config.trainer.threads)
     for each in notices(config):
         log.warning(each)
@@ -94,11 +94,10 @@ def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
     """Put what a person looks for into the run folder: replies with every score, and where the adapters are."""
     for stage, name in (("policy", policy.ROLLOUTS), ("evaluate", "replies.jsonl")):
         if stage in made and (made[stage].folder / name).is_file():  # learning from pairs leaves no replies
-            unfinished = folder / f"{name}.{os.getpid()}.tmp"
-            shutil.copyfile(made[stage].folder / name, unfinished)
-            os.replace(unfinished, folder / name)
+            with writing(folder / name) as unfinished:
+                shutil.copyfile(made[stage].folder / name, unfinished)
     lines = [f"{artifact.stage}\t{artifact.folder}" for artifact in made.values()]
-    (folder / "artifacts.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "artifacts.tsv", "\n".join(lines) + "\n")
 
 
 def _summary(results: Mapping[str, Any]) -> dict[str, Any]:

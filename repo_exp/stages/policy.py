@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Config
+from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.online import OnlineLearner
@@ -27,7 +29,7 @@ from repo_exp.types import Corpus, Reply, RewardBreakdown
 
 VERSION = 3
 ROLLOUTS = "rollouts.jsonl"
-PARTS = "rollouts"
+PARTS = "rollouts.parts"
 INTERVALS = 4
 """Into so many parts the updates are cut; the policy at each end of a part can be measured later."""
 
@@ -120,7 +122,7 @@ def _from_replies(
 
     def write_down(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
         rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
-        write_lines(folder / PARTS / f"{update:06d}.jsonl", rows)
+        write_lines(_part(folder, update), rows)
         silence.look(breakdowns)
 
     learner = bench.fit(
@@ -140,8 +142,9 @@ def _from_replies(
             **sampling(config),
         ),
         folder=folder,
+        usable=lambda updates: _unreadable_part(folder, updates),
     )
-    _gather(folder)
+    _gather(folder, config.budget.updates)
     sampled = scored = 0
     with (folder / ROLLOUTS).open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
@@ -226,12 +229,26 @@ def place_after(folder: Path, updates: int) -> Path:
     return folder / "after" / f"{updates:06d}" / "policy"
 
 
-def _gather(folder: Path) -> None:
-    """Join the updates' files into one. (Apart, an update that a resumed run does again replaces its own.)"""
-    parts = sorted((folder / PARTS).glob("*.jsonl"))
-    with (folder / ROLLOUTS).open("wb") as whole:
-        for part in parts:
-            whole.write(part.read_bytes())
-    for part in (folder / PARTS).iterdir():
-        part.unlink()
-    (folder / PARTS).rmdir()
+def _part(folder: Path, update: int) -> Path:
+    """Return the file of one update's replies. Apart, an update that a resumed run does again replaces its own."""
+    return folder / PARTS / f"{update:06d}.jsonl"
+
+
+def _unreadable_part(folder: Path, updates: int) -> str:
+    """Return what is wrong with the replies of the first ``updates`` updates; nothing if they are all there."""
+    for update in range(updates):
+        try:
+            with _part(folder, update).open(encoding="utf-8") as lines:
+                if not all({"tokens", "total"} <= json.loads(line).keys() for line in lines):
+                    raise ValueError
+        except (OSError, ValueError, AttributeError):
+            return f"the replies of update {update + 1} cannot be read"
+    return ""
+
+
+def _gather(folder: Path, updates: int) -> None:
+    """Join the updates' files into one. They stay until the artifact is whole: a run cut off here needs them again."""
+    with writing(folder / ROLLOUTS) as unfinished, unfinished.open("wb") as whole:
+        for update in range(updates):
+            with _part(folder, update).open("rb") as part:
+                shutil.copyfileobj(part, whole)

@@ -6,7 +6,6 @@ roles have learnt. A remote judge is left out, since it costs waiting and not wo
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import Config
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
+from repo_exp.durable import make_folder, writing
 from repo_exp.errors import ConfigError, Problem
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
@@ -45,7 +45,7 @@ def show(config: Config, *, folder: Path) -> None:
     The trace that goes with them is in the run folder, for a viewer such as Perfetto.
     """
     prepare(config.trainer.threads)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     module = find(str(config.algorithm["kind"]))
     if not module.online:
         found = f"'{config.algorithm['name']}' takes no updates on replies of its own"
@@ -65,9 +65,8 @@ def show(config: Config, *, folder: Path) -> None:
 
         learner.learn = learn  # type: ignore[method-assign]
         fit(learner, config.trainer, folder=Path(scratch))
-    unfinished = folder / f"{TRACE}.{os.getpid()}.tmp"
-    watch.export_chrome_trace(str(unfinished))
-    os.replace(unfinished, folder / TRACE)
+    with writing(folder / TRACE) as unfinished:
+        watch.export_chrome_trace(str(unfinished))
     _print(config, learner, watch, folder)
 
 

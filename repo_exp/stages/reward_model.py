@@ -113,8 +113,7 @@ def raw_scores(bench: Workbench, replies: Sequence[Reply]) -> list[float]:
     told = score_replies(
         bench.backbone,
         [kind.before_reply(replies[i].context) for i in there],
-        # whole: the policy's budget bounds it
-        [bench.backbone.tokens.reply(kind.words(replies[i].text)) for i in there],
+        [kind.reply(replies[i].text) for i in there],
         microbatch_tokens=bench.config.trainer.microbatch_tokens,
     )
     for i, score in zip(there, told, strict=True):

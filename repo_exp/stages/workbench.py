@@ -6,14 +6,17 @@ The backbone is loaded the first time a stage asks for it; a run that finds all 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from repo_exp import stopping
 from repo_exp.config.schema import Config, Polar
 from repo_exp.errors import ModelError, NotFiniteError, Problem
 from repo_exp.learner.base import Learner, Metrics
@@ -21,12 +24,14 @@ from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import Objective
 from repo_exp.learner.progress import StageProgress
 from repo_exp.learner.supervised import SupervisedLearner
+from repo_exp.models import tokens
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.finite import not_finite
+from repo_exp.models.place import commit, files, resolve
 from repo_exp.models.precision import resolve_precision
 from repo_exp.models.probe import settle
-from repo_exp.models.source import dequantise, random_model, read, resolve
-from repo_exp.stages.store import Artifact, Store, digest, write_json
+from repo_exp.models.source import dequantise, random_model, read
+from repo_exp.stages.store import Artifact, Store, write_json
 from repo_exp.tracking.tracker import Trackers
 
 log = logging.getLogger(__name__)
@@ -70,22 +75,27 @@ class Workbench:
 
         artifact = self.store.make(stage, version=version, inputs=inputs, parents=parents, build=named, again=again)
         self.made.append(artifact)
+        stopping.kept("")  # of a stage that goes on; this one is finished
         if artifact.reused:
             log.info("%s: from the store (%s)", stage, artifact.address)
             if (artifact.folder / METRICS).is_file():
-                for row in artifact.read(METRICS):
-                    self.trackers.log(
-                        stage, row["step"], {k: v for k, v in row.items() if k != "step" and v is not None}
-                    )
+                self._replay(stage, artifact.read(METRICS))
         else:
             log.info("%s: done in %.0f s (%s)", stage, artifact.record["seconds"], artifact.address)
         return artifact
+
+    def _replay(self, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Report steps that an earlier run did, so that this one's metrics are whole."""
+        for row in rows:
+            figures = {name: math.nan if value is None else value for name, value in row.items() if name != "step"}
+            self.trackers.log(stage, row["step"], figures)
 
     def model_inputs(self) -> dict[str, Any]:
         """Return what says which weights and adapters these are."""
         model = self.config.model
         return {
-            "weights": self._identity(),
+            "weights": self._identity,
+            "tokens": tokens.VERSION,
             "dtype": self.precision,
             "engine": model.engine,
             "attention": model.attention,
@@ -121,7 +131,9 @@ class Workbench:
                 )
             else:
                 source = self._dequantised(place, dtype).folder if kind == "package" else place
-                weights, tokenizer = read(source, dtype=dtype, attention=model.attention)
+                weights, tokenizer = read(
+                    source, dtype=dtype, attention=model.attention, revision=self._identity.get("commit")
+                )
             if broken := not_finite(dict(weights.named_parameters())):
                 found = f"{len(broken)} weights of {place} are not finite, the first is {broken[0]}"
                 problem = Problem("model", found, "get its files again, or another model")
@@ -174,25 +186,25 @@ class Workbench:
         """Say that ``role`` no longer has the weights of an artifact."""
         self._holds.pop(role, None)
 
+    @cached_property
     def _identity(self) -> dict[str, Any]:
+        """What the weights and the tokenizer are read from: every file by its content, the hub by its commit."""
         model = self.config.model
         kind, place = resolve(model.model_dump())
         if kind == "random":
             return {"kind": kind, "shape": model.random.model_dump(), "seed": self.config.seed}
         if kind == "package":
-            version = metadata.packages_distributions().get(model.package, [model.package])[0]
-            return {"kind": kind, "package": model.package, "gguf": model.gguf, "version": metadata.version(version)}
+            return {"kind": kind, "gguf": self.store.digest(Path(place) / str(model.gguf))}
         if kind == "folder":
-            files = sorted(p for p in Path(place).iterdir() if p.suffix in (".json", ".safetensors"))
-            return {"kind": kind, "files": {p.name: digest(p) for p in files}}
-        return {"kind": kind, "hub": place}
+            return {"kind": kind, "files": {name: self.store.digest(p) for name, p in files(Path(place)).items()}}
+        return {"kind": kind, "hub": place, "commit": commit(place, model.revision)}
 
     def _dequantised(self, place: str, dtype: torch.dtype) -> Artifact:
         model = self.config.model
         return self.store.make(
             "backbone",
             version=1,
-            inputs={"weights": self._identity(), "dtype": self.precision},
+            inputs={"weights": self._identity, "dtype": self.precision},
             parents={},
             build=lambda folder: dequantise(Path(place), str(model.gguf), dtype=dtype, into=folder),
         )
@@ -229,8 +241,20 @@ class Workbench:
             folder=folder,
         )
 
-    def fit(self, build: Callable[[Callable[[int, Metrics], None]], Learner], *, folder: Path) -> Learner:
-        """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics."""
+    def fit(
+        self,
+        build: Callable[[Callable[[int, Metrics], None]], Learner],
+        *,
+        folder: Path,
+        usable: Callable[[int], str] = lambda done: "",
+    ) -> Learner:
+        """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics.
+
+        Args:
+            build: makes the learner.
+            folder: of the artifact in the making, with the checkpoints.
+            usable: says what is amiss with a checkpoint of so many steps; empty if nothing is.
+        """
         shown: list[StageProgress] = []
 
         def report(step: int, metrics: Metrics) -> None:
@@ -240,7 +264,7 @@ class Workbench:
         learner = build(report)
         with StageProgress(learner.stage, learner.steps) as progress:
             shown.append(progress)
-            fit(learner, self.config.trainer, folder=folder)
+            fit(learner, self.config.trainer, folder=folder, usable=usable, replay=partial(self._replay, learner.stage))
         self.backbone.to(self.device)  # Lightning leaves it on the CPU
         for role in learner.rates:
             self.learnt(role)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from repo_exp.errors import ConfigError, Problem, did_you_mean
+from repo_exp.errors import ConfigError, Problem, WriteError, did_you_mean
 from repo_exp.redaction import masked
 from repo_exp.tracking.jsonl import JsonlTracker
 from repo_exp.tracking.tracker import Tracker, Trackers
@@ -62,6 +62,8 @@ def _wandb(logger: Mapping[str, Any], **run: Any) -> WandbTracker | None:
         except ImportError:
             LOG.warning("wandb is not installed: metrics go to metrics.jsonl only (pip install wandb, or logger=jsonl)")
             return None
-        except Exception as error:  # no network, a refused key, a full disk: a run does not need W&B
+        except WriteError:
+            raise
+        except Exception as error:  # no network, a refused key: a run does not need W&B
             LOG.warning("wandb did not start %s: %s: %s", attempt, type(error).__name__, masked(str(error)))
     return None

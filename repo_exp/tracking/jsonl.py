@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import logging
 import re
-import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from repo_exp.durable import append, write_bytes
 from repo_exp.errors import DataError, Problem
 from repo_exp.plain import plain
 
+LOG = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 TABLES = "tables"
@@ -22,44 +24,69 @@ TABLES = "tables"
 class JsonlTracker:
     """Writes ``metrics.jsonl`` (a line per log), ``summary.json`` and ``tables/NAME.json`` in the run folder.
 
-    A run that goes on in the same folder appends; half a line that a killed run left behind is cut off first.
+    A run that goes on in the same folder leaves each step there once: a step that it reports as it stands there already
+    keeps its line; where it reports another one, the lines of that stage from that step on are replaced.
     """
 
     def __init__(self, run_folder: Path) -> None:
-        self._folder = Path(run_folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / METRICS
-        _cut_half_line(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = Path(run_folder) / METRICS
+        self._earlier = _by_place(self._path)  # what an earlier run left, and this one has not reported yet
+        self._last: dict[str, int] = {}  # stage -> its last step in this run
+        append(self._path, b"", synced=False)  # a folder that cannot be written says so now
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one line, and hand it to the operating system at once."""
+        """Append one line, and hand it to the operating system at once.
+
+        Raises:
+            WriteError: the disk refuses; the line was not added.
+        """
+        place = (stage, int(step))
         record = {
             "stage": stage,
             "step": int(step),
             "time": round(time.time(), 3),
             "metrics": {name: float(value) for name, value in metrics.items()},
         }
-        self._file.write(_json(record) + "\n")
-        self._file.flush()
+        line = _json(record)
+        self._last[stage] = max(step, self._last.get(stage, step))
+        if place in self._earlier and self._earlier[place]["metrics"] == json.loads(line)["metrics"]:
+            del self._earlier[place]
+            return
+        self._drop(lambda name, other: name == stage and other >= step)
+        append(self._path, line.encode() + b"\n", synced=False)
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Write the table as ``{"columns", "rows"}``."""
         safe = re.sub(r"[^\w.+-]+", "_", name).strip(".") or "table"
-        _write(self._folder / TABLES / f"{safe}.json", {"columns": list(columns), "rows": [list(row) for row in rows]})
+        told = {"columns": list(columns), "rows": [list(row) for row in rows]}
+        _write(self._path.parent / TABLES / f"{safe}.json", told)
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Add to ``summary.json``."""
-        path = self._folder / SUMMARY
-        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        path = self._path.parent / SUMMARY
+        known = {}
+        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: what is told now counts
+            known = dict(json.loads(path.read_text("utf-8")))
         _write(path, {**known, **values})
 
     def file(self, path: Path) -> None:
         """Nothing to do: the file is in the run folder already."""
 
     def finish(self, ok: bool) -> None:
-        """Close the file."""
-        self._file.close()
+        """Drop what only an earlier run in this folder reported, if all is done; let the lines reach the disk."""
+        if ok:
+            self._drop(lambda name, step: step > self._last.get(name, -1))
+        append(self._path, b"")
+
+    def _drop(self, unwanted: Callable[[str, int], bool]) -> None:
+        """Rewrite the file without those of the earlier run's lines."""
+        gone = {place for place in self._earlier if unwanted(*place)}
+        if not gone:
+            return
+        for place in gone:
+            del self._earlier[place]
+        kept = [row for row in read_metrics(self._path) if (row["stage"], row["step"]) not in gone]
+        write_bytes(self._path, b"".join(_json(row).encode() + b"\n" for row in kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -97,13 +124,18 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record["metrics"], dict) else None
 
 
-def _cut_half_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+def _by_place(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return (stage, step) -> record of what is in the file, each once; the file is mended where it was not so."""
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    records = [record for record in map(_record, whole.split(b"\n")) if record is not None]
+    found = {(str(record["stage"]), record["step"]): record for record in records if isinstance(record["step"], int)}
+    if len(found) < whole.count(b"\n"):
+        LOG.warning("%s: lines that are damaged or there twice are removed; this run goes on in the same folder", path)
+        write_bytes(path, b"".join(_json(record).encode() + b"\n" for record in found.values()))
+    return found
 
 
 def _json(value: Any) -> str:
@@ -112,10 +144,4 @@ def _json(value: Any) -> str:
 
 
 def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(_json(value) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, _json(value).encode() + b"\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
+from repo_exp.errors import WriteError
 from repo_exp.redaction import masked
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ class Tracker(Protocol):
 class Trackers:
     """Several trackers as one; a context manager that finishes them.
 
-    A tracker that fails (network, disk) is named in one warning and switched off; the run and the other
-    trackers go on.
+    A tracker that fails (network, a service) is named in one warning and switched off; the run and the other trackers
+    go on. A run folder that cannot be written is an error: ``WriteError``.
 
         with Trackers([JsonlTracker(folder)]) as trackers:
             trackers.log("policy", 3, {"reward/total": 0.4})
@@ -85,6 +86,8 @@ class Trackers:
         for tracker in list(self._trackers):
             try:
                 call(tracker)
+            except WriteError:  # the run folder is full or gone: nothing quietly goes missing
+                raise
             except Exception as error:  # whatever it is, a figure less is no reason to lose the run
                 self._trackers.remove(tracker)
                 LOG.warning(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import math
 import netrc
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from repo_exp.durable import write_text
 from repo_exp.plain import plain
 from repo_exp.tracking.masking import mask_secrets
 
@@ -20,8 +25,15 @@ INIT_SECONDS = 20
 FINISH_SECONDS = 120
 
 
+RUN = "run.json"
+"""In the ``wandb`` folder: which W&B run this is, for a command that goes on in the same run folder."""
+
+
 class WandbTracker:
     """One W&B run in the run folder. Every stage has a step axis of its own: ``policy/step``, ``sft/step``.
+
+    The same configuration started again in the same folder is the same W&B run: online it goes on after the steps that
+    the server has; offline all steps are written again, and ``wandb sync`` of the newest folder has every one of them.
 
     Args:
         run_folder: where the ``wandb/`` folder goes.
@@ -49,13 +61,18 @@ class WandbTracker:
 
         folder = Path(run_folder)
         folder.mkdir(parents=True, exist_ok=True)
+        told = dict(mask_secrets(config))
+        run_id, goes_on = _run_id(folder / "wandb" / RUN, told)
         self._wandb = wandb
         self._stages: set[str] = set()
+        self._before: dict[str, int] = {}  # stage -> what _known found, before this run logs more
         # wandb reads the environment once per process; a server that was named since then counts, too.
         server = {"base_url": os.environ["WANDB_BASE_URL"]} if os.environ.get("WANDB_BASE_URL") else {}
         self._run = wandb.init(
             dir=str(folder),
-            config=dict(mask_secrets(config)),
+            config=told,
+            id=run_id,
+            resume="allow" if goes_on and mode == "online" else None,
             name=name,
             project=project,
             entity=entity,
@@ -80,12 +97,23 @@ class WandbTracker:
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """Log ``stage/name`` for each metric on the stage's own axis; one without a finite value is left out."""
+        if step <= self._known(stage):
+            return
         if stage not in self._stages:
             self._stages.add(stage)
             self._run.define_metric(f"{stage}/step", hidden=True)
             self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
         named = {_named(stage, name): float(value) for name, value in metrics.items() if math.isfinite(value)}
         self._run.log({f"{stage}/step": int(step), **named})
+
+    def _known(self, stage: str) -> int:
+        """Return the last step of a stage that the server has of a run that goes on; -1 for none."""
+        if not self._run.resumed:
+            return -1
+        if stage not in self._before:
+            last = self._run.summary.get(f"{stage}/step")
+            self._before[stage] = int(last) if isinstance(last, int | float) else -1
+        return self._before[stage]
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Log a wandb.Table."""
@@ -107,6 +135,18 @@ class WandbTracker:
     def finish(self, ok: bool) -> None:
         """End the run, as finished or as failed."""
         self._run.finish(exit_code=0 if ok else 1)
+
+
+def _run_id(path: Path, config: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return the W&B id of a run with this configuration in this folder, and whether it was started here before."""
+    of = hashlib.sha256(json.dumps(plain(config), sort_keys=True, default=str).encode()).hexdigest()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["configuration"] == of:
+            return str(known["id"]), True
+    made = secrets.token_hex(4)
+    write_text(path, json.dumps({"id": made, "configuration": of}) + "\n")
+    return made, False
 
 
 def wandb_mode(wanted: str | None = None) -> str:

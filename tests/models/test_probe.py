@@ -151,7 +151,7 @@ def test_the_probe_leaves_nothing_behind() -> None:
     assert all(torch.equal(p, before[name]) for name, p in made.model.named_parameters())
 
 
-@pytest.mark.parametrize(("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "n_positions"),
+@pytest.mark.parametrize(("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "max_position_embeddings"),
                                             ("mpt", "max_seq_len")])  # fmt: skip
 def test_contexts_longer_than_the_positions_are_refused(kind, name) -> None:
     made = backbone(kind, **{name: 450})

@@ -73,3 +73,49 @@ def test_anything_becomes_one_line_of_strict_json(value):
         raise AssertionError(name)
 
     json.loads(line, parse_constant=refuse)
+
+
+def reported(tmp_path, *rows, ok=True):
+    tracker = JsonlTracker(tmp_path)
+    for stage, step, loss in rows:
+        tracker.log(stage, step, {"loss": loss})
+    tracker.finish(ok)
+    return [(row["stage"], row["step"], row["metrics"]["loss"]) for row in read_metrics(tmp_path / "metrics.jsonl")]
+
+
+FIRST = [("sft", 1, 1.0), ("sft", 2, math.nan), ("policy", 1, 3.0), ("policy", 2, 4.0), ("policy", 3, 5.0)]
+READ = [(stage, step, None if math.isnan(loss) else loss) for stage, step, loss in FIRST]
+
+
+def test_a_run_that_goes_on_in_its_folder_leaves_each_step_once(tmp_path):
+    """Killed after step 3 of a stage whose checkpoint has 2: they are reported again, and then the rest."""
+    reported(tmp_path, *FIRST, ok=False)
+    before = (tmp_path / "metrics.jsonl").read_text()
+    assert reported(tmp_path, *FIRST, ("policy", 4, 6.0)) == [*READ, ("policy", 4, 6.0)]
+    assert (tmp_path / "metrics.jsonl").read_text().startswith(before)
+
+
+def test_steps_that_come_out_otherwise_replace_those_of_the_run_before(tmp_path):
+    reported(tmp_path, *FIRST)
+    other = [("sft", 1, 1.0), ("policy", 1, 3.0), ("policy", 2, 40.0)]
+    assert sorted(reported(tmp_path, *other)) == sorted(other)
+
+
+def test_lines_that_are_damaged_or_there_twice_are_removed_with_a_word(tmp_path, caplog):
+    reported(tmp_path, *FIRST)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "\0\0\0\n", *lines[1:], lines[1], lines[2][:20]]))
+    assert sorted(reported(tmp_path, *FIRST), key=str) == sorted(READ, key=str)
+    assert "damaged or there twice" in caplog.text
+
+
+def test_a_run_folder_that_is_full_is_an_error_and_not_a_tracker_less(tmp_path, monkeypatch):
+    from repo_exp.errors import WriteError
+    from repo_exp.tracking.tracker import Trackers
+
+    trackers = Trackers([JsonlTracker(tmp_path)])
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(WriteError, match="the disk is full"):
+        trackers.log("sft", 1, {"loss": 1.0})

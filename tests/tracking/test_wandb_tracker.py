@@ -99,3 +99,34 @@ def test_the_configured_mode_comes_before_what_is_found(monkeypatch):
 
 def test_the_key_is_not_put_into_the_environment():
     assert "WANDB_API_KEY" not in os.environ
+
+
+def test_the_same_configuration_in_the_same_folder_is_the_same_run(tmp_path):
+    def started(seed: int) -> str:
+        tracker = WandbTracker(tmp_path, {"seed": seed}, name="n", mode="offline")
+        tracker.finish(True)
+        return tracker._run.id
+
+    first = started(1)
+    assert started(1) == first != started(2)
+
+
+def test_a_run_that_goes_on_skips_the_steps_that_the_server_has(tmp_path):
+    tracker = WandbTracker(tmp_path, {}, name="n", mode="disabled")
+    logged = []
+
+    class Resumed:
+        resumed, summary = True, {"policy/step": 3}
+
+        def define_metric(self, *_, **__):
+            """Nothing to do."""
+
+        def log(self, row):
+            logged.append({name: value for name, value in row.items() if name.endswith("/step")})
+
+    tracker.finish(True)
+    tracker._run = Resumed()
+    for step in range(1, 6):
+        tracker.log("policy", step, {"loss": 1.0})
+    tracker.log("sft", 1, {"loss": 1.0})
+    assert logged == [{"policy/step": 4}, {"policy/step": 5}, {"sft/step": 1}]

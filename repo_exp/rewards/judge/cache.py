@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +33,37 @@ class VerdictCache:
         self._warned = False
 
     def get(self, keys: list[str]) -> dict[str, Any]:
-        """Return the values that are there."""
-        found = {}
-        for key in keys:
-            row = self._run("SELECT value FROM verdicts WHERE key = ?", (key,))
-            if row:
-                try:
-                    found[key] = json.loads(row[0])
-                except ValueError:
-                    continue
+        """Return the values that are there. Nothing is added, so the file may be read-only."""
+        found: dict[str, Any] = {}
+        if self.path is None or not self.path.exists():
+            return found
+        address = f"{self.path.absolute().as_uri()}?mode=rw"
+        with self._excused(), contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'verdicts'").fetchone():
+                return found
+            for key in keys:
+                row = connection.execute("SELECT value FROM verdicts WHERE key = ?", (key,)).fetchone()
+                if row:
+                    with contextlib.suppress(ValueError):
+                        found[key] = json.loads(row[0])
         return found
 
     def put(self, key: str, value: Any) -> None:
         """Keep a value at once: it is on disk when this returns."""
-        self._run("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, json.dumps(value)))
-
-    def _run(self, statement: str, values: tuple) -> tuple | None:
         if self.path is None:
-            return None
-        try:
+            return
+        with self._excused():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # One connection for each statement: no thread or forked process ever shares one.
-            connection = sqlite3.connect(self.path, timeout=30)
-            try:
-                with connection:
-                    connection.execute(_TABLE)
-                    return connection.execute(statement, values).fetchone()
-            finally:
-                connection.close()
+            with contextlib.closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+                connection.execute(_TABLE)
+                connection.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, json.dumps(value)))
+
+    @contextlib.contextmanager
+    def _excused(self) -> Iterator[None]:
+        try:
+            yield
         except (sqlite3.Error, OSError) as error:
             if not self._warned:
                 self._warned = True
-                warnings.warn(f"the judge's cache {self.path} is not used: {error}", stacklevel=3)
-            return None
+                warnings.warn(f"the judge's cache {self.path} is not used: {error}", stacklevel=4)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from repo_exp.learner.objectives import PairItem, Preferring
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.template import without_thoughts
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
@@ -42,8 +43,9 @@ class RewardModel:
         return self.bench.fresh("reward", seed=derived_seed(self.bench.config.seed, "reward adapter"))
 
     def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
-        """Return the pairs that are learnt from. What a reader may want to know of them is left in ``folder``."""
-        return [self.item(pair) for pair in corpus.preferences["train"]]
+        """Return the pairs whose replies differ in more than thoughts. What else a reader may want is in ``folder``."""
+        pairs = corpus.preferences["train"]
+        return [self.item(pair) for pair in pairs if self.words(pair.chosen) != self.words(pair.rejected)]
 
     def teach(self, stage: str, items: Sequence[PairItem], *, epochs: int, folder: Path) -> None:
         """Teach the reward role from pairs."""
@@ -65,15 +67,15 @@ class RewardModel:
 
     def can_measure(self, pair: Preference) -> bool:
         """Does putting this pair right say something of the model?"""
-        return True
+        return self.words(pair.chosen) != self.words(pair.rejected)
 
     def before_reply(self, context: Context) -> list[int]:
         """Return the tokens that a reply stands behind."""
         return self.bench.backbone.tokens.context(context.messages)
 
     def words(self, text: str) -> str:
-        """Return what of a reply is read."""
-        return text
+        """Return what of a reply is read: not its thoughts, which no reply of the policy is scored with."""
+        return without_thoughts(text)
 
     def reply(self, text: str) -> list[int]:
         """Return the tokens of a reply that is learnt from, its head; the score is read at the last one."""

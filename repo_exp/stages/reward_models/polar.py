@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +29,9 @@ from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.types import Context, Corpus, Preference
+from repo_exp.types import Context, Preference
 
 VERSION = 2
-THOUGHT = re.compile(r"<think>.*?(?:</think>\s*|\Z)", re.DOTALL)  # to its end, or to that of the reply
 SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
 
 
@@ -119,11 +117,6 @@ class RewardModel(bradley_terry.RewardModel):
         self.bench.learnt("policy")
         return backbone
 
-    def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
-        """Return the pairs whose replies differ in more than thoughts."""
-        pairs = corpus.preferences["train"]
-        return [self.item(pair) for pair in pairs if self.words(pair.chosen) != self.words(pair.rejected)]
-
     # -- layout ----------------------------------------------------------------------------------------
 
     def can_score(self, context: Context) -> bool:
@@ -133,11 +126,7 @@ class RewardModel(bradley_terry.RewardModel):
     def can_measure(self, pair: Preference) -> bool:
         """A reply that is its own reference wins without any merit of the model."""
         own = self.can_score(pair.context) and self.words(pair.context.reference) != self.words(pair.chosen)
-        return own and self.words(pair.chosen) != self.words(pair.rejected)
-
-    def words(self, text: str) -> str:
-        """Return a reply without thoughts, in which it need not be like the reference."""
-        return THOUGHT.sub("", text).strip()
+        return own and super().can_measure(pair)
 
     def before_reply(self, context: Context) -> list[int]:
         """Return the prompt with the reference, the split, and the prompt again."""

@@ -1,0 +1,71 @@
+"""Text that cannot become a control token: what is said may name one, but it stays text.
+
+A control token is broken by a space after its first character. That works with any kind of tokenizer, also with those
+that find the token when they are asked to read it as plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+WORD = re.compile(r"[\w\s]+|.", re.DOTALL)  # a word, or a single sign
+MARK = re.compile(r"<\|[^|<>\s]+\|>|<</?\w+>>|\[/?[A-Z_]+\]|</?[a-z_]+>")  # what templates write where no token is
+
+
+def marks(text: str) -> set[str]:
+    """Return what looks like a control token in a template or in what it writes, whether or not it is a token."""
+    return set(MARK.findall(text))
+
+
+def added_tokens(hf: PreTrainedTokenizerBase) -> dict[str, bool]:
+    """Return the tokens beside the vocabulary proper, each with whether it is special; blanks are left out."""
+    added = {token.content: bool(token.special) for token in hf.added_tokens_decoder.values()}
+    added |= dict.fromkeys(hf.all_special_tokens, True)
+    return {token: special for token, special in added.items() if token.replace("\u2581", " ").strip()}
+
+
+def control_tokens(hf: PreTrainedTokenizerBase, written: str) -> set[str]:
+    """Return the tokens that text must not become: special ones, those in what the template has ``written``, and all
+    other added ones but plain words, which belong to the text."""
+    added = added_tokens(hf).items()
+    return {token for token, special in added if special or token in written or not WORD.fullmatch(token)}
+
+
+class Control:
+    """Some control tokens, and how text is kept from becoming one of them."""
+
+    def __init__(self, hf: PreTrainedTokenizerBase, names: Iterable[str]) -> None:
+        self._hf = hf
+        self.names = sorted({name for name in names if name.strip()}, key=lambda name: (-len(name), name))
+        known = hf.get_vocab()
+        # the unknown token stands for whatever is not in the vocabulary: text becomes it rightly
+        self._ids = {known[name] for name in self.names if name in known} - {hf.unk_token_id}
+        self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
+        self.harmless = lru_cache(maxsize=4096)(self._harmless)
+
+    def first(self, text: str) -> re.Match[str] | None:
+        """Return where the first of the tokens stands in a text."""
+        return self._pattern.search(text)
+
+    def _harmless(self, text: str) -> str:
+        while self._pattern.search(text):
+            text = self._pattern.sub(lambda found: _broken(found[0]), text)
+        # a tokenizer that changes letters or widths before it reads may still find one
+        while self._hf.is_fast and (spans := self._found(text)):
+            for start, end in reversed(spans):
+                text = text[:start] + _broken(text[start:end]) + text[end:]
+        return text
+
+    def _found(self, text: str) -> list[tuple[int, int]]:
+        told: Any = self._hf(text, add_special_tokens=False, return_offsets_mapping=True)
+        places = zip(told["input_ids"], told["offset_mapping"], strict=True)
+        return sorted({(start, end) for token, (start, end) in places if token in self._ids and end > start})
+
+
+def _broken(token: str) -> str:
+    return f"{token[0]} {token[1:]}" if len(token) > 1 else " "
