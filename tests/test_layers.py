@@ -10,19 +10,19 @@ import pytest
 import repo_exp
 
 PACKAGE = Path(repo_exp.__file__).parent
-CONTRACT = {"types", "errors", "plain", "durable", "redaction", "bounds"}
+CONTRACT = {"types", "errors", "plain", "redaction", "bounds", "durable"}
 # folder or file -> what else of the project it may know
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "plain": set(),
-    "redaction": set(),
-    "bounds": set(),
     "durable": {"errors"},
     "stopping": set(),
+    "redaction": set(),
+    "bounds": set(),
     "core": {"errors"},
     "language": CONTRACT,
-    "config": {"errors", "durable", "redaction", "bounds", "algorithms"},  # the registry, inside functions
+    "config": {"errors", "durable", "redaction", "bounds", "algorithms"},  # the algorithm's registry, inside functions
     "domains": {*CONTRACT, "language"},
     "rewards": {*CONTRACT, "language", "core"},
     "algorithms": {*CONTRACT, "core"},
@@ -50,8 +50,7 @@ LIBRARIES = {
     "openai": {"rewards"},
 }
 TORCH_FREE = (
-    "errors", "types", "plain", "durable", "stopping", "redaction", "bounds",
-    "language", "domains", "rewards", "config",
+    "errors", "types", "plain", "durable", "stopping", "redaction", "bounds", "language", "domains", "rewards", "config"
 )  # fmt: skip
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 

@@ -139,11 +139,11 @@ def _decode(
         token_B, logp_B = draw(logits_BV, uniform_BR[row_B, number], temperature=temperature)
         token_BR[row_B[alive_B], number] = token_B[alive_B]
         logp_BR[row_B, number] = logp_B
-        ends_B = torch.isin(token_B, end_E)
-        just_B, alive_B = alive_B & ends_B, alive_B & ~ends_B
+        ending_B = torch.isin(token_B, end_E)
+        ends_B, alive_B = alive_B & ending_B, alive_B & ~ending_B
         alive = int(alive_B.sum())
         if ended is not None and alive < going_on:
-            for row in row_B[just_B].tolist():
+            for row in row_B[ends_B].tolist():
                 ended(row, _reply(token_BR[row].tolist(), logp_BR[row].tolist(), ends))
         going_on = alive
         if alive == 0 or number == rounds - 1:

@@ -124,7 +124,7 @@ class Store:
         if found is not None and not (again is not None and again(found)):
             _remove_helpers(final)  # a run that was cut off right after the rename left them
             return found
-        amiss = amiss or "is not in this store yet"
+        amiss = "lacks scores and would be made once more" if found is not None else amiss or "is not in this store yet"
         remedy = f"{stage} {address} {amiss}; use a store that can be written: store=FOLDER"
         with durable.refusals(self.root, remedy=remedy):
             work.parent.mkdir(parents=True, exist_ok=True)
@@ -139,14 +139,14 @@ class Store:
                 told["parents"] = {name: f"{parent.stage}/{parent.address}" for name, parent in parents.items()}
                 _build(build, work, told, describe=self._describe)
             durable.make_folder(final.parent)
+            old = work.with_name(f"{work.name}.old-{time.time_ns()}")
             with durable.refusals(final):
-                if final.exists():  # made once more
-                    old = self.root / ".work" / f"{stage}-{address}.old-{time.time_ns()}"
+                if final.exists():
                     os.replace(final, old)
-                    shutil.rmtree(old, ignore_errors=True)
                 os.replace(work, final)
                 durable.sync(final.parent)
                 durable.sync(work.parent)
+            shutil.rmtree(old, ignore_errors=True)
             _remove_helpers(final)
             record = json.loads((final / RECORD).read_text(encoding="utf-8"))
         return Artifact(stage, address, final, record, reused=whole)

@@ -97,7 +97,8 @@ def test_a_name_that_is_proposed_works(mistake, name, command):
     [
         ["store=${"], ["store=${oc.env:NO_SUCH_VARIABLE}"], ["store=${nope:1}"], ["store=${oc.env}"],
         ["reward.n=${reward.m}"], ["reward.n=${reward.n}"], ["=5"], ["@x=1"], ["seed"], ["reward@x=rm"],
-        ["-m", "glob(*)"], ["-m", "seed=choice()"], ["-m", "seed=foo(1)"], ["-m", "seed=,1"], ["hydra.launcher.n_jobs=2"],
+        ["-m", "glob(*)"], ["-m", "seed=choice()"], ["-m", "seed=foo(1)"], ["-m", "seed=,1"],
+        ["hydra.launcher.n_jobs=2"],
         ["--cfg", "foo"],
         ["--multirn"], ["--lr"], ["data.contexts={train:5"], ["seed=]"],
     ],

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from repo_exp.errors import NotFiniteError, StoreError
 from repo_exp.plain import plain
-from repo_exp.stages.store import Store, digest, write_json
+from repo_exp.stages.digests import digest
+from repo_exp.stages.store import Store, write_json
 
 
 def maker(calls, text="made"):
