@@ -34,7 +34,8 @@ def test_a_record_says_everything_and_nan_is_null(make_reply, tmp_path):
     assert row["messages"] == [{"role": "user", "content": "hi"}]
     assert (row["reply"], row["finished"], row["tokens"]) == ("Good morning", False, 2)
     assert row["total"] is None and row["lacks"] == ["judge"]
-    assert row["sources"]["judge"] == {"value": None, "parts": {}, "reason": "timeout", "words": "hm"}
+    silent = {"value": None, "parts": {}, "reason": "timeout", "words": "hm", "applies": True}
+    assert row["sources"]["judge"] == silent
     assert row["sources"]["rules"]["parts"] == {"too_long": -20.0}
 
 

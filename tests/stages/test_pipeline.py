@@ -206,7 +206,7 @@ def test_an_evaluation_whose_judge_died_is_made_again(experiment, tmp_path, endp
         return answer(*given, **named)
 
     monkeypatch.setattr(evaluate, "answer", counted)
-    endpoint.answer = lambda request, number: opinion(request) if len(arms) < 3 else (500, {}, b"{}")
+    endpoint.answer = lambda request, number: opinion(request) if len(arms) < 2 else (500, {}, b"{}")
     command = [f"store={tmp_path / 'store'}", *judge_at(endpoint.url)]
     first = experiment("a", *command)
     results = json.loads((Path(made(first)["evaluate"]) / "results.json").read_text())
