@@ -77,6 +77,7 @@ def write(
             for a in made.values()
         ],
         "results": evaluation.read("results.json"),
+        "notes": list(dict.fromkeys(bench.notes)),
         "metrics": metrics,
         "instruments": {
             "reward_model": _reward_model(made.get("reward_model")),
