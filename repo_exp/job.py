@@ -6,6 +6,7 @@ The function is in a module of its own, so that launchers which send jobs to oth
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from omegaconf import DictConfig
 
 from repo_exp.config.check import load, plain
 from repo_exp.config.job_folders import register_resolver
-from repo_exp.config.places import rubric_folder, rules_folder
+from repo_exp.config.places import rubric_folder, rules_folder, user_path
 from repo_exp.config.schema import Config
-from repo_exp.errors import Problem, RepoExpError, did_you_mean
+from repo_exp.errors import DataError, Problem, RepoExpError, did_you_mean
 
 log = logging.getLogger(__name__)
 register_resolver()  # a launcher may run the jobs in processes of their own
@@ -89,7 +90,45 @@ def summary(config: Config) -> str:
         "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
     }
     said = [f"  {key:<10} {value}" for key, value in lines.items()]
-    return "\n".join(["The configuration is sound.", *said, *(f"  note       {each}" for each in notices(config))])
+    said += [f"  note       {each}" for each in notices(config)]
+    own = [of_the_data(config)] if config.data.kind == "jsonl" else []
+    return "\n".join(["The configuration is sound.", *said, *own])
+
+
+def of_the_data(config: Config) -> str:
+    """Return what your own data hold, and what was counted in them.
+
+    Raises:
+        DataError: no pair is left to learn from.
+    """
+    from repo_exp.domains.own_data.checking import label_notes
+    from repo_exp.stages import data, lengths
+
+    own = data.load(config)
+    pairs, contexts = (
+        ", ".join(f"{len(items):,} {split}" for split, items in kind.items())
+        for kind in (own.corpus.preferences, own.corpus.contexts)
+    )
+    notes, told = list(own.notes), []
+    if config.judge.kind != "none":
+        notes += label_notes(own.corpus, rubric_items(config), learnt=config.judge.kind == "local")
+    tokens = lengths.tokenizer(config)
+    if tokens is None:
+        told.append("what is longer than the model's window or a reply is counted when the run starts")
+    else:
+        counts = lengths.count(tokens, own.corpus, max_new_tokens=config.rollout.max_new_tokens)
+        lengths.require_pairs(counts, config)
+        notes += lengths.notes(counts, config)
+    lines = [f"The data: {own.good:,} pairs ({pairs}); prompts: {contexts}", *told]
+    lines += [f"{len(notes)} worth knowing:", *(f"  {note}" for note in notes)] if notes else ["Nothing odd was found."]
+    return "\n".join([*lines, *([own.bad_lines()] if own.bad else [])])
+
+
+def rubric_items(config: Config) -> list[str]:
+    """Return the questions of the rubric that are asked."""
+    from repo_exp.rewards.rubric import load_rubric
+
+    return list(load_rubric(rubric_folder(config.domain.rubric), drop=config.reward.drop_items).names)
 
 
 def join_is_known(config: Any) -> Iterator[Problem]:
@@ -124,16 +163,20 @@ def rubric_is_sound(config: Any) -> Iterator[Problem]:
 
 
 def data_can_be_read(config: Any) -> Iterator[Problem]:
-    """Your own data file has no bad line. (A missing file is told of by ``combinations.py``.)"""
-    data = config.data
-    if data.kind != "jsonl" or not Path(data.path).is_file():
+    """Your own data can be read, and every split has a prompt. (``combinations.py`` says what is not there.)"""
+    data, seed = config.data, config.seed
+    if data.kind != "jsonl" or not os.path.exists(user_path(data.path)):
         return
-    from repo_exp.domains.own_data import load_preferences
+    from repo_exp.domains import own_data
+    from repo_exp.domains.own_data.splitting import require_every_split
 
-    def read(path: Path) -> None:
-        load_preferences(path, seed=0, development=data.development, test=data.test, skip_bad_lines=data.skip_bad_lines)
-
-    yield from _problems(read, Path(data.path))
+    shares = {"development": data.development, "test": data.test}
+    try:
+        own = own_data.load(user_path(data.path), seed=seed, skip_bad_lines=data.skip_bad_lines, **shares)
+        require_every_split(own.corpus, data.path)
+    except DataError as error:
+        yield Problem("data.path", error.headline)
+        yield from error.problems
 
 
 def judge_has_an_address(config: Any) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ what it reads is sound, or it ends there and then. To add a check, write it and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
     """A domain is a folder of the program, or 'own', which means that the data are your own."""
     folder = PACKAGE / "domains"
     known = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
-    known = [name for name in known if not name.startswith("_")]
+    known = [name for name in known if not name.startswith("_") and name != "own_data"]
     if c.domain.name not in (*known, "own"):
         yield Problem(
             "domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"])
@@ -89,13 +90,13 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
 
 
 def data_file_is_there(c: Any) -> Iterator[Problem]:
-    """A data file has to exist."""
+    """A file or folder of data has to exist; whether it can be read is seen when it is (``job.py``)."""
     if c.data.kind != "jsonl":
         return
     path = expanded(c.data.path)
-    if not path.is_file():
-        found = "that is a folder" if path.is_dir() else "there is no such file"
-        yield Problem("data.path", f"{found}: {path.resolve()}", "data.path=FILE, from the folder you are in or whole")
+    if not os.path.exists(path):
+        found = f"there is no such file or folder: {os.path.abspath(path)}"
+        yield Problem("data.path", found, "data.path=PATH, from the folder you are in or whole")
     if c.data.development + c.data.test >= 0.9:
         share = c.data.development + c.data.test
         yield Problem(

@@ -34,7 +34,7 @@ from repo_exp.config.overrides import (
     walk,
     with_plus,
 )
-from repo_exp.config.places import cannot_be_made
+from repo_exp.config.places import at_home, cannot_be_made
 from repo_exp.config.reading import flag_as_override, scattered
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
@@ -83,6 +83,7 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
     """
     if secret := secrets_in_arguments(arguments):  # before anything can print them, or write them down
         raise refusal(secret)
+    arguments = at_home(arguments)
     args, unknown = command_line(arguments)
     if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
         return Command(list(arguments))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from repo_exp.errors import ConfigError, Problem
@@ -31,6 +33,31 @@ def cannot_be_made(folder: Path) -> str:
     except OSError as error:
         return f"{there} cannot be written to ({(error.strerror or 'no reason given').lower()})"
     return ""
+
+
+def user_path(text: str) -> str:
+    """Return a path of the configuration with ``~`` as the home folder."""
+    return str(expanded(text))
+
+
+def at_home(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command with ``~`` as the home folder where a value or a flag's folder begins with it.
+
+    A shell does this for a word, not behind ``=``; and Hydra cannot read ``~`` in a value that is not quoted.
+    """
+    return [
+        _value_at_home(text) if "=" in text else user_path(text) if f"{text}/".startswith("~/") else text
+        for text in arguments
+    ]
+
+
+def _value_at_home(text: str) -> str:
+    if "'" in text or '"' in text:
+        return text  # quoted: Hydra reads it, and the configuration expands it
+    key, _, value = text.partition("=")
+    found = re.sub(r"(?<![^,\[])~[\w.-]*(?=[/,\]]|$)", lambda match: user_path(match[0]), value)
+    plain = found == value or key.startswith("-") or re.fullmatch(r"[\w/.+-]*", user_path("~"))
+    return f"{key}={found}" if plain else f"{key}='{found}'"
 
 
 def conf_dir() -> Path:

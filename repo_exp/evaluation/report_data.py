@@ -146,3 +146,4 @@ class Report(TypedDict, total=False):
     worked_example: dict[str, Any] | None  # examples.worked_example
     examples: list[dict[str, Any]]  # examples.choose_examples
     config_yaml: str  # without secrets
+    notes: list[str]  # what a reader has to know before he believes the figures

@@ -15,10 +15,23 @@ from rich.console import Console
 
 from repo_exp.algorithms.registry import find, learns_from
 from repo_exp.config.schema import Config
+from repo_exp.domains.own_data.checking import label_notes
 from repo_exp.durable import make_folder, write_text, writing
 from repo_exp.models.precision import has_bfloat16_units, processor_units, slowdown
 from repo_exp.rewards.rubric import Rubric, require_facts
-from repo_exp.stages import capability, data, evaluate, forecast, judge, policy, report, reward_model, sft, value_model
+from repo_exp.stages import (
+    capability,
+    data,
+    evaluate,
+    forecast,
+    judge,
+    lengths,
+    policy,
+    report,
+    reward_model,
+    sft,
+    value_model,
+)
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.notices import notices
@@ -75,6 +88,10 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}
     bench.before_work = lambda: _say_forecast(bench, made, found.rubric)
+    if found.rubric is not None and config.data.kind == "jsonl":
+        taught = "judge" in wanted and config.judge.kind == "local"
+        bench.note("data", label_notes(data.read(made["data"]), found.rubric.names, learnt=taught))
+    lengths.make(bench, made["data"])
     if "judge" in wanted and found.rubric is not None:
         require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
     made["sft"] = sft.make(bench, made["data"])

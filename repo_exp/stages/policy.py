@@ -22,6 +22,7 @@ from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
+from repo_exp.stages.lengths import differ
 from repo_exp.stages.machine import forget_peak, peak_memory
 from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
@@ -169,6 +170,7 @@ def _from_pairs(
             tokens.reply(pair.rejected, limit=limit),
         )
         for pair in corpus.preferences["train"]
+        if differ(tokens, pair, limit=limit)
     ]
     if not pairs:
         problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")

@@ -62,9 +62,8 @@ def write(
             "command": masked(command),
             "started": started.strftime("%Y-%m-%d %H:%M"),
             "seconds": seconds,
-            "hardware": ", ".join(
-                [bench.precision, processor_units(bench.device), f"{torch.get_num_threads()} threads", platform.machine()]
-            ),
+            "hardware": f"{bench.precision}, {processor_units(bench.device)}; "
+            f"{torch.get_num_threads()} threads, {platform.machine()}",
             "versions": installed("repo-exp", "torch", "transformers", "peft", "lightning"),
             "notices": notices(config),
             "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
@@ -80,6 +79,7 @@ def write(
             for a in made.values()
         ],
         "results": evaluation.read("results.json"),
+        "notes": list(dict.fromkeys(bench.notes)),
         "metrics": metrics,
         "instruments": {
             "reward_model": _reward_model(made.get("reward_model")),

@@ -30,7 +30,7 @@ from repo_exp.stages.workbench import Workbench
 from repo_exp.types import NOT_FINITE, Preference, Reply, Score
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 
 
 def make(bench: Workbench, data: Artifact, sft: Artifact) -> Artifact:

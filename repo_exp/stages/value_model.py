@@ -15,6 +15,7 @@ from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
+from repo_exp.stages.lengths import differ
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Preference
@@ -61,7 +62,9 @@ def make(bench: Workbench, data: Artifact, options: Any, *, value_of: str) -> Ar
 
 
 def lessons(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> list[WorthItem]:
-    """Return the chosen reply, which is worth 1, and the rejected one, which is worth -1."""
+    """Return the chosen reply, which is worth 1, and the rejected one, which is worth -1; none where both are alike."""
+    if not differ(tokens, pair, limit=limit):
+        return []
     context = tokens.context(pair.context.messages)
     worths = ((pair.chosen, 1.0), (pair.rejected, -1.0))
     return [WorthItem(context, tokens.reply(text, limit=limit), worth) for text, worth in worths]

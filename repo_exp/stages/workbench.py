@@ -37,6 +37,7 @@ from repo_exp.tracking.tracker import Trackers
 
 log = logging.getLogger(__name__)
 METRICS = "metrics.json"
+NOTES = "notes.json"
 
 
 class Workbench:
@@ -47,6 +48,7 @@ class Workbench:
         self.store = Store(config.store)
         self.made: list[Artifact] = []
         self.before_work: Callable[[], None] | None = None  # called once, before the first stage that is built
+        self.notes: list[str] = []  # what a reader of the results has to know, a sentence each
         self._backbone: Backbone | None = None
         self._holds: dict[str, str] = {}  # role -> address of the artifact whose weights it has
         self._weights: Artifact | None = None
@@ -88,7 +90,15 @@ class Workbench:
                 self._replay(stage, artifact.read(METRICS))
         else:
             log.info("%s: done in %.0f s (%s)", stage, artifact.record["seconds"], artifact.address)
+        if (artifact.folder / NOTES).is_file():
+            self.note(stage, artifact.read(NOTES))
         return artifact
+
+    def note(self, stage: str, notes: Sequence[str]) -> None:
+        """Say what a reader of the results has to know: in the log, and in the report."""
+        for note in notes:
+            log.warning("%s: %s", stage, note)
+            self.notes.append(f"{stage}: {note}")
 
     def _replay(self, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Report steps that an earlier run did, so that this one's metrics are whole."""

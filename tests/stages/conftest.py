@@ -46,7 +46,8 @@ def experiment(tmp_path, shared_store) -> Callable:
 
     def run(name: str, *overrides: str) -> Path:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg = compose("config", overrides=[*SMALL, f"store={shared_store}", *overrides])
+            small = [each for each in SMALL if not (each.startswith("data.") and "data=jsonl" in overrides)]
+            cfg = compose("config", overrides=[*small, f"store={shared_store}", *overrides])
         raw = OmegaConf.to_container(cfg, resolve=True)
         folder = tmp_path / name
         pipeline.run(load(cfg), raw=raw, folder=folder, command="python -m repo_exp")

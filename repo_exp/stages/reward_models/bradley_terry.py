@@ -43,9 +43,8 @@ class RewardModel:
         return self.bench.fresh("reward", seed=derived_seed(self.bench.config.seed, "reward adapter"))
 
     def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
-        """Return the pairs whose replies differ in more than thoughts. What else a reader may want is in ``folder``."""
-        pairs = corpus.preferences["train"]
-        return [self.item(pair) for pair in pairs if self.words(pair.chosen) != self.words(pair.rejected)]
+        """Return the pairs that are learnt from. What else a reader may want is in ``folder``."""
+        return [self.item(pair) for pair in corpus.preferences["train"] if self.differ(pair)]
 
     def teach(self, stage: str, items: Sequence[PairItem], *, epochs: int, folder: Path) -> None:
         """Teach the reward role from pairs."""
@@ -65,9 +64,13 @@ class RewardModel:
         """Is there all that a score of a reply to this context needs?"""
         return True
 
+    def differ(self, pair: Preference) -> bool:
+        """Do the replies of a pair differ in what of them is read?"""
+        return self.reply(pair.chosen) != self.reply(pair.rejected)
+
     def can_measure(self, pair: Preference) -> bool:
         """Does putting this pair right say something of the model?"""
-        return self.words(pair.chosen) != self.words(pair.rejected)
+        return self.differ(pair)
 
     def before_reply(self, context: Context) -> list[int]:
         """Return the tokens that a reply stands behind."""

@@ -31,7 +31,7 @@ from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.types import Context, Preference
 
-VERSION = 2
+VERSION = 3
 SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
 
 
@@ -100,11 +100,8 @@ class RewardModel(bradley_terry.RewardModel):
             )  # fmt: skip
             said |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
         triples = [(context, *(said[i, k] for k in range(3))) for i, context in enumerate(contexts)]
-        return [
-            self.item(Preference(replace(context, reference=reference), same, other))
-            for context, reference, same, other in triples
-            if self.words(same) != self.words(other)
-        ]
+        pairs = [Preference(replace(context, reference=one), same, other) for context, one, same, other in triples]
+        return [self.item(pair) for pair in pairs if self.differ(pair)]
 
     @torch.no_grad()
     def _mixture(self, sft: Artifact, share: float) -> Backbone:

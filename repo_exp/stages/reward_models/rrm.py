@@ -29,7 +29,7 @@ from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.types import Context, Corpus, Preference
 
-VERSION = 1
+VERSION = 2
 
 
 class RewardModel(bradley_terry.RewardModel):
@@ -57,9 +57,14 @@ class RewardModel(bradley_terry.RewardModel):
     def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
         """Return the original pairs, and a draw from the augmented ones that the first model gets wrong."""
         assert before is not None
-        pairs, settings, seed = corpus.preferences["train"], self.settings, self.bench.config.seed
+        pairs = [pair for pair in corpus.preferences["train"] if self.differ(pair)]
+        settings, seed = self.settings, self.bench.config.seed
+
+        def read(which: Which) -> list[int]:
+            return self.reply(self._text(pairs, which))
+
         made = [
-            [contest for contest in found if self._text(pairs, contest.first) != self._text(pairs, contest.second)]
+            [contest for contest in found if read(contest.first) != read(contest.second)]
             for found in augmented(pairs, seed=derived_seed(seed, "partners"))
         ]
         self.bench.role("reward", before)

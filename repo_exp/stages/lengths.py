@@ -1,0 +1,163 @@
+"""lengths: what of the corpus does not fit into the model's contexts and replies, before anything is learnt from it.
+
+A reply is learnt from up to ``rollout.max_new_tokens`` tokens; the reward and the value model read twice as many. A
+reply that is cut teaches no end, and two replies of a pair that are alike where they are cut teach nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.config.schema import Config
+from repo_exp.errors import DataError, ModelError, Problem
+from repo_exp.models.tokens import ChatTokenizer
+from repo_exp.stages.data import read
+from repo_exp.stages.store import Artifact, Store, write_json
+from repo_exp.stages.workbench import NOTES, Workbench
+from repo_exp.types import Context, Corpus, Preference
+
+VERSION = 1
+COUNTS = "lengths.json"
+UNCUT = 10**9
+
+
+def make(bench: Workbench, data: Artifact) -> Artifact:
+    """Return the artifact with the counts, ``lengths.json``, and what is to be said of them, ``notes.json``.
+
+    Raises:
+        DataError: no pair is left to learn from.
+    """
+    config = bench.config
+    model = bench.model_inputs()
+    inputs = {
+        "model": {key: model[key] for key in ("weights", "max_context_tokens")},
+        "max_new_tokens": config.rollout.max_new_tokens,
+        "learns_from": learns_from(find(str(config.algorithm["kind"]))),
+    }
+
+    def build(folder: Path) -> None:
+        counts = count(bench.backbone.tokens, read(data), max_new_tokens=config.rollout.max_new_tokens)
+        write_json(folder / COUNTS, counts)
+        write_json(folder / NOTES, notes(counts, config))
+
+    artifact = bench.make("lengths", build, version=VERSION, inputs=inputs, parents={"data": data})
+    require_pairs(artifact.read(COUNTS), config)
+    return artifact
+
+
+def count(tokens: ChatTokenizer, corpus: Corpus, *, max_new_tokens: int) -> dict[str, int]:
+    """Return how many prompts and replies are cut, and how many pairs are alike once they are.
+
+    Args:
+        tokens: the model's tokenizer with its window.
+        max_new_tokens: the longest reply.
+    """
+    whole = ChatTokenizer(tokens.hf, max_context_tokens=UNCUT)
+    longest = tokens.max_context_tokens
+    contexts = [context for split in corpus.contexts.values() for context in split]
+    shown, pairs = corpus.demonstrations["train"], corpus.preferences["train"]
+
+    def too_long(context: Context) -> bool:
+        return len(whole.context(context.messages)) > longest
+
+    return {
+        "contexts": len(contexts),
+        "contexts_cut": sum(map(too_long, contexts)),
+        "demonstrations": len(shown),
+        "demonstrations_cut": sum(len(tokens.reply(each.reply)) > max_new_tokens for each in shown),
+        "pairs": len(pairs),
+        "pairs_alike": sum(not differ(tokens, pair, limit=max_new_tokens) for pair in pairs),
+        "pairs_alike_to_reward": sum(not differ(tokens, pair, limit=2 * max_new_tokens) for pair in pairs),
+        "max_new_tokens": max_new_tokens,
+        "max_context_tokens": longest,
+    }
+
+
+def differ(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> bool:
+    """Do the replies of a pair differ in what is learnt from them, their first ``limit`` tokens?"""
+    return list(tokens.reply(pair.chosen, limit=limit)) != list(tokens.reply(pair.rejected, limit=limit))
+
+
+def notes(counts: Mapping[str, int], config: Config) -> list[str]:
+    """Return what is to be said of the counts."""
+    limit, said = counts["max_new_tokens"], []
+    if counts["contexts_cut"]:
+        said.append(
+            f"{counts['contexts_cut']:,} of {counts['contexts']:,} prompts are longer than model.max_context_tokens "
+            f"({counts['max_context_tokens']}) and are cut: their oldest turns are left out"
+        )
+    if counts["demonstrations_cut"]:
+        end = "; nothing teaches the policy to end" if counts["demonstrations_cut"] == counts["demonstrations"] else ""
+        said.append(
+            f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} replies to imitate are longer than "
+            f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not learnt{end}"
+        )
+    for key, who, most in _readers(config, limit):
+        if counts[key]:
+            said.append(
+                f"{counts[key]:,} of {counts['pairs']:,} training pairs have replies that are the same in their first "
+                f"{most} tokens, which is what the {who} reads; they are left out (rollout.max_new_tokens={limit})"
+            )
+    return said
+
+
+def require_pairs(counts: Mapping[str, int], config: Config) -> None:
+    """Refuse pairs of which nobody could learn anything.
+
+    Raises:
+        DataError: all are alike where they are cut.
+    """
+    limit = counts["max_new_tokens"]
+    problems = [
+        Problem(
+            "rollout.max_new_tokens",
+            f"all {counts['pairs']:,} training pairs have replies that are the same in their first {most} tokens, "
+            f"which is what the {who} reads",
+            f"more than {limit}; or replies that differ earlier",
+        )
+        for key, who, most in _readers(config, limit)
+        if counts["pairs"] and counts[key] == counts["pairs"]
+    ]
+    if problems:
+        raise DataError("no pair is left to learn from", problems)
+
+
+def _readers(config: Config, limit: int) -> list[tuple[str, str, int]]:
+    """Return who learns from pairs: the count that says what is lost to it, its name, and how many tokens it reads."""
+    from repo_exp.stages.instruments import sources
+
+    learnt = learns_from(find(str(config.algorithm["kind"])))
+    asked = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
+    found = [("pairs_alike", "policy", limit)] if learnt == "pairs" else []
+    return found + ([("pairs_alike_to_reward", "reward model", 2 * limit)] if "model" in asked else [])
+
+
+def tokenizer(config: Config) -> ChatTokenizer | None:
+    """Return the model's tokenizer where it can be had without its weights and without a network, else None."""
+    from transformers import AutoTokenizer
+
+    from repo_exp.models.place import resolve
+    from repo_exp.models.tokens import byte_tokenizer
+
+    model = config.model
+    read_it: Callable[[], Any]
+    try:
+        kind, place = resolve(model.model_dump())
+        if kind == "random":
+            read_it = byte_tokenizer
+        elif kind == "package":
+            store = Store(config.store)
+            weights = {"kind": kind, "gguf": store.digest(Path(place) / str(model.gguf))}
+            made = [each for each in store.all() if each.stage == "backbone"]
+            mine = [each for each in made if each.record["inputs"]["weights"] == weights]
+            if not mine:
+                return None
+            read_it = lambda: AutoTokenizer.from_pretrained(mine[-1].folder)  # noqa: E731
+        else:
+            read_it = lambda: AutoTokenizer.from_pretrained(place, local_files_only=True)  # noqa: E731
+        return ChatTokenizer(read_it(), max_context_tokens=model.max_context_tokens)
+    except (ModelError, OSError, ValueError, KeyError):
+        return None
