@@ -1,6 +1,6 @@
 """Runs contenders by turns, each in a process of its own, and writes ratios with their spread.
 
-`python -m bench.compare grpo|ppo --peer PEER_PYTHON [--runs 5] [--alike]`
+`python -m bench.compare grpo|ppo --peer PEER_PYTHON [--runs 5] [--alike] [--dtype float32]`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.machine import describe, model_folder
+from bench.machine import DTYPES, describe, fast_dtype, model_folder, suffix
 from bench.workload import ALIKE, THREADS
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,13 +42,15 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Alternate the contenders and write ``results/update_<kind>[_alike].json``."""
+    """Alternate the contenders and write ``results/update_<kind>[_alike][_float32].json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("grpo", "ppo"))
     parser.add_argument("--peer", required=True, help="the python of the peer's environment")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--alike", action="store_true", help=f"all prompts begin with the same {ALIKE} tokens")
+    parser.add_argument("--dtype", choices=DTYPES, default=fast_dtype(), help="default: what this processor is fast in")
     args = parser.parse_args()
+    os.environ["BENCH_DTYPE"] = args.dtype
     if args.alike:
         work = json.loads(os.environ.get("BENCH_WORK", "{}"))
         os.environ["BENCH_WORK"] = json.dumps(work | {"common_tokens": ALIKE})
@@ -66,7 +68,7 @@ def main() -> None:
     result = {
         "contenders": {name: runs[0][name]["name"] for name in ("ours", "peer")},
         "machine": describe(),
-        "work": runs[0]["ours"]["work"],
+        "work": runs[0]["ours"]["work"] | {"dtype": args.dtype},
         "seconds": {name: spread(values) for name, values in times.items()},
         "peak_gib": {name: spread(values) for name, values in peaks.items()},
         "speed_ratio": spread([p / o for o, p in zip(times["ours"], times["peer"], strict=True)]),
@@ -74,7 +76,7 @@ def main() -> None:
         "runs": runs,
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"update_{args.kind}{'_alike' if args.alike else ''}.json"
+    path = RESULTS / f"update_{args.kind}{'_alike' if args.alike else ''}{suffix(args.dtype)}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     told = {key: result[key] for key in ("seconds", "peak_gib", "speed_ratio", "memory_ratio")}
     print(json.dumps(told, indent=1))

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.machine import describe, model_folder, product_rate
+from bench.machine import describe, fast_dtype, model_folder, product_rate, suffix
 from bench.workload import THREADS, prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import lay_out, reply_logp
@@ -43,9 +43,9 @@ def products(model: Any, rank: int) -> float:
     return float(frozen + adapters + square + head)
 
 
-def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, float]:
+def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> dict[str, float]:
     """Return seconds of a step, and the share of the product rate that was measured beside it."""
-    model, tokenizer = read(model_folder(), dtype=torch.bfloat16, attention="eager")
+    model, tokenizer = read(model_folder(), dtype=getattr(torch, dtype), attention="eager")
     lora = {"rank": rank, "alpha": rank, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
     backbone.add("policy", seed=0)
@@ -64,7 +64,7 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, floa
         step()
     seconds, rates = [], []
     for _ in range(RUNS):
-        rates.append(product_rate())
+        rates.append(product_rate(getattr(torch, dtype)))
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
@@ -83,14 +83,14 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str) -> dict[str, floa
 
 
 def main() -> None:
-    """Measure and write ``results/learning.json``."""
+    """Measure in the precision that this processor is fast in, and write ``results/learning[_float32].json``."""
     prepare(THREADS)
-    rows = []
+    rows, dtype = [], fast_dtype()
     points = ((16, 1024, "own"), (16, 1024, "transformers"), (64, 1024, "own"), (64, 2048, "own"))
     for rank, microbatch, engine in points:
-        rows.append(measure(rank, microbatch_tokens=microbatch, engine=engine))
+        rows.append(measure(rank, microbatch_tokens=microbatch, engine=engine, dtype=dtype))
         print(json.dumps(rows[-1]), flush=True)
-    path = Path(__file__).parent / "results" / "learning.json"
+    path = Path(__file__).parent / "results" / f"learning{suffix(dtype)}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured: bfloat16 products and memory; and the model that all contenders read."""
+"""What this machine can do at best: its units, products and memory; and the model that all contenders read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 
 from bench.workload import THREADS
+from repo_exp.models.precision import processor_units, resolve_precision
 from repo_exp.models.source import dequantise, package_folder
 
 WORK = Path(__file__).parent / ".work"
+DTYPES = ("float32", "bfloat16")
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -27,9 +29,19 @@ def best(action, *, repeat: int = 7) -> float:
     return least
 
 
-def product_rate(size: int = 2048) -> float:
-    """Return GFLOP/s of a bfloat16 product of square matrices."""
-    a, b = (torch.randn(size, size).bfloat16() for _ in range(2))
+def fast_dtype() -> str:
+    """Return the precision that this processor computes fast."""
+    return resolve_precision("auto", torch.device("cpu"))
+
+
+def suffix(dtype: str) -> str:
+    """Return what the name of a result's file ends in: nothing for bfloat16."""
+    return "" if dtype == "bfloat16" else f"_{dtype}"
+
+
+def product_rate(dtype: torch.dtype, size: int = 2048) -> float:
+    """Return GFLOP/s of a product of square matrices."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / best(lambda: a @ b) / 1e9
 
 
@@ -49,9 +61,13 @@ def describe() -> dict:
     packages = ("torch", "transformers", "peft", "lightning")
     return {
         "cpu": cpu,
-        "bf16": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+        "units": processor_units(torch.device("cpu")),
         "threads": THREADS,
-        "products_gflops": round(product_rate()),
+        # an emulated product of this size would take twenty seconds
+        "products_gflops": {
+            name: round(product_rate(getattr(torch, name), 2048 if name in ("float32", fast_dtype()) else 256), 1)
+            for name in DTYPES
+        },
         "memory_gbs": round(memory_rate(), 1),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench.workload import THREADS, WORK, Clock, digits, prompts, shortness
+from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
 from repo_exp.algorithms.registry import find
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import LearningRates, Optimizer, Trainer
@@ -30,7 +30,7 @@ def main(folder: str, kind: str) -> None:
     """Run the warm-up and the timed updates and report."""
     prepare(THREADS)
     microbatch = int(os.environ.get("BENCH_MICROBATCH", MICROBATCH_TOKENS[kind]))
-    model, tokenizer = read(folder, dtype=torch.bfloat16, attention="eager")
+    model, tokenizer = read(folder, dtype=getattr(torch, DTYPE), attention="eager")
     lora = {"rank": WORK.rank, "alpha": WORK.alpha, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     module = find(kind)
@@ -46,7 +46,7 @@ def main(folder: str, kind: str) -> None:
     updates = WORK.warm_up + WORK.timed
     tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
     backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
-    backbone.tokens.eos = -1  # no reply ends by itself: every reply has as many tokens as a peer's
+    backbone.tokens.ends = frozenset({-1})  # no reply ends by itself: every reply has as many tokens as a peer's
     contexts = [Context(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
 
     def score(replies: list[Reply]) -> list[RewardBreakdown]:

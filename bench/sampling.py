@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from bench.machine import describe, memory_rate, model_folder, product_rate
+from bench.machine import DTYPES, describe, fast_dtype, memory_rate, model_folder, product_rate, suffix
 from bench.workload import ALIKE, THREADS, prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.source import read
@@ -37,9 +37,10 @@ def roofline(model: Any, machine: dict[str, float], *, common: int) -> dict[str,
     config = model.config
     head = config.vocab_size * config.hidden_size
     layers = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "lora_" not in name)
+    width = model.dtype.itemsize
     keys = 2 * config.num_hidden_layers * config.num_key_value_heads * model.model.layers[0].self_attn.head_dim
-    cache = (common + BATCH * (PROMPT - common + NEW / 2)) * keys * 2
-    memory = ((layers + head) * 2 + cache) / (machine["memory"] * 1e9)
+    cache = (common + BATCH * (PROMPT - common + NEW / 2)) * keys * width
+    memory = ((layers + head) * width + cache) / (machine["memory"] * 1e9)
     products = 2 * BATCH * (layers + head) / (machine["products"] * 1e9)
     reading = 2 * (common + BATCH * (PROMPT - common)) * layers / (machine["products"] * 1e9)
     return {
@@ -55,14 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--alike", action="store_true", help=f"all prompts begin with the same {ALIKE} tokens")
+    parser.add_argument("--dtype", choices=DTYPES, default=fast_dtype())
     args = parser.parse_args()
     runs, common = args.runs, ALIKE if args.alike else 0
     prepare(THREADS)
-    model, tokenizer = read(model_folder(), dtype=torch.bfloat16, attention="sdpa")
+    model, tokenizer = read(model_folder(), dtype=getattr(torch, args.dtype), attention="sdpa")
     lora = {"rank": RANK, "alpha": RANK, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     backbone.add("policy", seed=0)
-    backbone.tokens.eos = -1  # nobody ends early
+    backbone.tokens.ends = frozenset({-1})  # nobody ends early
     contexts = prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
@@ -108,13 +110,20 @@ def main() -> None:
                 start = time.perf_counter()
                 action(limit)
                 kept[name].append(time.perf_counter() - start)
-    machine = {"products": product_rate(), "memory": memory_rate()}
+    machine = {"products": product_rate(getattr(torch, args.dtype)), "memory": memory_rate()}
     floor = roofline(model, machine, common=common)
     best = min((name for name in contenders if name != "ours"), key=lambda name: statistics.median(times[name]))
     ratios = [theirs / mine for mine, theirs in zip(times["ours"], times[best], strict=True)]
     told = {
         "machine": describe(),
-        "work": {"batch": BATCH, "prompt": PROMPT, "common": common, "new_tokens": NEW, "rank": RANK},
+        "work": {
+            "batch": BATCH,
+            "prompt": PROMPT,
+            "common": common,
+            "new_tokens": NEW,
+            "rank": RANK,
+            "dtype": args.dtype,
+        },
         "seconds": {name: [round(s, 3) for s in each] for name, each in times.items()},
         "milliseconds_a_step": {
             name: round(1000 * (statistics.median(times[name]) - statistics.median(firsts[name])) / (NEW - 1), 1)
@@ -126,7 +135,7 @@ def main() -> None:
         "roofline_seconds": {name: round(x, 4) for name, x in floor.items()},
         "ours_over_roofline": round(statistics.median(times["ours"]) / floor["whole"], 2),
     }
-    path = Path(__file__).parent / "results" / f"sampling{'_alike' if args.alike else ''}.json"
+    path = Path(__file__).parent / "results" / f"sampling{'_alike' if args.alike else ''}{suffix(args.dtype)}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(told, indent=1))

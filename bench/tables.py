@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.workload import kind
 
+ENDINGS = ("", "_float32")  # of the names of results
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
@@ -34,16 +35,24 @@ def machine(found: dict[str, Any]) -> str:
     """Return what the machine was, in a line."""
     m = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    rates = m["products_gflops"]
+    rates = rates if isinstance(rates, dict) else {"bfloat16": rates}
+    products = ", ".join(f"{name} products {rate:g} GFLOP/s" for name, rate in rates.items())
     return (
-        f"{m['cpu']}, {m['threads']} threads, bfloat16 products {m['products_gflops']} GFLOP/s, memory "
+        f"{m['cpu']} ({m.get('units', 'bfloat16 units')}), {m['threads']} threads, {products}, memory "
         f"{m['memory_gbs']} GB/s when asked; Python {m['python']}, {versions}"
     )
+
+
+def precision(name: str) -> str:
+    """Return the precision of a result by the end of its name."""
+    return "float32" if name.endswith("_float32") else "bfloat16"
 
 
 def updates() -> list[str]:
     """Return the comparison of updates."""
     rows = []
-    for name in ("grpo", "ppo", "ppo_alike"):
+    for name in (f"{update}{dtype}" for dtype in ENDINGS for update in ("grpo", "ppo", "ppo_alike")):
         found = told(f"update_{name}")
         if found is None:
             continue
@@ -51,6 +60,7 @@ def updates() -> list[str]:
         rows.append(
             [
                 name.split("_")[0].upper(),
+                precision(name),
                 f"{found['work'].get('common_tokens', 0)} of {found['work']['prompt_tokens']}",
                 found["contenders"]["peer"],
                 f"{seconds['ours']['median']:.1f} s",
@@ -62,14 +72,15 @@ def updates() -> list[str]:
                 len(found["runs"]),
             ]
         )
-    head = ["update", "alike", "peer", "ours", "peer", "times as fast"]
+    head = ["update", "precision", "alike", "peer", "ours", "peer", "times as fast"]
     head += ["our peak", "its peak", "times the memory", "runs"]
     return ["## An update against TRL\n", table(head, rows), ""] if rows else []
 
 
 def sampling() -> list[str]:
     """Return the comparisons of sampling."""
-    found = [each for name in ("sampling", "sampling_alike") if (each := told(name))]
+    names = (f"{name}{dtype}" for dtype in ENDINGS for name in ("sampling", "sampling_alike"))
+    found = [each for name in names if (each := told(name))]
     return ["## Sampling\n", *(line for each in found for line in sampled(each))] if found else []
 
 
@@ -86,7 +97,8 @@ def sampled(found: dict[str, Any]) -> list[str]:
     steps = f"{products} (products; memory alone allows {memory})"
     alike = f"the first {work['common']} the same in all" if work.get("common") else "no two alike"
     return [
-        f"Batch {work['batch']}, prompts of {work['prompt']} tokens, {alike}, {work['new_tokens']} new ones; ours "
+        f"In {work.get('dtype', 'bfloat16')}: batch {work['batch']}, prompts of {work['prompt']} tokens, {alike}, "
+        f"{work['new_tokens']} new ones; ours "
         f"with an adapter of rank {work['rank']}, `generate` without one.\n",
         table(["contender", "tokens a second, prompts included", "a step"], rows),
         "",
@@ -98,11 +110,9 @@ def sampled(found: dict[str, Any]) -> list[str]:
 
 def learning() -> list[str]:
     """Return the use of the machine by a learning step."""
-    found = told("learning")
-    if found is None:
-        return []
     rows = [
         [
+            precision(f"learning{dtype}"),
             row["rank"],
             row["engine"],
             row["microbatch_tokens"],
@@ -111,10 +121,11 @@ def learning() -> list[str]:
             f"{row['gflops']} of {row['product_rate']}",
             f"{row['share']:.0%}",
         ]
-        for row in found["rows"]
+        for dtype in ENDINGS
+        for row in (told(f"learning{dtype}") or {"rows": []})["rows"]
     ]
-    head = ["rank", "engine", "microbatch", "seconds", "tokens a second", "GFLOP/s in products", "share"]
-    return ["## A learning step against the product rate\n", table(head, rows), ""]
+    head = ["precision", "rank", "engine", "microbatch", "seconds", "tokens a second", "GFLOP/s in products", "share"]
+    return ["## A learning step against the product rate\n", table(head, rows), ""] if rows else []
 
 
 def scaling() -> list[str]:
@@ -137,10 +148,11 @@ def scaling() -> list[str]:
 def main() -> None:
     """Replace what is between the marks."""
     page = PAGE.read_text(encoding="utf-8")
-    known = [found for name in ("update_grpo", "update_ppo", "sampling") if (found := told(name))]
-    lines = [START, ""]
-    if known:
-        lines.append(f"Measured on: {machine(known[0])}.\n")
+    lines = [START, "", "Which processor a figure holds for:\n"]
+    for dtype in ENDINGS:
+        known = [found for name in ("update_grpo", "update_ppo", "sampling") if (found := told(f"{name}{dtype}"))]
+        lines += [f"- {precision(dtype)}: {machine(known[0])}." for _ in known[:1]]
+    lines.append("")
     lines += [*updates(), *sampling(), *learning(), *scaling(), END]
     before, _, rest = page.partition(START)
     after = rest.partition(END)[2]

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+DTYPE = os.environ.get("BENCH_DTYPE", "bfloat16")  # of the frozen weights, and of all that a peer computes
 ALIKE = 100  # tokens that all prompts begin with where that is measured: instructions before each case's own facts
 
 

@@ -10,12 +10,12 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.peers.ticks import Ticks
-from bench.workload import THREADS, WORK, Clock, digits, prompts, shortness
+from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
 
 torch.set_num_threads(THREADS)
 folder = sys.argv[1]
 tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, DTYPE))
 updates = WORK.warm_up + WORK.timed
 wanted = prompts(updates * WORK.replies // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
 # the library takes texts: what a decoded prompt is encoded to may differ by a few tokens, which is reported
@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as scratch:
         beta=0.0,
         temperature=1.0,
         loss_type="grpo",
-        bf16=True,
+        bf16=DTYPE == "bfloat16",
         use_cpu=True,
         gradient_checkpointing=False,
         report_to=[],

@@ -15,17 +15,17 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 from bench.peers.ticks import Ticks
-from bench.workload import THREADS, WORK, Clock, prompts
+from bench.workload import DTYPE, THREADS, WORK, Clock, prompts
 
 torch.set_num_threads(THREADS)
 folder = sys.argv[1]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 lora = {"r": WORK.rank, "lora_alpha": WORK.alpha, "target_modules": "all-linear", "lora_dropout": 0.0}
-policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+policy = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, DTYPE))
 
 
 def scorer() -> torch.nn.Module:
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.bfloat16)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=getattr(torch, DTYPE))
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
@@ -49,7 +49,7 @@ with tempfile.TemporaryDirectory() as scratch:
         learning_rate=WORK.learning_rate,
         kl_coef=0.0,
         temperature=1.0,
-        bf16=True,
+        bf16=DTYPE == "bfloat16",
         use_cpu=True,
         gradient_checkpointing=False,
         report_to=[],
