@@ -17,8 +17,8 @@ run: setup ## the default experiment; ARGS="reward=rm seed=1" passes choices and
 smoke: setup ## the whole pipeline on random weights, in under a minute
 	$(BIN)/python -m repo_exp experiment=smoke $(ARGS)
 
-test: setup ## the tests; ARGS="-m slow" passes options on to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## the tests, one process a core; ARGS="-m slow" passes options on to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
 mutants: setup ## small mistakes in repo_exp/core, made on purpose: each has to be noticed by a test; minutes
 	$(BIN)/python -m tests.mutants $(ARGS)
