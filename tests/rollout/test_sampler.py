@@ -5,7 +5,8 @@ import torch
 
 from repo_exp.errors import NotFiniteError
 from repo_exp.models.passes import lay_out, reply_logp
-from repo_exp.rollout.sampler import Sampled, derived_seed, draw, sample
+from repo_exp.rollout.sampler import Sampled, derived_seed, draw, sample, spoken
+from repo_exp.types import Context
 
 CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
 KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
@@ -51,6 +52,18 @@ def test_an_end_finishes_a_reply_and_the_budget_cuts_it(tiny) -> None:
     assert all(backbone.tokens.eos not in r.tokens[:-1] for r in replies)
     assert all(len(r.tokens) == 60 for r in replies if not r.finished)
     assert all(len(r.logp) == len(r.tokens) for r in replies)
+
+
+def test_a_reply_ends_at_any_of_the_models_ends(tiny) -> None:
+    backbone = tiny("policy")
+    backbone.tokens.other_ends = frozenset({40, 41, 42})
+    ends = {40, 41, 42, backbone.tokens.eos}
+    replies = sample(backbone, "policy", CONTEXTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
+    assert {r.tokens[-1] for r in replies if r.finished} == ends
+    assert all(not ends & set(r.tokens[:-1]) and r.finished == (r.tokens[-1] in ends) for r in replies)
+    ended = [r for r in replies if r.finished]
+    said = spoken(backbone, [Context("x", ())] * len(ended), ended)
+    assert all(reply.text == backbone.tokens.text(r.tokens[:-1]) for reply, r in zip(said, ended, strict=True))
 
 
 def test_draws_follow_the_softmax() -> None:

@@ -108,6 +108,8 @@ def test_the_same_words_are_no_contest(monkeypatch, tmp_path) -> None:
 
 def test_prompt_and_reference_come_before_the_prompt_again() -> None:
     assert polar.laid_out([1, 2], [3, 4], split=[9], budget=100, longest=5) == [1, 2, 3, 4, 9, 1, 2]
+    # the token that begins a sequence stands at its beginning alone
+    assert polar.laid_out([1, 2], [3, 4], split=[9], budget=100, longest=5, begin=1) == [1, 2, 3, 4, 9, 2]
 
 
 def test_truncation_keeps_the_tail_of_the_prompt_and_the_head_of_the_reference() -> None:

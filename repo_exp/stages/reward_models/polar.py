@@ -134,6 +134,7 @@ class RewardModel(bradley_terry.RewardModel):
             split=tokens.hf(SPLIT, add_special_tokens=False)["input_ids"],
             budget=self.settings.max_tokens,
             longest=self.longest,
+            begin=tokens.hf.bos_token_id,
         )
 
     def item(self, pair: Preference) -> PairItem:
@@ -143,15 +144,23 @@ class RewardModel(bradley_terry.RewardModel):
 
 
 def laid_out(
-    prompt: Sequence[int], reference: Sequence[int], *, split: Sequence[int], budget: int, longest: int
+    prompt: Sequence[int],
+    reference: Sequence[int],
+    *,
+    split: Sequence[int],
+    budget: int,
+    longest: int,
+    begin: int | None = None,
 ) -> list[int]:
     """Return prompt + reference, split, prompt: the tokens that a reply of up to ``longest`` stands behind.
 
     A reference keeps its head. The prompt keeps its tail, at most half of what two replies of the longest kind leave
-    of the budget: the same for all replies to it, so that they stay comparable.
+    of the budget: the same for all replies to it, so that they stay comparable. The second one is without the token
+    ``begin``, which a sequence has once.
     """
     room = (budget - 2 * longest - len(split)) // 2
     if room < 1:
         raise ValueError(f"{budget} tokens leave no room for a prompt beside two replies of {longest}")
     prompt = prompt[-room:]
-    return [*prompt, *reference[:longest], *split, *prompt]
+    again = prompt[1:] if begin is not None and prompt[0] == begin else prompt
+    return [*prompt, *reference[:longest], *split, *again]
