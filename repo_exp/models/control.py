@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 WORD = re.compile(r"[\w\s]+|.", re.DOTALL)  # a word, or a single sign
 MARK = re.compile(r"<\|[^|<>\s]+\|>|<</?\w+>>|\[/?[A-Z_]+\]|</?[a-z_]+>")  # what templates write where no token is
+MOST_TRIES = 4
 
 
 def marks(text: str) -> set[str]:
@@ -56,9 +57,11 @@ class Control:
         while self._pattern.search(text):
             text = self._pattern.sub(lambda found: _broken(found[0]), text)
         # a tokenizer that changes letters or widths before it reads may still find one
+        tries = 0
         while self._hf.is_fast and (spans := self._found(text)):
-            for start, end in reversed(spans):
-                text = text[:start] + _broken(text[start:end]) + text[end:]
+            tries += 1
+            for start, end in reversed(spans):  # one that reads past blanks leaves nothing but taking it out
+                text = text[:start] + (_broken(text[start:end]) if tries < MOST_TRIES else " ") + text[end:]
         return text
 
     def _found(self, text: str) -> list[tuple[int, int]]:

@@ -13,7 +13,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from repo_exp.errors import ModelError, Problem
@@ -24,9 +23,7 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-TODAY = datetime(
-    2024, 7, 26
-)  # for templates that ask, so that every day gives the same prompt; Llama 3's own date
+TODAY = datetime(2024, 7, 26)  # for templates that ask, so that every day gives the same prompt; Llama 3's own date
 BEGIN = "Begin."  # what a user says first where the assistant opens a dialogue and the template wants a user to
 NO_THOUGHT = {"enable_thinking": False, "thinking": False}  # what templates call the switch
 OPENED = re.compile(r"<([\w:]*(?:think|thought|reason)[\w:]*)>\s*\Z", re.IGNORECASE)
@@ -105,7 +102,8 @@ class Template:
         """
         user, assistant = Message("user", SAID["user"]), Message("assistant", SAID["assistant"])
         prompt, plain = (self._write([user], prompt=asked) for asked in (True, False))
-        header = prompt[len(plain) :] if prompt.startswith(plain) else ""
+        # of a template that writes the next header whether or not it is asked, all behind a message may belong to it
+        header = (prompt[len(plain) :] or self.opening) if prompt.startswith(plain) else ""
         for dialogue in ([user, assistant], [user, assistant, user]):
             try:
                 behind = self._write(dialogue, prompt=False).rpartition(SAID["assistant"])[2]
@@ -130,7 +128,7 @@ class Template:
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
             text: Any = self._hf.apply_chat_template(plain, add_generation_prompt=prompt, tokenize=False, **NO_THOUGHT)
-        except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except Exception as error:  # a template is a program: it may fail in any way
             raise _refused(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         opened = OPENED.search(text) if prompt else None
         # a reply is what is said: a thought that the prompt opens ends there, as Qwen3 writes it

@@ -5,6 +5,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from tokenizers import AddedToken, normalizers
 from transformers import AutoTokenizer, GenerationConfig
 from transformers.utils import chat_template_utils
 
@@ -96,6 +97,12 @@ def test_a_tokenizer_without_any_end_is_refused_and_one_from_its_template_will_d
     assert ChatTokenizer(hf, max_context_tokens=99).reply("a")[-1] == hf.convert_tokens_to_ids("<end_of_turn>")
 
 
+def test_a_header_that_is_always_written_is_no_end() -> None:
+    always = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}<|assistant|>"
+    hf = tokenizer("bpe", always, ["<|user|>", "<|assistant|>"], [], eos_token="</s>")
+    assert ChatTokenizer(hf, max_context_tokens=99).ends == {hf.eos_token_id}
+
+
 # -- text stays text ------------------------------------------------------------------------------------
 
 
@@ -139,6 +146,15 @@ def test_harmless_text_is_left_as_it_is(kind) -> None:
     found = ChatTokenizer(hf, max_context_tokens=2000)
     text = "fine  a < b > c | hello\n\n[x] {y} 100% <3"
     assert found._in_messages.harmless(text) == text == found._in_replies.harmless(text)
+
+
+def test_a_tokenizer_that_reads_past_blanks_finds_no_control_token_either() -> None:
+    hf, _ = of_family("gemma", "unigram")
+    hf.backend_tokenizer.normalizer = normalizers.Replace(" ", "")
+    hf.add_tokens([AddedToken("<x>", normalized=True)])
+    found = ChatTokenizer(hf, max_context_tokens=999)
+    tokens = found.context([Message("user", "a <x> < x > b")])
+    assert hf.convert_tokens_to_ids("<x>") not in tokens and "a" in hf.decode(tokens)
 
 
 def test_an_assistant_may_use_the_tags_of_its_vocabulary_but_nothing_that_shapes_the_dialogue() -> None:
