@@ -156,15 +156,7 @@ def window(config: Mapping[str, Any]) -> int | None:
     inner = config.get("text_config")
     if isinstance(inner, Mapping) and (found := window(inner)) is not None:
         return found
-    said = [config[key] for key in WINDOWS if isinstance(config.get(key), int) and config[key] > 0]
-    if not said:
-        return None
-    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if isinstance(scaling, Mapping) and scaling.get("rope_type", scaling.get("type")) in ("linear", "dynamic", "yarn"):
-        factor, before = scaling.get("factor"), scaling.get("original_max_position_embeddings") or said[0]
-        if isinstance(factor, int | float) and isinstance(before, int):
-            return max(said[0], int(before * factor))
-    return said[0]
+    return next((config[key] for key in WINDOWS if isinstance(config.get(key), int) and config[key] > 0), None)
 
 
 def _json(path: Path) -> Mapping[str, Any]:

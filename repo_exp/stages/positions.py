@@ -20,21 +20,25 @@ def problems(config: Any) -> Iterator[Problem]:
     reads = f"the model reads {there}"
     if prompt >= there:
         found = f"prompts of up to {prompt} tokens leave no room for a response: {reads}"
-        yield Problem("model.max_context_tokens", found, f"{max(there - response, there // 2)} or less")
+        most = max(there - (2 if reads_pairs(config) else 1) * response, there // 2)
+        yield Problem("model.max_context_tokens", found, f"model.max_context_tokens={most}, or less")
     elif prompt + response > there:
         found = f"prompts of up to {prompt} tokens and responses of up to {response} are {prompt + response}: {reads}"
-        remedy = f"{there - prompt} or less; or a smaller model.max_context_tokens, now {prompt}"
+        most = max(1, (there - prompt) // (2 if reads_pairs(config) else 1))  # of pairs twice as much is read
+        remedy = f"rollout.max_new_tokens={most}, or less; or a smaller model.max_context_tokens, now {prompt}"
         yield Problem("rollout.max_new_tokens", found, remedy)
     elif reads_pairs(config) and prompt + 2 * response > there:
         found = (
             f"prompts of up to {prompt} tokens and the responses of pairs, read up to twice rollout.max_new_tokens = "
             f"{response}, are {prompt + 2 * response}: {reads}"
         )
-        remedy = f"{there - 2 * response} or less" if there > 2 * response else f"rollout.max_new_tokens={there // 4}"
-        yield Problem("model.max_context_tokens", found, f"{remedy}; or a smaller rollout.max_new_tokens")
+        remedy = f"rollout.max_new_tokens={max(1, (there - prompt) // 2)}, or less; or a smaller context"
+        if there > 2 * response:
+            remedy = f"model.max_context_tokens={there - 2 * response}, or less; or a smaller rollout.max_new_tokens"
+        yield Problem("model.max_context_tokens", found, remedy)
     if reads_pairs(config) and config.reward_model.kind == "polar" and config.reward_model.max_tokens > there:
         found = f"rows of up to {config.reward_model.max_tokens} tokens: {reads}"
-        yield Problem("reward_model.max_tokens", found, f"{there} or less")
+        yield Problem("reward_model.max_tokens", found, f"reward_model.max_tokens={there}, or less")
 
 
 def reads_pairs(config: Any) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from repo_exp.errors import ModelError
 from repo_exp.models import place
 from repo_exp.stages import digests
+from repo_exp.stages.positions import problems
 from repo_exp.stages.store import Store
 from repo_exp.stages.workbench import Workbench
 
@@ -165,11 +166,6 @@ def test_positions_of_a_cached_model_are_known_without_loading_it(hub) -> None:
         ({"n_positions": 1024, "n_ctx": 1024}, 1024),
         ({"max_seq_len": 64}, 64),
         ({"text_config": {"max_position_embeddings": 512}}, 512),
-        ({"max_position_embeddings": 1000, "rope_scaling": {"type": "linear", "factor": 2.0}}, 2000),
-        # a window that was stretched already: 4 x 1000 are the 4000 that it says
-        ({"max_position_embeddings": 4000, "rope_scaling": {"rope_type": "yarn", "factor": 4.0,
-          "original_max_position_embeddings": 1000}}, 4000),
-        ({"max_position_embeddings": 4000, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, 4000),
         ({"model_type": "bloom"}, None),
         ({"max_position_embeddings": "many"}, None),
     ],
@@ -202,3 +198,29 @@ def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
     ]:
         path.write_bytes(data)
         assert place._gguf_positions(path) == there
+
+
+@pytest.mark.parametrize(
+    ("context", "reply", "where", "way_out"),
+    [
+        (100, 14, None, ""),  # 100 + 2 x 14 are 128
+        (100, 15, "model.max_context_tokens", "model.max_context_tokens=98"),
+        (100, 29, "rollout.max_new_tokens", "rollout.max_new_tokens=14"),
+        (10, 100_000, "rollout.max_new_tokens", "rollout.max_new_tokens=59"),
+        (128, 1, "model.max_context_tokens", "model.max_context_tokens=126"),
+    ],
+)
+def test_a_check_says_with_numbers_what_the_positions_cannot_hold(tmp_path, context, reply, where, way_out) -> None:
+    (tmp_path / "config.json").write_text('{"n_positions": 128}')
+    told = {"source": "folder", "package": None, "gguf": None, "hub": None, "revision": None, "name": "m"}
+    config = SimpleNamespace(
+        model=SimpleNamespace(**told, folder=str(tmp_path), max_context_tokens=context),
+        rollout=SimpleNamespace(max_new_tokens=reply),
+        reward_model=SimpleNamespace(kind="bradley_terry"),
+        reward=SimpleNamespace(sources=["model"]),
+        evaluation=SimpleNamespace(sources="all"),
+        algorithm={"kind": "repo"},
+    )
+    found = list(problems(config))
+    assert [problem.where for problem in found] == ([where] if where else [])
+    assert not found or (way_out in found[0].remedy and "128" in found[0].found)
