@@ -64,7 +64,7 @@ def main() -> None:
     lora = {"rank": RANK, "alpha": RANK, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     backbone.add("policy", seed=0)
-    backbone.tokens.ends = frozenset({-1})  # nobody ends early
+    backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # nobody ends early
     contexts = prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
