@@ -46,7 +46,8 @@ def main(folder: str, kind: str) -> None:
     updates = WORK.warm_up + WORK.timed
     tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
     backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
-    backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # no reply ends by itself: every reply has as many tokens as a peer's
+    # no reply ends by itself: every reply has as many tokens as a peer's
+    backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()
     contexts = [Context(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
 
     def score(replies: list[Reply]) -> list[RewardBreakdown]:
