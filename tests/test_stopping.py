@@ -93,8 +93,8 @@ run(work)
     "work",
     [
         "stopping.hold(); ready(); time.sleep(60)",
-        "ready(); swallow()",
-        "mutex = ctypes.create_string_buffer(64); lock(mutex); ready(); lock(mutex)",  # signals do not cut it short
+        "threading.Timer(0.5, ready).start(); swallow()",
+        "mutex = ctypes.create_string_buffer(64); lock(mutex); threading.Timer(0.5, ready).start(); lock(mutex)",  # not cut short
     ],
     ids=["a long step", "an except that catches everything", "outside Python"],
 )

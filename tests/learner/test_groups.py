@@ -24,7 +24,8 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_toy_reward_rises(online, name) -> None:
-    learner = online(updates=30, rollouts=24, **METHODS[name])
+    # labels of 0 and 1 from three minibatches of few replies are noisy: it rises more slowly
+    learner = online(updates=60 if name == "sppo-hard" else 30, rollouts=24, **METHODS[name])
     totals = [row["reward/total"] for row in learner.history]
     assert sum(totals[-10:]) / 10 > sum(totals[:3]) / 3 + 0.05
 

@@ -54,7 +54,7 @@ def online(tiny, tmp_path) -> Callable:
     def run(
         *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, prepare=None, **options
     ) -> OnlineLearner:
-        others = ("microbatch_tokens", "seed", "temperature", "correction")
+        others = ("microbatch_tokens", "seed", "temperature", "correction", "max_gap")
         knobs = {key: options.pop(key) for key in others if key in options}
         module = find(kind)
         algorithm = module.Algorithm(module.Options(**OPTIONS[kind] | options))
@@ -83,6 +83,7 @@ def online(tiny, tmp_path) -> Callable:
             batch_size=32,
             microbatch_tokens=knobs.get("microbatch_tokens", 4096),
             correction=knobs.get("correction"),
+            max_gap=knobs.get("max_gap"),
             stage="policy",
             steps=updates,
             rates={role: {"policy": 2e-2, "value": 1e-2}[role] for role in learning_roles(algorithm)},

@@ -98,7 +98,7 @@ def scores_of(monkeypatch, change) -> None:
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:
     """In the calibration it is left out; the reply is no lesson; the figures of the others are there."""
     scores_of(monkeypatch, lambda raw: [math.inf, *raw[1:]])
-    folder = experiment("a", f"store={tmp_path / 'store'}", *FAST)
+    folder = experiment("a", f"store={tmp_path / 'store'}", *FAST, "evaluation.max_unscored=0.5")
     scored = rows(folder / "rollouts.jsonl")
     assert scored[0]["sources"]["model"]["value"] is None and scored[0]["total"] is None
     assert scored[0]["sources"]["model"]["reason"] == "not finite"
@@ -106,7 +106,7 @@ def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path
     stages = made(folder)
     calibration = json.loads((Path(stages["reward_model"]) / "calibration.json").read_text())
     assert calibration["replies"] == 3 and math.isfinite(calibration["mean"]) and calibration["spread"] > 0
-    total = json.loads((Path(stages["evaluate"]) / "results.json").read_text())["arms"]["repo"]["total"]
+    total = json.loads((Path(stages["evaluate"]) / "results.json").read_text())["arms"]["base"]["total"]
     assert total["missing"] == 1 and math.isfinite(total["mean"])
     nothing_broken(tmp_path / "store")
 
