@@ -94,7 +94,8 @@ run(work)
     [
         "stopping.hold(); ready(); time.sleep(60)",
         "threading.Timer(0.5, ready).start(); swallow()",
-        "mutex = ctypes.create_string_buffer(64); lock(mutex); threading.Timer(0.5, ready).start(); lock(mutex)",  # not cut short
+        # a lock that is held: signals do not cut waiting for it short
+        "mutex = ctypes.create_string_buffer(64); lock(mutex); threading.Timer(0.5, ready).start(); lock(mutex)",
     ],
     ids=["a long step", "an except that catches everything", "outside Python"],
 )
