@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 ROLE = "probe"
 # mean |difference of log p| over the vocabulary and the last tokens of a sequence, where it is largest: rounding stays
-# below (30 layers: 1e-4; in bfloat16 0.19 at the worst token), a mask, a scale or a position that is not the model's own lies far above
+# below (30 layers: 1e-4; in bfloat16 0.19 at the worst token), a mask, a scale or a position that is not the model's
+# own lies far above
 BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.3}
 LONGEST_WINDOW = 96  # a window up to here is crossed by the probe; longer ones are known from the configuration alone
 LAST = 8  # tokens of each sequence that are looked at; every sequence has as many

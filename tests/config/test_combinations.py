@@ -27,7 +27,11 @@ from repo_exp.errors import Problem
         (["budget.rollouts=33", "algorithm.minibatches=4"], "algorithm.minibatches", ["33", "1, 3, 11, 33"]),
         (["algorithm=grpo", "budget.rollouts=33"], "algorithm.group_size", ["groups of 8", "budget.rollouts=32 or 40"]),
         (["algorithm=sppo", "budget.rollouts=32"], "algorithm.group_size", ["groups of 5", "budget.rollouts=30 or 35"]),
-        (["algorithm=p3o", "budget.rollouts=32", "algorithm.minibatches=32"], "algorithm.minibatches", ["16 groups", "1, 2, 4, 8, 16"]),
+        (
+            ["algorithm=p3o", "budget.rollouts=32", "algorithm.minibatches=32"],
+            "algorithm.minibatches",
+            ["16 groups", "1, 2, 4, 8, 16"],
+        ),
         (["reward_model=polar", "reward_model.max_tokens=200"], "reward_model.max_tokens", ["320 or more"]),
         (["reward_model=polar", "reward_model.adapters=[1.0]", "reward_model.temperatures=[1.0,1.0]"],
          "reward_model.adapters", ["single policy"]),
