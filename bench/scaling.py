@@ -15,7 +15,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from bench.compare import RESULTS, run
-from bench.machine import describe, model_folder
+from bench.machine import describe, fast_dtype, model_folder, suffix
 from bench.workload import kind
 
 AXES = {
@@ -30,8 +30,12 @@ PICTURE = Path(__file__).parent.parent / "docs" / "performance.svg"
 
 
 def main() -> None:
-    """Measure every point and write ``results/scaling.json`` and the picture."""
-    path, wanted = RESULTS / "scaling.json", sys.argv[1:] or list(AXES)
+    """Measure every point in the precision that this processor is fast in.
+
+    Writes ``results/scaling[_float32].json`` and the picture.
+    """
+    os.environ["BENCH_DTYPE"] = dtype = fast_dtype()
+    path, wanted = RESULTS / f"scaling{suffix(dtype)}.json", sys.argv[1:] or list(AXES)
     told: dict[str, list[dict]] = {axis: [] for axis in AXES}
     if path.is_file():
         told |= json.loads(path.read_text())["points"]
@@ -44,14 +48,14 @@ def main() -> None:
             print(axis, told[axis][-1], flush=True)
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
-    draw(told)
+    draw({axis: points for axis, points in told.items() if points})
 
 
 def draw(told: dict[str, list[dict]]) -> None:
     """Draw seconds and memory over each axis, with the line that is exactly linear."""
     matplotlib.rcParams["svg.hashsalt"] = "bench"
     figure = Figure(figsize=(18, 5), layout="constrained")
-    panels = figure.subplots(2, len(AXES), sharex="col")
+    panels = figure.subplots(2, len(told), sharex="col", squeeze=False)
     for column, (axis, points) in enumerate(told.items()):
         x = [point[axis] for point in points]
         for row, name in enumerate(("seconds", "peak_gib")):

@@ -130,13 +130,17 @@ def learning() -> list[str]:
 
 def scaling() -> list[str]:
     """Return cost as work grows."""
-    found = told("scaling")
-    if found is None:
+    found = {dtype: each for dtype in ENDINGS if (each := told(f"scaling{dtype}"))}
+    if not found:
         return []
     shown = "![seconds and memory over batch, reply, prompt, rank, roles and common beginning](performance.svg)\n"
     parts = ["## Cost as work grows\n", shown]
-    for axis, points in found["points"].items():
-        head = [f"{axis.replace('_', ' ')} ({kind(axis)})", *(str(point[axis]) for point in points)]
+    measured = [(dtype, *each) for dtype, result in found.items() for each in result["points"].items() if each[1]]
+    for dtype, axis, points in measured:
+        head = [
+            f"{axis.replace('_', ' ')} ({kind(axis)}, {precision(f'scaling{dtype}')})",
+            *(str(point[axis]) for point in points),
+        ]
         rows = [
             ["seconds an update", *(f"{point['seconds']:.1f}" for point in points)],
             ["peak GiB", *(f"{point['peak_gib']:.2f}" for point in points)],
