@@ -1,14 +1,14 @@
 """The errors a user can meet.
 
-    RepoExpError
-    |- ConfigError      the configuration cannot run; lists every problem at once
-    |- DataError        a data file has bad lines; lists every one of them
-    |- RewardError      a rule, a rubric or a judge is not what it says it is
-    |- ModelError       a model or an adapter cannot be had
-    |- MissingScoresError  too many replies have no score to learn from
-    |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
-    |- StoreError       an artifact is damaged or of another version
-    `- WriteError       the disk refuses: full, read-only, not ours
+RepoExpError
+|- ConfigError      the configuration cannot run; lists every problem at once
+|- DataError        a data file has bad lines; lists every one of them
+|- RewardError      a rule, a rubric or a judge is not what it says it is
+|- ModelError       a model or an adapter cannot be had
+|- MissingScoresError  too many replies have no score to learn from
+|- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
+|- StoreError       an artifact is damaged or of another version
+`- WriteError       the disk refuses: full, read-only, not ours
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ def find(kind: str) -> ModuleType:
 def learns_from(module: ModuleType) -> Literal["own replies", "pairs", "nothing"]:
     """Return what a method learns from beyond SFT.
 
-        own replies   online: it samples, a reward says what the replies are worth
-        pairs         offline: replies that are there, the better one known; it samples nothing and asks no reward
-        nothing       the policy is the SFT policy
+    own replies   online: it samples, a reward says what the replies are worth
+    pairs         offline: replies that are there, the better one known; it samples nothing and asks no reward
+    nothing       the policy is the SFT policy
     """
     if module.online:
         return "own replies"
@@ -40,9 +40,9 @@ def learns_from(module: ModuleType) -> Literal["own replies", "pairs", "nothing"
 def credit_from(module: ModuleType) -> Literal["total", "sources", "value model", "nothing"]:
     """Return what an online method's credit is made of.
 
-        total         what the join makes of the sources
-        sources       each source by itself; the join's total is for the record
-        value model   what was learnt beforehand; the sources are for the record
-        nothing       the method asks no reward
+    total         what the join makes of the sources
+    sources       each source by itself; the join's total is for the record
+    value model   what was learnt beforehand; the sources are for the record
+    nothing       the method asks no reward
     """
     return getattr(module, "credit_from", "total") if module.online else "nothing"

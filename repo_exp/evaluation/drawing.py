@@ -74,7 +74,7 @@ class Drawing:
         self._style.__enter__()
         self.figure = Figure(figsize=self._size, layout="constrained")
         grid = self.figure.subplots(self._rows, self._columns, squeeze=False).ravel()
-        for unused in grid[self._panels:]:
+        for unused in grid[self._panels :]:
             unused.set_axis_off()
         self.axes: list[Axes] = list(grid[: self._panels])
         return self
@@ -96,7 +96,7 @@ class Drawing:
 
 def _inline(svg: str, name: str, label: str) -> str:
     """Cut out what belongs to a file of its own: prolog, doctype, style sheet, fixed size, foreign ink."""
-    svg = svg[svg.index("<svg"):]
+    svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.S)  # a rule for * would reach the whole page
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = svg.replace(INK, "currentColor")
@@ -121,7 +121,7 @@ def series(metrics: Iterable[Mapping[str, Any]], stage: str, name: str) -> Serie
 def smooth(values: Sequence[float]) -> list[float]:
     """Return the centred moving average over about a sixth of the curve; the window shrinks at the ends."""
     half = len(values) // 12
-    window = [values[max(0, i - half): i + half + 1] for i in range(len(values))]
+    window = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
     return [sum(part) / len(part) for part in window]
 
 

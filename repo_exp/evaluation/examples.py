@@ -63,25 +63,28 @@ def worked_example(arms: Arms) -> dict[str, Any] | None:
 
 def reply_view(arm: str, reply: Reply, worth: RewardBreakdown) -> dict[str, Any]:
     """Return one reply with every score, its parts and the judge's words, as JSON."""
-    return plain({
-        "arm": arm,
-        "text": reply.text,
-        "finished": reply.finished,
-        "tokens": reply.tokens,
-        "total": worth.total,
-        "enhancement": worth.enhancement,
-        "clipped": worth.clipped,
-        "lacks": sorted(lacks(worth)),
-        "sources": dict(worth.sources),
-    })
+    return plain(
+        {
+            "arm": arm,
+            "text": reply.text,
+            "finished": reply.finished,
+            "tokens": reply.tokens,
+            "total": worth.total,
+            "enhancement": worth.enhancement,
+            "clipped": worth.clipped,
+            "lacks": sorted(lacks(worth)),
+            "sources": dict(worth.sources),
+        }
+    )
 
 
 def _wishes(before: Sequence[tuple], after: Sequence[tuple], max_unscored: float) -> list[tuple[str, list[int]]]:
     """Each reason with the places that satisfy it, best first."""
     pairs = [(old, new) for (_, old), (_, new) in zip(before, after, strict=True)]
     gain = {place: each for place, pair in enumerate(pairs) if not math.isnan(each := _difference(*pair))}
-    if above(sum(bool(old.failed or new.failed) or lacks(old) != lacks(new) for old, new in pairs), len(pairs),
-             max_unscored):
+    if above(
+        sum(bool(old.failed or new.failed) or lacks(old) != lacks(new) for old, new in pairs), len(pairs), max_unscored
+    ):
         gain = {}
     by_gain = sorted(gain, key=lambda place: (-gain[place], place))
     middle = sorted(range(len(by_gain)), key=lambda rank: (abs(2 * rank + 1 - len(by_gain)), rank))

@@ -43,55 +43,99 @@ Panel = tuple[str, Sequence[tuple[str, str, str]]]
 
 def reward_curves(metrics: Metrics) -> str:
     """Reward during training by source: in reward units, and in points."""
-    return _curves("reward", metrics, "Reward during training, by source", [
-        ("Reward", [("reward/total", "total", INK), ("reward/model", "reward model", BLUE)]),
-        ("Points", [("reward/judge", "judge", ORANGE), ("reward/rules", "rules", GREEN),
-                    ("reward/enhancement", "enhancement E", PURPLE)]),
-    ])
+    return _curves(
+        "reward",
+        metrics,
+        "Reward during training, by source",
+        [
+            ("Reward", [("reward/total", "total", INK), ("reward/model", "reward model", BLUE)]),
+            (
+                "Points",
+                [
+                    ("reward/judge", "judge", ORANGE),
+                    ("reward/rules", "rules", GREEN),
+                    ("reward/enhancement", "enhancement E", PURPLE),
+                ],
+            ),
+        ],
+    )
 
 
 def composition_curves(metrics: Metrics) -> str:
     """What the joining of the sources did, as shares of the replies of each step."""
-    return _curves("composition", metrics, "Shares of replies by how their reward was composed", [
-        ("Where the sources lose their voice", [
-            ("composition/saturated", "saturation", VERMILION), ("composition/dead_zone", "dead zone", BLUE)]),
-        ("Where they disagree or are silent", [
-            ("composition/sign_conflict", "sign conflict", PURPLE), ("composition/unscored", "unscored", ORANGE),
-            ("composition/failed", "partly unscored", GREEN)]),
-        ("Where a rule is broken", [("composition/violations", "violations", VERMILION)]),
-    ], shares=True)
+    return _curves(
+        "composition",
+        metrics,
+        "Shares of replies by how their reward was composed",
+        [
+            (
+                "Where the sources lose their voice",
+                [("composition/saturated", "saturation", VERMILION), ("composition/dead_zone", "dead zone", BLUE)],
+            ),
+            (
+                "Where they disagree or are silent",
+                [
+                    ("composition/sign_conflict", "sign conflict", PURPLE),
+                    ("composition/unscored", "unscored", ORANGE),
+                    ("composition/failed", "partly unscored", GREEN),
+                ],
+            ),
+            ("Where a rule is broken", [("composition/violations", "violations", VERMILION)]),
+        ],
+        shares=True,
+    )
 
 
 def capability_curve(metrics: Metrics) -> str:
     """The capability score: development contexts answered at regular steps during training."""
     sources = [(f"capability/{name}", name, COLOURS[name]) for name in ("judge", "rules")]
-    return _curves("capability", metrics, "Capability score on development contexts against the training step", [
-        ("Capability score", [("capability/total", "total", INK), ("capability/model", "reward model", BLUE)]),
-        ("Points", sources),
-        ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
-        ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
-    ], smoothed=False, stage="capability")
+    return _curves(
+        "capability",
+        metrics,
+        "Capability score on development contexts against the training step",
+        [
+            ("Capability score", [("capability/total", "total", INK), ("capability/model", "reward model", BLUE)]),
+            ("Points", sources),
+            ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
+            ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
+        ],
+        smoothed=False,
+        stage="capability",
+    )
 
 
 def pair_curves(metrics: Metrics) -> str:
     """What the policy came to say of the pairs it learnt from, against the SFT policy."""
-    return _curves("pairs", metrics, "Preference pairs against the training step", [
-        ("Implicit reward", [("implicit/chosen", "better reply", BLUE), ("implicit/rejected", "other reply", ORANGE)]),
-        ("Margin", [("implicit/margin", "margin", INK)]),
-        ("Share of pairs put right", [("implicit/accuracy", "put right", GREEN)]),
-    ])
+    return _curves(
+        "pairs",
+        metrics,
+        "Preference pairs against the training step",
+        [
+            (
+                "Implicit reward",
+                [("implicit/chosen", "better reply", BLUE), ("implicit/rejected", "other reply", ORANGE)],
+            ),
+            ("Margin", [("implicit/margin", "margin", INK)]),
+            ("Share of pairs put right", [("implicit/accuracy", "put right", GREEN)]),
+        ],
+    )
 
 
 def health_curves(metrics: Metrics) -> str:
     """Whether the learner was well: how far a step went, what the value knew, how long replies grew."""
-    return _curves("health", metrics, "Learner diagnostics against the training step", [
-        ("Step size (approximate KL)", [("policy/approx_kl", "KL", BLUE)]),
-        ("Clipped share of tokens", [("policy/clip_fraction", "clipped", VERMILION)]),
-        ("Entropy", [("policy/entropy", "entropy", PURPLE)]),
-        ("Variance explained by the value", [("value/explained_variance", "explained", GREEN)]),
-        ("Gradient norm", [("grad/policy_norm", "policy", BLUE), ("grad/value_norm", "value", GREEN)]),
-        ("Tokens in a reply", [("reply/tokens", "tokens", ORANGE)]),
-    ])
+    return _curves(
+        "health",
+        metrics,
+        "Learner diagnostics against the training step",
+        [
+            ("Step size (approximate KL)", [("policy/approx_kl", "KL", BLUE)]),
+            ("Clipped share of tokens", [("policy/clip_fraction", "clipped", VERMILION)]),
+            ("Entropy", [("policy/entropy", "entropy", PURPLE)]),
+            ("Variance explained by the value", [("value/explained_variance", "explained", GREEN)]),
+            ("Gradient norm", [("grad/policy_norm", "policy", BLUE), ("grad/value_norm", "value", GREEN)]),
+            ("Tokens in a reply", [("reply/tokens", "tokens", ORANGE)]),
+        ],
+    )
 
 
 def loss_curves(metrics: Metrics) -> str:
@@ -99,10 +143,14 @@ def loss_curves(metrics: Metrics) -> str:
     panels = []
     for stage, title in STAGE_TITLES.items():
         panels.append((stage, (f"{title}: loss", [("loss/train", "train", SKY)])))
-    return _draw("losses", "Loss by stage", [
-        (title, [(series(metrics, stage, name), label, colour) for name, label, colour in lines])
-        for stage, (title, lines) in panels
-    ])
+    return _draw(
+        "losses",
+        "Loss by stage",
+        [
+            (title, [(series(metrics, stage, name), label, colour) for name, label, colour in lines])
+            for stage, (title, lines) in panels
+        ],
+    )
 
 
 def violation_bars(results: Mapping[str, Any]) -> str:
@@ -118,19 +166,32 @@ def violation_bars(results: Mapping[str, Any]) -> str:
         for place, arm in enumerate(arms):
             cells = [results["arms"][arm]["rules"][rule] for rule in rules]
             shares = [cell["share"] for cell in cells]
-            errors = [[max(0.0, cell["share"] - cell["low"]) for cell in cells],
-                      [max(0.0, cell["high"] - cell["share"]) for cell in cells]]
+            errors = [
+                [max(0.0, cell["share"] - cell["low"]) for cell in cells],
+                [max(0.0, cell["high"] - cell["share"]) for cell in cells],
+            ]
             # Bars run upwards; the first arm is on top of its group, as it is in the legend.
             heights = [row + thick * ((len(arms) - 1) / 2 - place) for row in range(len(rules))]
-            axes.barh(heights, shares, thick * 0.9, color=ARM_COLOURS[place % len(ARM_COLOURS)],
-                      xerr=errors, ecolor=INK, error_kw={"elinewidth": 0.8, "alpha": 0.6}, label=arm_name(arm))
+            axes.barh(
+                heights,
+                shares,
+                thick * 0.9,
+                color=ARM_COLOURS[place % len(ARM_COLOURS)],
+                xerr=errors,
+                ecolor=INK,
+                error_kw={"elinewidth": 0.8, "alpha": 0.6},
+                label=arm_name(arm),
+            )
         axes.set_yticks(range(len(rules)), [clip_label(rule) for rule in rules])
         axes.grid(False, axis="y")
         axes.set_xlim(left=0)
         axes.set_ylim(-0.6, len(rules) - 0.4)
         axes.xaxis.set_major_formatter(FuncFormatter(_as_percent))
-        axes.set_xlabel("share of replies that break the rule, with 95 % intervals"
-                        if results["settings"]["confidence"] == 0.95 else "share of replies that break the rule")
+        axes.set_xlabel(
+            "share of replies that break the rule, with 95 % intervals"
+            if results["settings"]["confidence"] == 0.95
+            else "share of replies that break the rule"
+        )
         axes.legend(loc="lower right")
         return drawing.svg("Share of replies that break each rule, by arm")
 
@@ -147,16 +208,26 @@ def difference_strip(comparison: Mapping[str, Any]) -> str:
         for sign, colour in ((1, BLUE), (0, INK), (-1, VERMILION)):
             same = [value for value in values if (value > 0) - (value < 0) == sign]
             axes.scatter(same, [draw.uniform(-0.28, 0.28) for _ in same], s=16, color=colour, alpha=0.55, linewidths=0)
-        axes.boxplot(values, orientation="horizontal", positions=[0.62], widths=0.26, showfliers=False,
-                     medianprops={"color": INK, "linewidth": 1.6}, boxprops={"color": INK},
-                     whiskerprops={"color": INK}, capprops={"color": INK})
+        axes.boxplot(
+            values,
+            orientation="horizontal",
+            positions=[0.62],
+            widths=0.26,
+            showfliers=False,
+            medianprops={"color": INK, "linewidth": 1.6},
+            boxprops={"color": INK},
+            whiskerprops={"color": INK},
+            capprops={"color": INK},
+        )
         axes.axvline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_ylim(-0.45, 0.95)
         better, worse = sum(value > 0 for value in values), sum(value < 0 for value in values)
-        axes.set_xlabel(f"total reward of {after} minus {before}, one point per context "
-                        f"({better} higher, {worse} lower, {len(values) - better - worse} equal)")
+        axes.set_xlabel(
+            f"total reward of {after} minus {before}, one point per context "
+            f"({better} higher, {worse} lower, {len(values) - better - worse} equal)"
+        )
         return drawing.svg(f"Difference of total reward between {after} and {before} in each of {len(values)} contexts")
 
 
@@ -164,16 +235,27 @@ def _as_percent(share: float, _: int) -> str:
     return f"{round(100 * share, 6):g} %"
 
 
-def _curves(name: str, metrics: Metrics, label: str, panels: Iterable[Panel], *, shares: bool = False,
-            smoothed: bool = True, stage: str = "policy") -> str:
+def _curves(
+    name: str,
+    metrics: Metrics,
+    label: str,
+    panels: Iterable[Panel],
+    *,
+    shares: bool = False,
+    smoothed: bool = True,
+    stage: str = "policy",
+) -> str:
     """Curves of one stage."""
-    drawn = [(title, [(series(metrics, stage, metric), text, colour) for metric, text, colour in lines])
-             for title, lines in panels]
+    drawn = [
+        (title, [(series(metrics, stage, metric), text, colour) for metric, text, colour in lines])
+        for title, lines in panels
+    ]
     return _draw(name, label, drawn, shares=shares, smoothed=smoothed)
 
 
-def _draw(name: str, label: str, panels: Iterable[tuple[str, list]], *, shares: bool = False,
-          smoothed: bool = True) -> str:
+def _draw(
+    name: str, label: str, panels: Iterable[tuple[str, list]], *, shares: bool = False, smoothed: bool = True
+) -> str:
     """Panels without any point are left out."""
     filled = [(title, [line for line in lines if line[0][0]]) for title, lines in panels]
     filled = [(title, lines) for title, lines in filled if lines]

@@ -45,8 +45,14 @@ def report_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=view.number, signed=view.signed, points=view.points, duration=view.duration, percent=percent,
-        p=p_value, arm=arm_name, source=lambda name: view.SOURCE_NAMES.get(name, name),
+        number=view.number,
+        signed=view.signed,
+        points=view.points,
+        duration=view.duration,
+        percent=percent,
+        p=p_value,
+        arm=arm_name,
+        source=lambda name: view.SOURCE_NAMES.get(name, name),
         json_text=lambda value: json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False),
         symbol=lambda name: view.SYMBOLS.get(name, name),
     )

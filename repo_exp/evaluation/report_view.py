@@ -14,17 +14,32 @@ SYMBOLS = {"model": "R_model", "judge": "E_judge", "rules": "E_func"}
 SOURCE_NAMES = {"model": "Reward model", "judge": "Judge", "rules": "Rules"}
 
 COMPOSITION = (
-    ("composition/saturated", "Saturation",
-     "Judge and rules together reached the bound n; what lies beyond it teaches nothing."),
-    ("composition/sign_conflict", "Sign conflict",
-     "The reward model likes the reply where judge and rules do not, or the other way round."),
-    ("composition/dead_zone", "Dead zone",
-     "The reward model is near 0, so judge and rules, which scale it, have no voice."),
-    ("composition/unscored", "Unscored",
-     "There is no total, for want of a score; the policy learns nothing from the reply."),
-    ("composition/failed", "Partly unscored",
-     "A source that should have given a score gave none (a judge that failed, say). Where the join has a neutral "
-     "value, it counts as that, never as a bad grade."),
+    (
+        "composition/saturated",
+        "Saturation",
+        "Judge and rules together reached the bound n; what lies beyond it teaches nothing.",
+    ),
+    (
+        "composition/sign_conflict",
+        "Sign conflict",
+        "The reward model likes the reply where judge and rules do not, or the other way round.",
+    ),
+    (
+        "composition/dead_zone",
+        "Dead zone",
+        "The reward model is near 0, so judge and rules, which scale it, have no voice.",
+    ),
+    (
+        "composition/unscored",
+        "Unscored",
+        "There is no total, for want of a score; the policy learns nothing from the reply.",
+    ),
+    (
+        "composition/failed",
+        "Partly unscored",
+        "A source that should have given a score gave none (a judge that failed, say). Where the join has a neutral "
+        "value, it counts as that, never as a bad grade.",
+    ),
     ("composition/violations", "Violations", "The reply breaks at least one rule."),
 )
 
@@ -67,9 +82,15 @@ def arm_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [_mean_row("Total reward R", "", [arm["total"] for arm in arms], comparison and comparison["total"])]
     for name in results["sources"]:
         digits = 2 if name == "model" else 1
-        rows.append(_mean_row(
-            SOURCE_NAMES[name], SYMBOLS[name], [arm["sources"].get(name) for arm in arms],
-            comparison and comparison["sources"].get(name), digits))
+        rows.append(
+            _mean_row(
+                SOURCE_NAMES[name],
+                SYMBOLS[name],
+                [arm["sources"].get(name) for arm in arms],
+                comparison and comparison["sources"].get(name),
+                digits,
+            )
+        )
     if any(arm["violations"] for arm in arms):
         rows.append(_violation_row(arms, comparison))
     rows.append(_length_row("Tokens in a reply", [arm["tokens"] for arm in arms], comparison and comparison["tokens"]))
@@ -84,13 +105,20 @@ def tiles(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     arms = results["arms"]
 
     def tile(label: str, show, unit: str = "") -> dict[str, Any]:
-        return {"label": label, "unit": unit,
-                "values": [{"arm": name, "text": show(arms[name])} for name in results["order"]]}
+        return {
+            "label": label,
+            "unit": unit,
+            "values": [{"arm": name, "text": show(arms[name])} for name in results["order"]],
+        }
 
     shown = [tile("Mean total reward", lambda arm: _tile_mean(arm["total"], number))]
     if any(arm["violations"] for arm in arms.values()):
-        shown.append(tile("Replies that break a rule",
-                          lambda arm: percent(arm["violations"]["share"]) if arm["violations"] else "–"))
+        shown.append(
+            tile(
+                "Replies that break a rule",
+                lambda arm: percent(arm["violations"]["share"]) if arm["violations"] else "–",
+            )
+        )
     if "judge" in results["sources"]:
         shown.append(tile("Mean points of the judge", lambda arm: points_mean(arm["sources"].get("judge"))))
     shown.append(tile("Mean tokens in a reply", lambda arm: number(arm["tokens"]["mean"], 0)))
@@ -152,8 +180,10 @@ def learnt_line(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[s
     if "model" not in heard:
         return {"value": number(raised / bound, 3), "how": f"{points(raised)} / {bound:g}"}
     value = model + abs(model) * raised / bound
-    return {"value": number(value, 3),
-            "how": f"{number(model, 3)} + |{number(model, 3)}| × ({points(raised)}) / {bound:g}"}
+    return {
+        "value": number(value, 3),
+        "how": f"{number(model, 3)} + |{number(model, 3)}| × ({points(raised)}) / {bound:g}",
+    }
 
 
 def _measured_steps(example: Mapping[str, Any], reward: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +205,14 @@ def _measured_steps(example: Mapping[str, Any], reward: Mapping[str, Any]) -> di
     if reward.get("join", "enhancement") != "enhancement" or not math.isclose(expected, total, abs_tol=1e-4):
         return {"lines": lines, "holds": False}
     if "judge" in sources or "rules" in sources:
-        lines.append({"symbol": "E", "value": points(raised), "detail": [],
-                      "how": f"clip({points(judge)} {_plus(rules)}, −{bound:g}, {bound:g})"})
+        lines.append(
+            {
+                "symbol": "E",
+                "value": points(raised),
+                "detail": [],
+                "how": f"clip({points(judge)} {_plus(rules)}, −{bound:g}, {bound:g})",
+            }
+        )
     lines.append({"symbol": "R", "value": number(total, 3), "how": formula, "detail": [], "final": True})
     return {"lines": lines, "holds": True}
 
@@ -199,10 +235,16 @@ def accuracy_rows(instruments: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not quality.get("pairs"):
         return []
     rows = [("Reward model", quality["correct"], quality["pairs"], "own")]
-    rows += [(f"Baseline: {name}", correct, quality["pairs"], "baseline")
-             for name, correct in (quality.get("baselines") or {}).items() if correct is not None]
-    rows += [(f"Reward model on: {kind}", cell["correct"], cell["pairs"], "kind")
-             for kind, cell in (quality.get("kinds") or {}).items() if cell["pairs"]]
+    rows += [
+        (f"Baseline: {name}", correct, quality["pairs"], "baseline")
+        for name, correct in (quality.get("baselines") or {}).items()
+        if correct is not None
+    ]
+    rows += [
+        (f"Reward model on: {kind}", cell["correct"], cell["pairs"], "kind")
+        for kind, cell in (quality.get("kinds") or {}).items()
+        if cell["pairs"]
+    ]
     return [{"label": label, "role": role, "n": n, **_wilson(correct, n)} for label, correct, n, role in rows]
 
 
@@ -213,17 +255,28 @@ def agreement_rows(instruments: Mapping[str, Any], questions: Mapping[str, str])
         if cell["n"]:
             positives = cell.get("positives")
             commoner = None if positives is None else max(positives, cell["n"] - positives) / cell["n"]
-            rows.append({"label": cell["item"], "question": questions.get(cell["item"], ""), "n": cell["n"],
-                         "commoner": percent(commoner) if commoner is not None else "–",
-                         "ranked": percent(cell["ranked"]) if cell.get("ranked") is not None else "–",
-                         **_wilson(cell["agreed"], cell["n"])})
+            rows.append(
+                {
+                    "label": cell["item"],
+                    "question": questions.get(cell["item"], ""),
+                    "n": cell["n"],
+                    "commoner": percent(commoner) if commoner is not None else "–",
+                    "ranked": percent(cell["ranked"]) if cell.get("ranked") is not None else "–",
+                    **_wilson(cell["agreed"], cell["n"]),
+                }
+            )
     return rows
 
 
 def _wilson(successes: float, n: int) -> dict[str, Any]:
     cell = wilson_interval(successes, n)
-    return {"text": percent(cell.share), "interval": f"{percent(cell.low)} to {percent(cell.high)}",
-            "share": cell.share, "low": cell.low, "high": cell.high}
+    return {
+        "text": percent(cell.share),
+        "interval": f"{percent(cell.low)} to {percent(cell.high)}",
+        "share": cell.share,
+        "low": cell.low,
+        "high": cell.high,
+    }
 
 
 def _mean_row(label: str, symbol: str, cells: list, comparison: Mapping[str, Any] | None, digits: int = 2) -> dict:
@@ -233,8 +286,10 @@ def _mean_row(label: str, symbol: str, cells: list, comparison: Mapping[str, Any
 
 def _mean_cell(cell: Mapping[str, Any] | None, digits: int) -> dict[str, str]:
     if not cell or cell["mean"] is None:
-        return {"main": "withheld" if cell and cell["withheld"] else "–",
-                "sub": f"{cell['missing']} unscored" if cell and cell["missing"] else ""}
+        return {
+            "main": "withheld" if cell and cell["withheld"] else "–",
+            "sub": f"{cell['missing']} unscored" if cell and cell["missing"] else "",
+        }
     sub = "" if cell["low"] is None else f"{number(cell['low'], digits)} to {number(cell['high'], digits)}"
     if cell["missing"]:
         sub += f"{' · ' if sub else ''}{cell['missing']} unscored"
@@ -245,16 +300,30 @@ def _violation_row(arms: list, comparison: Mapping[str, Any] | None) -> dict[str
     cells = []
     for arm in arms:
         cell = arm["violations"]
-        cells.append({"main": percent(cell["share"]), "sub": f"{percent(cell['low'])} to {percent(cell['high'])}"}
-                     if cell else {"main": "–", "sub": ""})
-    row = {"label": "Replies that break a rule", "symbol": "", "cells": cells, "difference": "–", "interval": "",
-           "p": "", "tone": ""}
+        cells.append(
+            {"main": percent(cell["share"]), "sub": f"{percent(cell['low'])} to {percent(cell['high'])}"}
+            if cell
+            else {"main": "–", "sub": ""}
+        )
+    row = {
+        "label": "Replies that break a rule",
+        "symbol": "",
+        "cells": cells,
+        "difference": "–",
+        "interval": "",
+        "p": "",
+        "tone": "",
+    }
     test = comparison and comparison["violations"]
     if test:
         change = test["rose"] - test["fell"]
         tone = "" if test["p"] >= 0.05 else "good" if change < 0 else "bad"
-        row |= {"difference": signed(100 * change / test["n"], 0) + " pp", "p": p_value(test["p"]), "tone": tone,
-                "interval": f"{test['fell']} mended, {test['rose']} new"}
+        row |= {
+            "difference": signed(100 * change / test["n"], 0) + " pp",
+            "p": p_value(test["p"]),
+            "tone": tone,
+            "interval": f"{test['fell']} mended, {test['rose']} new",
+        }
     return row
 
 
@@ -264,8 +333,15 @@ def _length_row(label: str, cells: list, comparison: Mapping[str, Any] | None) -
 
 
 def _share_row(label: str, shares: list[float | None]) -> dict[str, Any]:
-    return {"label": label, "symbol": "", "cells": [{"main": percent(share), "sub": ""} for share in shares],
-            "difference": "", "interval": "", "p": "", "tone": ""}
+    return {
+        "label": label,
+        "symbol": "",
+        "cells": [{"main": percent(share), "sub": ""} for share in shares],
+        "difference": "",
+        "interval": "",
+        "p": "",
+        "tone": "",
+    }
 
 
 def _difference(comparison: Mapping[str, Any] | None, digits: int, *, good: int) -> dict[str, str]:
@@ -282,8 +358,12 @@ def _difference(comparison: Mapping[str, Any] | None, digits: int, *, good: int)
         interval += f"{' · ' if interval else ''}n = {comparison['n']}, {comparison['unscored']} unscored"
     clear = comparison["p"] is not None and comparison["p"] < 0.05
     tone = ("good" if comparison["difference"] * good > 0 else "bad") if clear and good else ""
-    return {"difference": signed(comparison["difference"], digits), "interval": interval,
-            "p": p_value(comparison["p"]), "tone": tone}
+    return {
+        "difference": signed(comparison["difference"], digits),
+        "interval": interval,
+        "p": p_value(comparison["p"]),
+        "tone": tone,
+    }
 
 
 def _source_line(name: str, score: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,13 +151,16 @@ def _arm(
         },
         "violations": wilson_interval(sum(map(violated, ruled)), len(ruled), confidence=confidence) if ruled else None,
         "rules": {
-            rule: wilson_interval(sum(rule in _parts(worth, "rules") for worth in ruled), len(ruled),
-                                  confidence=confidence)
-            for rule in rules if ruled
+            rule: wilson_interval(
+                sum(rule in _parts(worth, "rules") for worth in ruled), len(ruled), confidence=confidence
+            )
+            for rule in rules
+            if ruled
         },
         "items": {
             item: sum(_parts(worth, "judge").get(item, 0.0) for worth in judged) / len(judged)
-            for item in items if judged
+            for item in items
+            if judged
         },
         "tokens": _lengths([reply.tokens for reply in replies]),
         "words": _lengths([words(reply) for reply in replies]),

@@ -16,8 +16,15 @@ SOURCES = {"model": "reward model", "judge": "judge", "rules": "rules"}
 
 _CAPITALS = "sft ppo repo dvpo grpo gdpo dapo gspo rloo cispo gopo p3o sppo dpo ipo nca"
 NAMES = {name: name.upper() for name in _CAPITALS.split()} | {
-    "base": "Base", "dr_grpo": "Dr. GRPO", "grpo_care": "GRPO-CARE", "jackpot": "Jackpot", "cdpo": "cDPO",
-    "robust_dpo": "Robust DPO", "simpo": "SimPO", "ld_dpo": "LD-DPO", "apo_zero": "APO-zero",
+    "base": "Base",
+    "dr_grpo": "Dr. GRPO",
+    "grpo_care": "GRPO-CARE",
+    "jackpot": "Jackpot",
+    "cdpo": "cDPO",
+    "robust_dpo": "Robust DPO",
+    "simpo": "SimPO",
+    "ld_dpo": "LD-DPO",
+    "apo_zero": "APO-zero",
 }
 
 

@@ -42,20 +42,153 @@ _TOKEN = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z]+(?:'[a-z]+)?|[^\sA-Za-z
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
 _LONGEST = 12  # digits and separators; whatever is longer is no price of a room
 
-_ONES = {w: i for i, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])} | {"oh": 0}
-_TEENS = {w: i + 10 for i, w in enumerate(
-    ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}
-_TENS = {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)} | {
-    "fourty": 40, "fivty": 50, "ninty": 90}
+_ONES = {
+    w: i for i, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+} | {"oh": 0}
+_TEENS = {
+    w: i + 10
+    for i, w in enumerate(
+        ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+    )
+}
+_TENS = {
+    w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+} | {"fourty": 40, "fivty": 50, "ninty": 90}
 _SMALL = _ONES | _TEENS | _TENS
 _SCALES = {"hundred": 100, "thousand": 1000, "grand": 1000}
 
 _CURRENCIES = frozenset(
-    ["cny", "rmb", "yuan", "usd", "dollar", "dollars", "bucks", "eur", "euro", "euros", "gbp", "pound", "pounds", "quid", "thb", "baht", "sgd", "myr", "ringgit", "aed", "dirham", "dirhams", "hkd", "jpy", "yen", "aud", "cad", "chf", "inr", "rupees", "krw", "won", "$", "€", "£", "¥", "฿"])
+    [
+        "cny",
+        "rmb",
+        "yuan",
+        "usd",
+        "dollar",
+        "dollars",
+        "bucks",
+        "eur",
+        "euro",
+        "euros",
+        "gbp",
+        "pound",
+        "pounds",
+        "quid",
+        "thb",
+        "baht",
+        "sgd",
+        "myr",
+        "ringgit",
+        "aed",
+        "dirham",
+        "dirhams",
+        "hkd",
+        "jpy",
+        "yen",
+        "aud",
+        "cad",
+        "chf",
+        "inr",
+        "rupees",
+        "krw",
+        "won",
+        "$",
+        "€",
+        "£",
+        "¥",
+        "฿",
+    ]
+)
 _COUNTED = frozenset(
-    ["night", "nights", "room", "rooms", "guest", "guests", "star", "stars", "people", "person", "persons", "bed", "beds", "booking", "bookings", "reservation", "reservations", "day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "hours", "minute", "minutes", "min", "mins", "km", "metre", "metres", "m", "sqm", "times", "review", "reviews", "point", "points", "place", "places", "hotel", "hotels", "floor", "floors", "unit", "units", "call", "calls", "message", "messages", "view", "views", "click", "clicks", "step", "steps"])
+    [
+        "night",
+        "nights",
+        "room",
+        "rooms",
+        "guest",
+        "guests",
+        "star",
+        "stars",
+        "people",
+        "person",
+        "persons",
+        "bed",
+        "beds",
+        "booking",
+        "bookings",
+        "reservation",
+        "reservations",
+        "day",
+        "days",
+        "week",
+        "weeks",
+        "month",
+        "months",
+        "year",
+        "years",
+        "hour",
+        "hours",
+        "minute",
+        "minutes",
+        "min",
+        "mins",
+        "km",
+        "metre",
+        "metres",
+        "m",
+        "sqm",
+        "times",
+        "review",
+        "reviews",
+        "point",
+        "points",
+        "place",
+        "places",
+        "hotel",
+        "hotels",
+        "floor",
+        "floors",
+        "unit",
+        "units",
+        "call",
+        "calls",
+        "message",
+        "messages",
+        "view",
+        "views",
+        "click",
+        "clicks",
+        "step",
+        "steps",
+    ]
+)
 _MONTHS = frozenset(
-    ["jan", "january", "feb", "february", "mar", "march", "apr", "april", "may", "jun", "june", "jul", "july", "aug", "august", "sep", "sept", "september", "oct", "october", "nov", "november", "dec", "december"])
+    [
+        "jan",
+        "january",
+        "feb",
+        "february",
+        "mar",
+        "march",
+        "apr",
+        "april",
+        "may",
+        "jun",
+        "june",
+        "jul",
+        "july",
+        "aug",
+        "august",
+        "sep",
+        "sept",
+        "september",
+        "oct",
+        "october",
+        "nov",
+        "november",
+        "dec",
+        "december",
+    ]
+)
 _OFF_AFTER = frozenset(["off", "less", "cheaper", "lower", "discount", "reduction", "down"])
 _OFF_BEFORE = frozenset(["by", "minus", "knock", "shave", "trim"])
 _NUMBERED = frozenset(["room", "floor", "gate", "line", "number", "no", "page", "step", "top"])
@@ -105,8 +238,12 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
             else:
                 total, part = total + (part or 1) * 1000, 0.0
             last, seen_scale = 100.0, True
-        elif word in {"and", "-"} and at + 1 < len(tokens) and tokens[at + 1].text in _SMALL and (
-                word == "-" or seen_scale):
+        elif (
+            word in {"and", "-"}
+            and at + 1 < len(tokens)
+            and tokens[at + 1].text in _SMALL
+            and (word == "-" or seen_scale)
+        ):
             pass
         elif word in _SMALL:
             small = float(_SMALL[word])
@@ -131,6 +268,7 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
 
 def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bool) -> Kind:
     """Say what the number at ``tokens[first:after]`` counts, from the words around it."""
+
     def word(i: int) -> str:
         return tokens[i].text if 0 <= i < len(tokens) else ""
 
@@ -139,8 +277,11 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
     money = before in _CURRENCIES or behind in _CURRENCIES
     if behind in {"%", "percent", "pct"} or (behind == "per" and next_one == "cent"):
         return "percent"
-    if behind in {"am", "pm", "o'clock"} or (behind == ":" and next_one.isdigit()) or (before == ":" and word(
-            first - 2).isdigit() and first >= 2 and tokens[first].start == tokens[first - 1].end):
+    if (
+        behind in {"am", "pm", "o'clock"}
+        or (behind == ":" and next_one.isdigit())
+        or (before == ":" and word(first - 2).isdigit() and first >= 2 and tokens[first].start == tokens[first - 1].end)
+    ):
         return "time"
     if not money:
         if before in _MONTHS or behind in _MONTHS or behind in {"st", "nd", "rd", "th"}:
@@ -148,15 +289,23 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
         touching = after < len(tokens) and tokens[after - 1].end == tokens[after].start
         if behind in {"/", "-"} and touching and next_one.isdigit() and len(literal) in (1, 2, 4):
             return "rating" if behind == "/" and next_one in {"5", "10"} else "date"
-        if before in {"/", "-"} and word(first - 2).isdigit() and len(word(first - 2)) in (1, 2, 4) and (
-                tokens[first].start == tokens[first - 1].end and len(literal) <= 2):
+        if (
+            before in {"/", "-"}
+            and word(first - 2).isdigit()
+            and len(word(first - 2)) in (1, 2, 4)
+            and (tokens[first].start == tokens[first - 1].end and len(literal) <= 2)
+        ):
             return "date"
         if behind in {"*", "★"} or (behind == "out" and next_one == "of") or before in {"rated", "rating", "score"}:
             return "rating"
         if "." in literal and value <= 10:
             return "rating"
-        if behind in _COUNTED or (behind in {"-", "more", "other", "extra"} and next_one in _COUNTED) or before in {
-                "#", "x"} or (before in _NUMBERED and value < 1000 and not spoken):
+        if (
+            behind in _COUNTED
+            or (behind in {"-", "more", "other", "extra"} and next_one in _COUNTED)
+            or before in {"#", "x"}
+            or (before in _NUMBERED and value < 1000 and not spoken)
+        ):
             return "count"
     skip = after + 1 if behind in _CURRENCIES else after
     lead = word(first - 2) if before in _CURRENCIES else before
@@ -196,10 +345,14 @@ def mentioned_prices(text: str) -> list[Amount]:
 
 _DENIED_BEFORE = re.compile(
     r"(?:\bnot|\bthan|\bfrom|\binstead of|\bbelow|\bunder|\bcan't do|\bcannot do|\bcan't go to|\bnet(?: of)?)"
-    r"[^a-z0-9]{0,3}(?:for |at |to |about )?\Z", re.I)
+    r"[^a-z0-9]{0,3}(?:for |at |to |about )?\Z",
+    re.I,
+)
 _DENIED_AFTER = re.compile(
     r"[^a-z0-9]{0,3}(?:[a-z]{3} )?(?:net\b|is (?:too low|not|impossible|out)|won't|doesn't|will not|"
-    r"is what i (?:get|pay|need|earn))", re.I)
+    r"is what i (?:get|pay|need|earn))",
+    re.I,
+)
 _SHARE = re.compile(r"\s{0,3}(?:%|percent|per cent|pct)?\s{0,3}(?:commission|fee)|\s{0,3}%?\s{0,3}of our", re.I)
 
 
@@ -213,7 +366,7 @@ def resolve_offer(text: str, reference: float | None) -> float | None:
     """
     offer = None
     for amount in mentioned_prices(text):
-        around = text[max(0, amount.start - 24):amount.start], text[amount.end:amount.end + 24]
+        around = text[max(0, amount.start - 24) : amount.start], text[amount.end : amount.end + 24]
         if _DENIED_BEFORE.search(around[0]) or _DENIED_AFTER.match(around[1]) or _SHARE.match(around[1]):
             continue
         if amount.kind == "price":

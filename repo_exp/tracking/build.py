@@ -57,8 +57,15 @@ def _wandb(logger: Mapping[str, Any], **run: Any) -> WandbTracker | None:
     mode = wandb_mode(logger.get("mode"))
     for attempt in dict.fromkeys((mode, "offline")):
         try:
-            return WandbTracker(run["run_folder"], run["config"], name=run["name"], group=run["group"],
-                                tags=run["tags"], mode=attempt, **place)
+            return WandbTracker(
+                run["run_folder"],
+                run["config"],
+                name=run["name"],
+                group=run["group"],
+                tags=run["tags"],
+                mode=attempt,
+                **place,
+            )
         except ImportError:
             LOG.warning("wandb is not installed: metrics go to metrics.jsonl only (pip install wandb, or logger=jsonl)")
             return None

@@ -92,7 +92,10 @@ class Trackers:
                 self._trackers.remove(tracker)
                 LOG.warning(
                     "%s failed in %s (%s: %s) and is switched off; the run goes on without it",
-                    type(tracker).__name__, what, type(error).__name__, masked(str(error)),
+                    type(tracker).__name__,
+                    what,
+                    type(error).__name__,
+                    masked(str(error)),
                 )
                 if what != "finish":
                     with contextlib.suppress(Exception):

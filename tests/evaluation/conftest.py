@@ -85,24 +85,36 @@ def metrics() -> list[dict[str, Any]]:
     for step in range(80):
         rise = step / 80
         record = {
-            "reward/total": rise - 0.3 + draw.gauss(0, 0.15), "reward/model": 0.7 * rise - 0.2 + draw.gauss(0, 0.12),
-            "reward/judge": 45 * rise - 5 + draw.gauss(0, 5), "reward/rules": -24 + 18 * rise + draw.gauss(0, 3),
+            "reward/total": rise - 0.3 + draw.gauss(0, 0.15),
+            "reward/model": 0.7 * rise - 0.2 + draw.gauss(0, 0.12),
+            "reward/judge": 45 * rise - 5 + draw.gauss(0, 5),
+            "reward/rules": -24 + 18 * rise + draw.gauss(0, 3),
             "reward/enhancement": 60 * rise - 29 + draw.gauss(0, 5),
             "composition/saturated": 0.04 + 0.1 * rise + draw.uniform(0, 0.03),
             "composition/sign_conflict": 0.35 - 0.2 * rise + draw.uniform(0, 0.04),
-            "composition/dead_zone": 0.08 + draw.uniform(0, 0.03), "composition/unscored": draw.uniform(0, 0.02),
+            "composition/dead_zone": 0.08 + draw.uniform(0, 0.03),
+            "composition/unscored": draw.uniform(0, 0.02),
             "composition/violations": 0.42 - 0.3 * rise + draw.uniform(0, 0.05),
-            "policy/approx_kl": 0.004 + draw.uniform(0, 0.003), "policy/clip_fraction": 0.05 + draw.uniform(0, 0.02),
-            "policy/entropy": 1.9 - 0.5 * rise, "value/explained_variance": 0.1 + 0.5 * rise,
-            "grad/policy_norm": 0.4 + draw.uniform(0, 0.2), "grad/value_norm": 0.9 + draw.uniform(0, 0.3),
+            "policy/approx_kl": 0.004 + draw.uniform(0, 0.003),
+            "policy/clip_fraction": 0.05 + draw.uniform(0, 0.02),
+            "policy/entropy": 1.9 - 0.5 * rise,
+            "value/explained_variance": 0.1 + 0.5 * rise,
+            "grad/policy_norm": 0.4 + draw.uniform(0, 0.2),
+            "grad/value_norm": 0.9 + draw.uniform(0, 0.3),
             "reply/tokens": 38 + 6 * rise,
-            "implicit/chosen": 0.2 * rise, "implicit/rejected": -rise, "implicit/margin": 1.2 * rise,
+            "implicit/chosen": 0.2 * rise,
+            "implicit/rejected": -rise,
+            "implicit/margin": 1.2 * rise,
             "implicit/accuracy": 0.5 + 0.4 * rise,
         }
         if step % 10 == 0:
-            measured = {"capability/total": rise - 0.3, "capability/model": 0.7 * rise - 0.2,
-                        "capability/judge": 45 * rise, "capability/rules": -24 + 20 * rise,
-                        "capability/violations": 0.4 - 0.3 * rise}
+            measured = {
+                "capability/total": rise - 0.3,
+                "capability/model": 0.7 * rise - 0.2,
+                "capability/judge": 45 * rise,
+                "capability/rules": -24 + 20 * rise,
+                "capability/violations": 0.4 - 0.3 * rise,
+            }
             records.append({"stage": "capability", "step": step, "metrics": measured})
         records.append({"stage": "policy", "step": step, "metrics": record})
     return records
@@ -113,13 +125,21 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
     return {
         "title": "A negotiator trained with REPO",
         "run": {
-            "model": "smollm2_135m", "algorithm": last, "domain": "hotel", "seed": 0, "seconds": 712.4,
-            "command": "python -m repo_exp reward=rm+rj+rf seed=0", "started": "2026-03-01 14:05",
-            "hardware": "2 CPU cores", "versions": {"repo_exp": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
+            "model": "smollm2_135m",
+            "algorithm": last,
+            "domain": "hotel",
+            "seed": 0,
+            "seconds": 712.4,
+            "command": "python -m repo_exp reward=rm+rj+rf seed=0",
+            "started": "2026-03-01 14:05",
+            "hardware": "2 CPU cores",
+            "versions": {"repo_exp": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
             "roles": {"assistant": "Agent", "user": "Hotel"},
         },
         "reward": {
-            "sources": sources.split(), "join": "enhancement", "bound": BOUND,
+            "sources": sources.split(),
+            "join": "enhancement",
+            "bound": BOUND,
             "rules": {"forbidden_promise": "No guaranteed bookings.", "too_long": "At most 120 words."},
             "items": {"soothes": "Does the reply soothe a complaint?", "overpromises": "Does it promise too much?"},
         },
@@ -132,12 +152,23 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
         "results": summarise(arms, seed=0, resamples=2000),
         "metrics": metrics(),
         "instruments": {
-            "reward_model": None if "model" not in sources else {
-                             "pairs": 160, "correct": 137, "baselines": {"length": 88, "word overlap": 94},
-                             "kinds": {"online": {"pairs": 40, "correct": 31}}, "mean": 0.4132, "std": 1.871,
-                             "samples": 128},
-            "judge": None if "judge" not in sources else [{"item": "soothes", "n": 60, "agreed": 55, "positives": 30},
-                      {"item": "overpromises", "n": 60, "agreed": 57, "positives": 12}],
+            "reward_model": None
+            if "model" not in sources
+            else {
+                "pairs": 160,
+                "correct": 137,
+                "baselines": {"length": 88, "word overlap": 94},
+                "kinds": {"online": {"pairs": 40, "correct": 31}},
+                "mean": 0.4132,
+                "std": 1.871,
+                "samples": 128,
+            },
+            "judge": None
+            if "judge" not in sources
+            else [
+                {"item": "soothes", "n": 60, "agreed": 55, "positives": 30},
+                {"item": "overpromises", "n": 60, "agreed": 57, "positives": 12},
+            ],
         },
         "worked_example": worked_example(arms),
         "examples": choose_examples(arms),

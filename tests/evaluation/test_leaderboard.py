@@ -103,9 +103,12 @@ def sweep(tmp_path: Path) -> Path:
         hydra = tmp_path / "sweep" / job / ".hydra"
         hydra.mkdir(parents=True)
         given = ["algorithm=ipo", "seed=7", "reward.n=25", "store=x"]
-        method = {"hydra": {"overrides": {"task": given if job.startswith("0") else ["reward=rm", "budget.updates=3"]},
-                            "runtime": {"cwd": str(tmp_path), "choices": {"algorithm": job.split("-")[1],
-                                                                          "reward": "rm+rf"}}}}
+        method = {
+            "hydra": {
+                "overrides": {"task": given if job.startswith("0") else ["reward=rm", "budget.updates=3"]},
+                "runtime": {"cwd": str(tmp_path), "choices": {"algorithm": job.split("-")[1], "reward": "rm+rf"}},
+            }
+        }
         (hydra / "hydra.yaml").write_text(yaml.safe_dump(method))
         (hydra / "config.yaml").write_text("seed: 7\nbudget: {updates: 12}\n")
     made = "".join(f"{stage}\tstore/{stage}\n" for stage in ("policy", "evaluate"))

@@ -191,7 +191,12 @@ def test_the_worked_example_adds_up():
     steps = worked_steps(example, {"bound": 100.0})
     assert steps["holds"]
     assert [(line["symbol"], line["value"]) for line in steps["lines"]] == [
-        ("R_model", "2.000"), ("E_judge", "+30"), ("E_func", "−10"), ("E", "+20"), ("R", "2.400")]
+        ("R_model", "2.000"),
+        ("E_judge", "+30"),
+        ("E_func", "−10"),
+        ("E", "+20"),
+        ("R", "2.400"),
+    ]
     assert steps["lines"][-1]["how"] == "2.000 + |2.000| × (+20) / 100"
 
 
@@ -244,8 +249,14 @@ def test_each_cell_of_the_results_says_what_it_is(page):
 
 
 def test_a_judge_without_a_score_counts_nothing_and_says_why():
-    example = {"total": 1.8, "sources": {"model": {"value": 2.0}, "judge": {"value": None, "reason": "timed out"},
-                                         "rules": {"value": -10.0, "parts": {}}}}
+    example = {
+        "total": 1.8,
+        "sources": {
+            "model": {"value": 2.0},
+            "judge": {"value": None, "reason": "timed out"},
+            "rules": {"value": -10.0, "parts": {}},
+        },
+    }
     steps = worked_steps(example, {"bound": 100.0})
     assert steps["holds"]
     assert "timed out" in steps["lines"][1]["how"]
@@ -256,4 +267,9 @@ def test_numbers_are_written_as_a_reader_expects():
     assert [signed(value) for value in (0.5, -0.5, 0.0, None)] == ["+0.50", "−0.50", "0.00", "–"]
     assert [points(value) for value in (20.0, -60.0, 0.0, 12.34, None)] == ["+20", "−60", "0", "+12.3", "–"]
     assert [duration(value) for value in (0.42, 59.0, 75, 3725, None)] == [
-        "0.4 s", "59 s", "1 min 15 s", "1 h 02 min", "–"]
+        "0.4 s",
+        "59 s",
+        "1 min 15 s",
+        "1 h 02 min",
+        "–",
+    ]

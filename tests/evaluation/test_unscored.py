@@ -54,8 +54,9 @@ def test_pairs_count_only_where_both_lack_nothing_or_the_same(make):
     assert (total["n"], total["missing"], total["unscored"], total["withheld"]) == (10, 1, 2, False)
     assert total["difference"] == pytest.approx(0.1)  # the last pair lacks the same on both sides: 1.1 - 1.0
     assert total["mean_before"] == pytest.approx((9 * 0.9 + 1.0) / 10)
-    assert "In 2 of 11 contexts a reply has no score from one of the sources (judge: 3 endpoint down)" in (
-        results["verdict"]["text"]
+    assert (
+        "In 2 of 11 contexts a reply has no score from one of the sources (judge: 3 endpoint down)"
+        in (results["verdict"]["text"])
     )
     # an arm's own mean has no reply of which a score failed
     assert results["arms"]["sft"]["total"]["mean"] == pytest.approx((9 * 0.9 + 0.1) / 10)

@@ -15,62 +15,95 @@ def prices(text: str) -> list[float]:
     return [amount.value for amount in mentioned_prices(text) if amount.is_price]
 
 
-@pytest.mark.parametrize(("text", "values"), [
-    ("380", [380]),
-    ("1,280 CNY", [1280]),
-    ("CNY 380.50 please", [380.5]),
-    ("maybe 8.5k", [8500]),
-    ("three eighty", [380]),
-    ("Three eighty-five, no less", [385]),
-    ("three hundred and eighty", [380]),
-    ("three hundred eighty five", [385]),
-    ("twelve hundred", [1200]),
-    ("twelve eighty", [1280]),
-    ("four oh five", [405]),
-    ("one thousand two hundred and ten", [1210]),
-    ("a hundred and five euros", [105]),
-    ("ninety nine", [99]),
-    ("380 for the twin, 520 for the suite", [380, 520]),
-    ("$95 or €90", [95, 90]),
-    ("5 EUR", [5]),
-    ("They sell it at 412, we sell it at 450.", [412, 450]),
-    ("room for 450?", [450]),
-])
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("380", [380]),
+        ("1,280 CNY", [1280]),
+        ("CNY 380.50 please", [380.5]),
+        ("maybe 8.5k", [8500]),
+        ("three eighty", [380]),
+        ("Three eighty-five, no less", [385]),
+        ("three hundred and eighty", [380]),
+        ("three hundred eighty five", [385]),
+        ("twelve hundred", [1200]),
+        ("twelve eighty", [1280]),
+        ("four oh five", [405]),
+        ("one thousand two hundred and ten", [1210]),
+        ("a hundred and five euros", [105]),
+        ("ninety nine", [99]),
+        ("380 for the twin, 520 for the suite", [380, 520]),
+        ("$95 or €90", [95, 90]),
+        ("5 EUR", [5]),
+        ("They sell it at 412, we sell it at 450.", [412, 450]),
+        ("room for 450?", [450]),
+    ],
+)
 def test_prices_are_read_from_digits_and_words(text, values):
     assert prices(text) == values
 
 
-@pytest.mark.parametrize("text", [
-    "10% off", "ten percent", "4 stars", "4*", "three nights", "12 rooms", "rated 4.6", "our rating is 4.6", "4.6",
-    "at 3pm", "at 10:30", "12 May", "May 12", "2026-05-12", "12/05", "the 3rd", "room 214", "one of us", "no one",
-    "4.5/5", "200 guests", "knock twenty off", "take 20 EUR off", "20 less", "the 12th", "in two weeks", "",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10% off",
+        "ten percent",
+        "4 stars",
+        "4*",
+        "three nights",
+        "12 rooms",
+        "rated 4.6",
+        "our rating is 4.6",
+        "4.6",
+        "at 3pm",
+        "at 10:30",
+        "12 May",
+        "May 12",
+        "2026-05-12",
+        "12/05",
+        "the 3rd",
+        "room 214",
+        "one of us",
+        "no one",
+        "4.5/5",
+        "200 guests",
+        "knock twenty off",
+        "take 20 EUR off",
+        "20 less",
+        "the 12th",
+        "in two weeks",
+        "",
+    ],
+)
 def test_what_is_no_absolute_amount_of_money_is_no_price(text):
     assert prices(text) == []
 
 
-@pytest.mark.parametrize(("text", "reference", "offer"), [
-    ("I can do three eighty", 420, 380),
-    ("knock twenty off", 420, 400),  # 420 - 20
-    ("I could knock off 15", 420, 405),
-    ("take 20 EUR off", 420, 400),
-    ("10% if you must", 420, 378),  # 420 * 0.9
-    ("five percent off, fine", 400, 380),
-    ("not 380, 410", 420, 410),
-    ("410, not 380", 420, 410),
-    ("380 is too low, 405", 420, 405),
-    ("380 is too low", 420, None),
-    ("your 15% commission kills me", 420, None),
-    ("we are full on 12 May", 420, None),
-    ("8.5k", 9000, 8500),
-    ("call me in room 214 at 10:30", 420, None),
-    ("2026 is a bad year", 420, None),
-    ("380 net", 420, None),
-    ("can't go below 400", 420, None),
-    ("10% off", None, None),
-    ("380", None, 380),
-    ("no", 420, None),
-])
+@pytest.mark.parametrize(
+    ("text", "reference", "offer"),
+    [
+        ("I can do three eighty", 420, 380),
+        ("knock twenty off", 420, 400),  # 420 - 20
+        ("I could knock off 15", 420, 405),
+        ("take 20 EUR off", 420, 400),
+        ("10% if you must", 420, 378),  # 420 * 0.9
+        ("five percent off, fine", 400, 380),
+        ("not 380, 410", 420, 410),
+        ("410, not 380", 420, 410),
+        ("380 is too low, 405", 420, 405),
+        ("380 is too low", 420, None),
+        ("your 15% commission kills me", 420, None),
+        ("we are full on 12 May", 420, None),
+        ("8.5k", 9000, 8500),
+        ("call me in room 214 at 10:30", 420, None),
+        ("2026 is a bad year", 420, None),
+        ("380 net", 420, None),
+        ("can't go below 400", 420, None),
+        ("10% off", None, None),
+        ("380", None, 380),
+        ("no", 420, None),
+    ],
+)
 def test_offers_are_resolved_against_the_reference(text, reference, offer):
     assert resolve_offer(text, reference) == offer
 
@@ -83,8 +116,33 @@ def test_any_text_is_read_without_an_error(text, reference):
     resolve_offer(text, reference)
 
 
-@given(st.lists(st.sampled_from(["three", "eighty", "and", "hundred", "-", "a", "oh", "thousand", "380", ",", ".", "%", "k", "off", "not", "net", "EUR", ""]),
-                max_size=40))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "three",
+                "eighty",
+                "and",
+                "hundred",
+                "-",
+                "a",
+                "oh",
+                "thousand",
+                "380",
+                ",",
+                ".",
+                "%",
+                "k",
+                "off",
+                "not",
+                "net",
+                "EUR",
+                "",
+            ]
+        ),
+        max_size=40,
+    )
+)
 def test_any_heap_of_number_words_is_read_without_an_error(words):
     text = " ".join(words)
     mentioned_prices(text)
@@ -94,7 +152,18 @@ def test_any_heap_of_number_words_is_read_without_an_error(words):
 @given(st.integers(101, 999).filter(lambda n: n % 100))
 def test_spoken_and_written_prices_agree(number):
     tens = {2: "twenty", 3: "thirty", 4: "forty", 5: "fifty", 6: "sixty", 7: "seventy", 8: "eighty", 9: "ninety"}
-    teens = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+    teens = [
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ]
     ones = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     rest = number % 100
     if rest < 10:

@@ -62,9 +62,7 @@ def test_a_toy_reward_rises_through_any_join(online, kind, join) -> None:
         shares.append(sum(found) / len(found))
         batch = [{"model": Score(share), "rules": Score(-10.0 if share < 0 else 0.0)} for share in found]
         totals = joined(batch, [reply.context.id for reply in replies])
-        return [
-            RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)
-        ]
+        return [RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)]
 
     online(kind=kind, updates=30, rollouts=32, score=score)
     assert sum(shares[-6:]) / 6 > sum(shares[:6]) / 6 + 0.08

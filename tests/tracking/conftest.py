@@ -58,8 +58,9 @@ def read_offline():
         return seen
 
     def parse(path: Path) -> SimpleNamespace:
-        seen = SimpleNamespace(config={}, history=[], summary={}, axes={}, run=None, exit=None, bytes=path.read_bytes(),
-                               folder=path.parent)
+        seen = SimpleNamespace(
+            config={}, history=[], summary={}, axes={}, run=None, exit=None, bytes=path.read_bytes(), folder=path.parent
+        )
         for payload in _payloads(path):
             record = wandb_internal_pb2.Record.FromString(payload)
             kind = record.WhichOneof("record_type")
@@ -125,20 +126,48 @@ class _Handler(BaseHTTPRequestHandler):
         if "upsertBucket" in query:
             self.server.seen.run |= {key: value for key, value in values.items() if value is not None}
             entity = {"id": "e", "name": "somebody"}
-            return {"upsertBucket": {"inserted": True, "bucket": {
-                "id": "1", "name": values.get("name"), "displayName": values.get("displayName"), "description": "",
-                "config": "{}", "sweepName": None, "historyLineCount": 0,
-                "project": {"id": "p", "name": values.get("project"), "entity": entity}}}}
+            return {
+                "upsertBucket": {
+                    "inserted": True,
+                    "bucket": {
+                        "id": "1",
+                        "name": values.get("name"),
+                        "displayName": values.get("displayName"),
+                        "description": "",
+                        "config": "{}",
+                        "sweepName": None,
+                        "historyLineCount": 0,
+                        "project": {"id": "p", "name": values.get("project"), "entity": entity},
+                    },
+                }
+            }
         if "createRunFiles" in query:
             address = f"http://127.0.0.1:{self.server.server_port}/upload/"
             names = values.get("files") or []
-            return {"createRunFiles": {"runID": "1", "uploadHeaders": [],
-                                       "files": [{"name": name, "uploadUrl": address + name} for name in names]}}
+            return {
+                "createRunFiles": {
+                    "runID": "1",
+                    "uploadHeaders": [],
+                    "files": [{"name": name, "uploadUrl": address + name} for name in names],
+                }
+            }
         if re.search(r"\bviewer\b", query):
-            return {"viewer": {"id": "1", "entity": "somebody", "username": "somebody", "flags": "{}", "email": "",
-                               "admin": False, "teams": {"edges": []}},
-                    "serverInfo": {"features": [], "cliVersionInfo": {"max_cli_version": "1.0"},
-                                   "latestLocalVersionInfo": None}}
+            return {
+                "viewer": {
+                    "id": "1",
+                    "entity": "somebody",
+                    "username": "somebody",
+                    "flags": "{}",
+                    "email": "",
+                    "admin": False,
+                    "teams": {"edges": []},
+                },
+                "serverInfo": {
+                    "features": [],
+                    "cliVersionInfo": {"max_cli_version": "1.0"},
+                    "latestLocalVersionInfo": None,
+                },
+            }
         return {}
 
 

@@ -43,9 +43,7 @@ def test_an_offline_run_holds_config_curves_tables_and_report(tmp_path, read_off
 
 
 def test_a_failed_run_is_marked_as_failed_and_two_runs_in_one_process_stay_apart(tmp_path, read_offline):
-    one, other = (
-        WandbTracker(tmp_path / name, {}, name=name, mode="offline") for name in ("one", "other")
-    )
+    one, other = (WandbTracker(tmp_path / name, {}, name=name, mode="offline") for name in ("one", "other"))
     one.log("sft", 0, {"loss/train": 1.0})
     other.log("sft", 0, {"loss/train": 9.0})
     one.finish(False)

@@ -27,8 +27,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _rewrite(situation: Situation, rng: random.Random, instead: Rules, act: str = "", **facts: str
-             ) -> tuple[str, frozenset[str], str] | None:
+def _rewrite(
+    situation: Situation, rng: random.Random, instead: Rules, act: str = "", **facts: str
+) -> tuple[str, frozenset[str], str] | None:
     """Write the reply anew with some rules replaced, at least one of which must be used."""
     for _ in range(4):
         chosen = act or act_for(situation, rng)
@@ -53,13 +54,19 @@ def wrong_number(situation: Situation, said: Said, rng: random.Random) -> Said |
     amount = rng.choice(amounts)
     value = int(amount.value)
     digits = str(value)
-    slips = [digits[1] + digits[0] + digits[2:] if len(digits) > 1 else digits, digits + rng.choice("05"), digits[:-1],
-             str(round(value * rng.uniform(0.5, 0.85))), str(round(value * rng.uniform(1.15, 1.8))),
-             str(value + rng.choice((-9, -7, 7, 9, 11, 13)) * (1 + value // 200)), rng.choice("123456789") + digits[1:]]
+    slips = [
+        digits[1] + digits[0] + digits[2:] if len(digits) > 1 else digits,
+        digits + rng.choice("05"),
+        digits[:-1],
+        str(round(value * rng.uniform(0.5, 0.85))),
+        str(round(value * rng.uniform(1.15, 1.8))),
+        str(value + rng.choice((-9, -7, 7, 9, 11, 13)) * (1 + value // 200)),
+        rng.choice("123456789") + digits[1:],
+    ]
     slips = [s for s in slips if s.isdigit() and s[0] != "0" and int(s) not in known and int(s) >= 10]
     if not slips:
         return None
-    text = said.text[:amount.start] + rng.choice(slips) + said.text[amount.end:]
+    text = said.text[: amount.start] + rng.choice(slips) + said.text[amount.end :]
     return Said(text, said.act, said.labels)
 
 
@@ -89,8 +96,12 @@ def leaked_target(situation: Situation, said: Said, rng: random.Random) -> Said 
 def ignored_ticket(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """Of two rooms only one is spoken of."""
     index = rng.randrange(2)
-    alone = replace(situation, tickets=situation.tickets[index:index + 1], offers=situation.offers[index:index + 1],
-                    asked=situation.asked[index:index + 1])
+    alone = replace(
+        situation,
+        tickets=situation.tickets[index : index + 1],
+        offers=situation.offers[index : index + 1],
+        asked=situation.asked[index : index + 1],
+    )
     act = act_for(alone, rng)
     if act == "split":  # the one room that was picked is settled
         act = "accept"
@@ -102,9 +113,17 @@ def repeated_script(situation: Situation, said: Said, rng: random.Random) -> Sai
     """The agent says again what it said before."""
     before = situation.own[-1]
     text = rng.choice(words.AGAIN) + before.text
-    return Said(text, before.act, dict(before.labels) | {
-        "repeats": True, "right_step": False, "soothes": situation.complains and before.labels["soothes"],
-        "misses_acceptance": situation.acceptable})
+    return Said(
+        text,
+        before.act,
+        dict(before.labels)
+        | {
+            "repeats": True,
+            "right_step": False,
+            "soothes": situation.complains and before.labels["soothes"],
+            "misses_acceptance": situation.acceptable,
+        },
+    )
 
 
 def rude(situation: Situation, said: Said, rng: random.Random) -> Said | None:
@@ -195,14 +214,36 @@ def wrong_step(situation: Situation, said: Said, rng: random.Random) -> Said | N
     else:
         return None
     text, used = compose(situation, rng, act=act)
-    return Said(text, act, labels_for(situation, used) | {
-        "right_step": False, "misses_acceptance": situation.acceptable and act == "open"})
+    return Said(
+        text,
+        act,
+        labels_for(situation, used)
+        | {"right_step": False, "misses_acceptance": situation.acceptable and act == "open"},
+    )
 
 
-FAULTS: dict[str, Fault] = {fault.__name__: fault for fault in (
-    wrong_number, invented_fact, over_promise, leaked_target, ignored_ticket, repeated_script, rude, too_long,
-    wrong_language, leaked_reasoning, missed_acceptance, net_selling_swap, silence_as_consent, cold_reply, no_reason,
-    empty_courtesy, wrong_step)}
+FAULTS: dict[str, Fault] = {
+    fault.__name__: fault
+    for fault in (
+        wrong_number,
+        invented_fact,
+        over_promise,
+        leaked_target,
+        ignored_ticket,
+        repeated_script,
+        rude,
+        too_long,
+        wrong_language,
+        leaked_reasoning,
+        missed_acceptance,
+        net_selling_swap,
+        silence_as_consent,
+        cold_reply,
+        no_reason,
+        empty_courtesy,
+        wrong_step,
+    )
+}
 
 NEEDS: dict[str, Callable[[Situation], bool]] = {
     "ignored_ticket": lambda s: len(s.tickets) > 1 and s.stage not in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL},
@@ -217,8 +258,16 @@ NEEDS: dict[str, Callable[[Situation], bool]] = {
 }
 """What a situation must be like for a fault to be possible, where that can be told beforehand."""
 
-CARELESS = ("wrong_number", "invented_fact", "over_promise", "leaked_target", "rude", "cold_reply", "no_reason",
-            "missed_acceptance")
+CARELESS = (
+    "wrong_number",
+    "invented_fact",
+    "over_promise",
+    "leaked_target",
+    "rude",
+    "cold_reply",
+    "no_reason",
+    "missed_acceptance",
+)
 """Faults that an earlier turn of a talk may carry; the others would spoil the history for whoever learns from it."""
 
 

@@ -19,31 +19,77 @@ from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Pr
 KIND_SIZES = MappingProxyType({"online": 252, "linguistic": 3178, "task": 1211, "sop": 1991})
 """How many preference pairs of each kind there are at scale 1: 6,632 in all."""
 
-KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType({
-    # what went wrong in production
-    "online": {"ignored_ticket": 2, "silence_as_consent": 2, "leaked_target": 2, "over_promise": 2,
-               "repeated_script": 2, "wrong_number": 2, "cold_reply": 1, "invented_fact": 2,
-               "leaked_reasoning": 1, "net_selling_swap": 1, "empty_courtesy": 3},
-    # what people who care for language object to
-    "linguistic": {"rude": 4, "too_long": 3, "wrong_language": 3, "repeated_script": 3, "cold_reply": 3,
-                   "over_promise": 3, "leaked_reasoning": 2, "invented_fact": 1, "no_reason": 1,
-                   "empty_courtesy": 3},
-    # what people who know the trade object to
-    "task": {"wrong_number": 5, "net_selling_swap": 4, "no_reason": 3, "invented_fact": 3, "over_promise": 2,
-             "wrong_step": 1, "empty_courtesy": 3},
-    # steps that the procedure forbids
-    "sop": {"missed_acceptance": 4, "silence_as_consent": 4, "ignored_ticket": 3, "leaked_target": 4, "wrong_step": 3,
-            "repeated_script": 2, "leaked_reasoning": 1},
-})
+KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        # what went wrong in production
+        "online": {
+            "ignored_ticket": 2,
+            "silence_as_consent": 2,
+            "leaked_target": 2,
+            "over_promise": 2,
+            "repeated_script": 2,
+            "wrong_number": 2,
+            "cold_reply": 1,
+            "invented_fact": 2,
+            "leaked_reasoning": 1,
+            "net_selling_swap": 1,
+            "empty_courtesy": 3,
+        },
+        # what people who care for language object to
+        "linguistic": {
+            "rude": 4,
+            "too_long": 3,
+            "wrong_language": 3,
+            "repeated_script": 3,
+            "cold_reply": 3,
+            "over_promise": 3,
+            "leaked_reasoning": 2,
+            "invented_fact": 1,
+            "no_reason": 1,
+            "empty_courtesy": 3,
+        },
+        # what people who know the trade object to
+        "task": {
+            "wrong_number": 5,
+            "net_selling_swap": 4,
+            "no_reason": 3,
+            "invented_fact": 3,
+            "over_promise": 2,
+            "wrong_step": 1,
+            "empty_courtesy": 3,
+        },
+        # steps that the procedure forbids
+        "sop": {
+            "missed_acceptance": 4,
+            "silence_as_consent": 4,
+            "ignored_ticket": 3,
+            "leaked_target": 4,
+            "wrong_step": 3,
+            "repeated_script": 2,
+            "leaked_reasoning": 1,
+        },
+    }
+)
 
 # What judge examples are drawn from: (weight, fault or "" for a good reply, what the situation must be like).
 _ANY: Callable[[Situation], bool] = lambda s: True  # noqa: E731 - a table of conditions reads best in one line each
 _JUDGED: tuple[tuple[int, str, Callable[[Situation], bool]], ...] = (
-    (3, "over_promise", _ANY), (3, "rude", _ANY), (3, "silence_as_consent", _ANY), (3, "missed_acceptance", _ANY),
-    (3, "repeated_script", _ANY), (2, "cold_reply", _ANY), (3, "no_reason", _ANY), (1, "wrong_step", _ANY),
-    (1, "ignored_ticket", _ANY), (4, "empty_courtesy", _ANY), (1, "invented_fact", _ANY),
-    (3, "", lambda s: s.complains), (1, "", lambda s: s.acceptable),
-    (1, "", lambda s: s.move in {Move.SILENT, Move.VAGUE}), (1, "", lambda s: bool(s.own)), (3, "", _ANY),
+    (3, "over_promise", _ANY),
+    (3, "rude", _ANY),
+    (3, "silence_as_consent", _ANY),
+    (3, "missed_acceptance", _ANY),
+    (3, "repeated_script", _ANY),
+    (2, "cold_reply", _ANY),
+    (3, "no_reason", _ANY),
+    (1, "wrong_step", _ANY),
+    (1, "ignored_ticket", _ANY),
+    (4, "empty_courtesy", _ANY),
+    (1, "invented_fact", _ANY),
+    (3, "", lambda s: s.complains),
+    (1, "", lambda s: s.acceptable),
+    (1, "", lambda s: s.move in {Move.SILENT, Move.VAGUE}),
+    (1, "", lambda s: bool(s.own)),
+    (3, "", _ANY),
 )
 _BACKLOG = 400  # situations kept for a later wish
 
@@ -84,8 +130,9 @@ def _faulty(name: str, situations: _Situations, rng: random.Random) -> tuple[Sit
             return situation, good, min(drafts, key=lambda d: abs(len(d.text) - len(good.text)))
 
 
-def _demonstrations(situations: _Situations, rng: random.Random, count: int, faulty: float, split: Split
-                    ) -> Iterator[Demonstration]:
+def _demonstrations(
+    situations: _Situations, rng: random.Random, count: int, faulty: float, split: Split
+) -> Iterator[Demonstration]:
     for number in range(count):
         name = f"hotel-{split}-demonstration-{number}"
         if rng.random() < faulty:
@@ -101,8 +148,9 @@ def _shown(situation: Situation, name: str, rng: random.Random) -> Context:
     return replace(situation.context(name), reference=reply(situation, rng).text)
 
 
-def _preferences(situations: _Situations, rng: random.Random, sizes: Mapping[str, int], split: Split,
-                 references: random.Random) -> Iterator[Preference]:
+def _preferences(
+    situations: _Situations, rng: random.Random, sizes: Mapping[str, int], split: Split, references: random.Random
+) -> Iterator[Preference]:
     for kind, count in sizes.items():
         mixture = KIND_FAULTS[kind]
         for number in range(count):
@@ -141,10 +189,18 @@ def kind_sizes(total: float) -> dict[str, int]:
     return {kind: max(1, round(size * total / whole)) for kind, size in KIND_SIZES.items()}
 
 
-def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judgements: int = 1500,
-             contexts: Mapping[str, int] = MappingProxyType({"train": 1000, "development": 100, "test": 200}),
-             held_out: int = 200, faulty_demonstrations: float = 0.15, careless: float = 0.1,
-             two_tickets: float = 0.15) -> Corpus:
+def generate(
+    *,
+    seed: int,
+    scale: float = 0.2,
+    demonstrations: int = 1500,
+    judgements: int = 1500,
+    contexts: Mapping[str, int] = MappingProxyType({"train": 1000, "development": 100, "test": 200}),
+    held_out: int = 200,
+    faulty_demonstrations: float = 0.15,
+    careless: float = 0.1,
+    two_tickets: float = 0.15,
+) -> Corpus:
     """Make the whole corpus. The splits share no hotel, whatever the seed.
 
     Args:
@@ -163,8 +219,14 @@ def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judge
     Raises:
         ConfigError: a size or a share that cannot be.
     """
-    _check(scale=scale, demonstrations=demonstrations, judgements=judgements, held_out=held_out, contexts=contexts,
-           shares={"faulty_demonstrations": faulty_demonstrations, "careless": careless, "two_tickets": two_tickets})
+    _check(
+        scale=scale,
+        demonstrations=demonstrations,
+        judgements=judgements,
+        held_out=held_out,
+        contexts=contexts,
+        shares={"faulty_demonstrations": faulty_demonstrations, "careless": careless, "two_tickets": two_tickets},
+    )
 
     def source(purpose: str, split: Split) -> tuple[_Situations, random.Random]:
         # Each purpose has its own stream, so that the size of one leaves the others as they are.
@@ -178,30 +240,57 @@ def generate(*, seed: int, scale: float = 0.2, demonstrations: int = 1500, judge
     made: dict[str, dict[Split, tuple]] = {"demonstrations": {}, "preferences": {}, "judgements": {}, "contexts": {}}
     for split in SPLITS:
         train = split == "train"
-        made["demonstrations"][split] = tuple(_demonstrations(
-            *source("demonstrations", split), demonstrations if train else held_out,
-            faulty_demonstrations if train else 0.0, split))
+        made["demonstrations"][split] = tuple(
+            _demonstrations(
+                *source("demonstrations", split),
+                demonstrations if train else held_out,
+                faulty_demonstrations if train else 0.0,
+                split,
+            )
+        )
         wanted = sum(KIND_SIZES.values()) * scale if train else held_out
-        made["preferences"][split] = tuple(_preferences(
-            *source("preferences", split), kind_sizes(wanted) if wanted else {}, split, references("pairs", split)))
-        made["judgements"][split] = tuple(_judgements(
-            *source("judgements", split), judgements if train else held_out, split))
-        made["contexts"][split] = tuple(_contexts(
-            source("contexts", split)[0], contexts.get(split, 0), split, references("contexts", split)))
+        made["preferences"][split] = tuple(
+            _preferences(
+                *source("preferences", split), kind_sizes(wanted) if wanted else {}, split, references("pairs", split)
+            )
+        )
+        made["judgements"][split] = tuple(
+            _judgements(*source("judgements", split), judgements if train else held_out, split)
+        )
+        made["contexts"][split] = tuple(
+            _contexts(source("contexts", split)[0], contexts.get(split, 0), split, references("contexts", split))
+        )
     return Corpus(**made)
 
 
 def _check(*, contexts: Mapping[str, int], shares: Mapping[str, float], **sizes: float) -> None:
-    problems = [Problem(f"domain.{name}", f"{size} is less than nothing", "give 0 or more")
-                for name, size in sizes.items() if not 0 <= size < float("inf")]
-    problems += [Problem(f"domain.contexts.{split}", f"{size} is less than nothing", "give 0 or more")
-                 for split, size in contexts.items() if size < 0]
-    problems += [Problem(f"domain.contexts.{split}", "there is no such split", f"valid: {', '.join(SPLITS)}")
-                 for split in contexts if split not in SPLITS]
-    problems += [Problem(f"domain.{name}", f"{share} is no share", "give a number from 0 to 1")
-                 for name, share in shares.items() if not 0 <= share <= 1]
+    problems = [
+        Problem(f"domain.{name}", f"{size} is less than nothing", "give 0 or more")
+        for name, size in sizes.items()
+        if not 0 <= size < float("inf")
+    ]
+    problems += [
+        Problem(f"domain.contexts.{split}", f"{size} is less than nothing", "give 0 or more")
+        for split, size in contexts.items()
+        if size < 0
+    ]
+    problems += [
+        Problem(f"domain.contexts.{split}", "there is no such split", f"valid: {', '.join(SPLITS)}")
+        for split in contexts
+        if split not in SPLITS
+    ]
+    problems += [
+        Problem(f"domain.{name}", f"{share} is no share", "give a number from 0 to 1")
+        for name, share in shares.items()
+        if not 0 <= share <= 1
+    ]
     if shares["two_tickets"] == 0:
-        problems.append(Problem("domain.two_tickets", "0 leaves no talk in which a ticket could be ignored",
-                                "give a small share such as 0.05"))
+        problems.append(
+            Problem(
+                "domain.two_tickets",
+                "0 leaves no talk in which a ticket could be ignored",
+                "give a small share such as 0.05",
+            )
+        )
     if problems:
         raise ConfigError("the hotel domain cannot be made so", problems)

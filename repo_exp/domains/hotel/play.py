@@ -38,10 +38,17 @@ def after(situation: Situation, said: Said, turn: ManagerTurn) -> Situation:
     tickets = situation.tickets
     within = all(o is not None and o <= t.target_price for o, t in zip(turn.offers, tickets, strict=True))
     return Situation(
-        tickets, stage_after(turn.move, all_within_target=within), turn.move,
+        tickets,
+        stage_after(turn.move, all_within_target=within),
+        turn.move,
         messages=(*situation.messages, Message("assistant", said.text), Message("user", turn.text)),
-        own=(*situation.own, said), offers=turn.offers, asked=turn.asks,
-        last_offer=turn.offer, mood=turn.mood, trouble=turn.trouble)
+        own=(*situation.own, said),
+        offers=turn.offers,
+        asked=turn.asks,
+        last_offer=turn.offer,
+        mood=turn.mood,
+        trouble=turn.trouble,
+    )
 
 
 def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float = 0.15) -> Talk:

@@ -10,8 +10,16 @@ from repo_exp.domains.hotel.sop import Move, Stage
 from repo_exp.domains.hotel.tickets import Ticket, system_message, ticket_facts
 from repo_exp.types import Context, Message
 
-LABELS = ("soothes", "gives_reason", "right_step", "over_promises", "rude", "assumes_consent", "misses_acceptance",
-          "repeats")
+LABELS = (
+    "soothes",
+    "gives_reason",
+    "right_step",
+    "over_promises",
+    "rude",
+    "assumes_consent",
+    "misses_acceptance",
+    "repeats",
+)
 
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|'[a-z]+|[0-9]|[^\sA-Za-z0-9]")
 _LONG = re.compile(r"[A-Za-z][a-z]{8,}")
@@ -88,8 +96,16 @@ class Situation:
         while (len(kept) > 2 and total > budget) or (len(kept) > 1 and total > most):
             total -= cost.pop(0)
             kept.pop(0)
-        return Context(name, (system, *kept), {
-            "tickets": [ticket_facts(t) for t in self.tickets], "stage": self.stage.value,
-            "last_offer": self.last_offer, "hotel_complains": self.complains,
-            "hotel_silent": self.move is Move.SILENT, "mood": self.mood, "language": "en",
-        })
+        return Context(
+            name,
+            (system, *kept),
+            {
+                "tickets": [ticket_facts(t) for t in self.tickets],
+                "stage": self.stage.value,
+                "last_offer": self.last_offer,
+                "hotel_complains": self.complains,
+                "hotel_silent": self.move is Move.SILENT,
+                "mood": self.mood,
+                "language": "en",
+            },
+        )

@@ -38,26 +38,40 @@ class Move(StrEnum):
     END = "end"
 
 
-_STAGE_AFTER = MappingProxyType({
-    Move.NONE: Stage.OPEN, Move.WHO: Stage.REASON, Move.ASK_PRICE: Stage.QUOTE, Move.ASK_KIND: Stage.QUOTE,
-    Move.REFUSE: Stage.PERSUADE, Move.COMPLAIN: Stage.PERSUADE, Move.OFF_TOPIC: Stage.PERSUADE,
-    Move.OFFER: Stage.COUNTER, Move.CONSENT: Stage.CONFIRM, Move.VAGUE: Stage.CONFIRM, Move.SILENT: Stage.FOLLOW_UP,
-    Move.CONFIRMED: Stage.CLOSE_SUCCESS, Move.END: Stage.CLOSE_FAIL,
-})
+_STAGE_AFTER = MappingProxyType(
+    {
+        Move.NONE: Stage.OPEN,
+        Move.WHO: Stage.REASON,
+        Move.ASK_PRICE: Stage.QUOTE,
+        Move.ASK_KIND: Stage.QUOTE,
+        Move.REFUSE: Stage.PERSUADE,
+        Move.COMPLAIN: Stage.PERSUADE,
+        Move.OFF_TOPIC: Stage.PERSUADE,
+        Move.OFFER: Stage.COUNTER,
+        Move.CONSENT: Stage.CONFIRM,
+        Move.VAGUE: Stage.CONFIRM,
+        Move.SILENT: Stage.FOLLOW_UP,
+        Move.CONFIRMED: Stage.CLOSE_SUCCESS,
+        Move.END: Stage.CLOSE_FAIL,
+    }
+)
 
-_TALKING = frozenset({Stage.REASON, Stage.QUOTE, Stage.PERSUADE, Stage.COUNTER, Stage.CONFIRM, Stage.FOLLOW_UP,
-                      Stage.CLOSE_FAIL})
-TRANSITIONS = MappingProxyType({
-    Stage.OPEN: _TALKING,
-    Stage.REASON: _TALKING,
-    Stage.QUOTE: _TALKING,
-    Stage.PERSUADE: _TALKING,
-    Stage.COUNTER: _TALKING,
-    Stage.FOLLOW_UP: _TALKING,
-    Stage.CONFIRM: _TALKING | {Stage.CLOSE_SUCCESS},
-    Stage.CLOSE_SUCCESS: frozenset(),
-    Stage.CLOSE_FAIL: frozenset(),
-})
+_TALKING = frozenset(
+    {Stage.REASON, Stage.QUOTE, Stage.PERSUADE, Stage.COUNTER, Stage.CONFIRM, Stage.FOLLOW_UP, Stage.CLOSE_FAIL}
+)
+TRANSITIONS = MappingProxyType(
+    {
+        Stage.OPEN: _TALKING,
+        Stage.REASON: _TALKING,
+        Stage.QUOTE: _TALKING,
+        Stage.PERSUADE: _TALKING,
+        Stage.COUNTER: _TALKING,
+        Stage.FOLLOW_UP: _TALKING,
+        Stage.CONFIRM: _TALKING | {Stage.CLOSE_SUCCESS},
+        Stage.CLOSE_SUCCESS: frozenset(),
+        Stage.CLOSE_FAIL: frozenset(),
+    }
+)
 """Stage -> the stages that the hotel's answer may lead to. Success has to pass through a confirmation."""
 
 RULES = (

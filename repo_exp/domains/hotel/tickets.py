@@ -9,8 +9,18 @@ from typing import Any
 
 from repo_exp.domains.hotel.places import ROOMS, Hotel
 
-PLATFORMS = ("StayHop", "Roomly", "TripNest", "BedFinder", "InnSpot", "HotelJet", "SleepWell", "CityBeds", "GoRoom",
-             "NightOwl")
+PLATFORMS = (
+    "StayHop",
+    "Roomly",
+    "TripNest",
+    "BedFinder",
+    "InnSpot",
+    "HotelJet",
+    "SleepWell",
+    "CityBeds",
+    "GoRoom",
+    "NightOwl",
+)
 OWN_SITE = "own site"  # the hotel's own web page undercuts the platform
 _COMMISSIONS = (8, 10, 12, 15, 18, 20)
 
@@ -71,16 +81,29 @@ def draw_tickets(rng: random.Random, hotel: Hotel, count: int) -> tuple[Ticket, 
         if rng.random() < 0.15:
             sources[0] = OWN_SITE
         evidence = []
-        for source in sources[:2 if count == 1 and rng.random() < 0.15 else 1]:
+        for source in sources[: 2 if count == 1 and rng.random() < 0.15 else 1]:
             price = _tidy_price(rng, selling * rng.uniform(0.82, 0.94))
             evidence.append(Evidence(source, min(price, selling - 3)))
         best = min(e.price for e in evidence)
         target = best + round((selling - best) * (0.0 if rng.random() < 0.3 else rng.uniform(0.05, 0.5)))
         if target >= 1000:
             target = max(best, 10 * (target // 10))
-        tickets.append(Ticket(
-            hotel.name, hotel.city, hotel.stars, hotel.rating, hotel.facilities, room, hotel.currency, selling,
-            round(selling * (1 - commission / 100)), commission, tuple(evidence), target))
+        tickets.append(
+            Ticket(
+                hotel.name,
+                hotel.city,
+                hotel.stars,
+                hotel.rating,
+                hotel.facilities,
+                room,
+                hotel.currency,
+                selling,
+                round(selling * (1 - commission / 100)),
+                commission,
+                tuple(evidence),
+                target,
+            )
+        )
     return tuple(tickets)
 
 
@@ -92,17 +115,25 @@ def system_message(tickets: Sequence[Ticket]) -> str:
         place = f"{ticket.hotel}, {ticket.city}, {ticket.room}" if ticket is first else ticket.room
         cheaper = ", ".join(f"{e.source} {e.price}" for e in ticket.evidence)
         net = f", net {ticket.net_price} ({ticket.commission_percent}%)" if len(tickets) == 1 else ""
-        lines.append(f"{place}: selling {ticket.selling_price} {ticket.currency}{net}, {cheaper}, "
-                     f"target {ticket.target_price}")
+        lines.append(
+            f"{place}: selling {ticket.selling_price} {ticket.currency}{net}, {cheaper}, target {ticket.target_price}"
+        )
     return "\n".join(lines)
 
 
 def ticket_facts(ticket: Ticket) -> Mapping[str, Any]:
     """Return a ticket as the JSON that rules and judge look up."""
     return {
-        "hotel": ticket.hotel, "city": ticket.city, "room": ticket.room, "currency": ticket.currency,
-        "stars": ticket.stars, "rating": ticket.rating, "facilities": list(ticket.facilities),
-        "selling_price": ticket.selling_price, "net_price": ticket.net_price,
-        "commission_percent": ticket.commission_percent, "target_price": ticket.target_price,
+        "hotel": ticket.hotel,
+        "city": ticket.city,
+        "room": ticket.room,
+        "currency": ticket.currency,
+        "stars": ticket.stars,
+        "rating": ticket.rating,
+        "facilities": list(ticket.facilities),
+        "selling_price": ticket.selling_price,
+        "net_price": ticket.net_price,
+        "commission_percent": ticket.commission_percent,
+        "target_price": ticket.target_price,
         "evidence": [{"source": e.source, "price": e.price} for e in ticket.evidence],
     }
