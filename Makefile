@@ -26,8 +26,10 @@ mutants: setup ## small mistakes in repo_exp/core, made on purpose: each has to 
 independent: bench/.work/independent/ready ## our formulas against other libraries, in an environment of its own
 	PYTHONPATH=. bench/.work/independent/bin/python -m pytest tests/independent $(ARGS)
 
-lint: setup ## look at the style of the code
-	$(BIN)/ruff check repo_exp tests
+lint: setup ## style, format and types: ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: setup ## write anew what the manual has from the program
 	$(BIN)/python -m repo_exp.config.reference docs
@@ -50,7 +52,7 @@ bench/.work/%/ready: bench/peers/%.txt | setup
 	@touch $@
 
 clean: ## remove the environment and what tools leave behind; artifacts and runs stay
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find repo_exp tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv takes seconds where pip takes minutes, and reads UV_FIND_LINKS where pip reads PIP_FIND_LINKS. The package
