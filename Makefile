@@ -31,8 +31,9 @@ lint: setup ## style, format and types: ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: setup ## write anew what the manual has from the program
+docs: setup ## write the generated parts of the manual
 	$(BIN)/python -m repo_exp.config.reference docs
+	$(BIN)/python docs/tree.py
 
 bench: setup bench/.work/trl_grpo/ready bench/.work/trl_ppo/ready ## measure speed and memory against the peers; an hour and a half alone on the machine
 	$(BIN)/python -m bench.machine
