@@ -66,12 +66,6 @@ LIBRARIES = {
     "wandb": {"tracking"},
     "yaml": {"bounds", "config", "evaluation", "rewards", "stages"},
 }
-# files outside config/ that take the whole configuration: everything else takes only the values it needs
-TAKE_THE_CONFIG = {
-    "job.py", "stages/artifacts.py", "stages/data.py", "stages/forecast.py", "stages/instruments.py",
-    "stages/lengths.py", "stages/notices.py", "stages/pipeline.py", "stages/policy.py", "stages/profile.py",
-    "stages/report.py", "stages/workbench.py",
-}  # fmt: skip
 TORCH_FREE = (
     "errors", "types", "plain", "durable", "stopping", "redaction", "bounds", "language", "domains", "rewards", "config"
 )  # fmt: skip
@@ -148,20 +142,29 @@ def test_a_library_is_imported_exactly_where_its_row_says():
     assert found == LIBRARIES
 
 
-def test_only_the_listed_files_take_the_whole_configuration():
-    """Everything else takes the values that it needs, so that what is read is what an address holds."""
+def test_below_the_stages_nothing_takes_the_whole_configuration():
+    """Sections and values are passed on, so that a stage reads what it declares and its address holds."""
+    takers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "repo_exp.config.schema"
+        and "Config" in {alias.name for alias in node.names}
+    }
+    assert {name for name in takers if not name.startswith(("config/", "stages/"))} == {"job.py"}
 
-    def names_it(path: Path) -> bool:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        return any(
-            isinstance(node, ast.ImportFrom)
-            and node.module == "repo_exp.config.schema"
-            and "Config" in {alias.name for alias in node.names}
-            for node in ast.walk(tree)
-        )
 
-    takers = {path.relative_to(PACKAGE).as_posix() for path in FILES if layer(path) != "config" and names_it(path)}
-    assert takers == TAKE_THE_CONFIG
+def test_a_stage_is_built_without_the_whole_configuration():
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and node.name == "build"
+        and any(each.annotation and ast.unparse(each.annotation) == "Config" for each in node.args.args)
+    ]
+    assert not wrong
 
 
 def test_the_configuration_asks_for_algorithms_only_when_they_are_needed():
