@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,7 @@ def layer(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+@cache
 def imports(path: Path) -> list[tuple[str, bool, int]]:
     """Return (module, at the top of the file, line) of each import that runs; type checking is none."""
     found: list[tuple[str, bool, int]] = []
