@@ -35,6 +35,8 @@ from repo_exp.stages import (
 from repo_exp.stages.instruments import Instruments, declared, sources
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.notices import notices
+from repo_exp.stages.records import forget_weights
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.build import build_trackers
@@ -65,6 +67,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     with build_trackers(
         logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)
     ) as trackers:
+        forget_weights()
         bench = Workbench(config, folder=folder, trackers=trackers)
         _say_precision(bench)
         made = _stages(bench, found)
@@ -87,28 +90,32 @@ def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     wanted = set(sources(config, evaluating=True))
     wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}
-    bench.before_work = lambda: _say_forecast(bench, made, found.rubric)
+    bench.before_first_build = lambda: _say_forecast(bench, made, found.rubric)
     if found.rubric is not None and config.data.kind == "jsonl":
         taught = "judge" in wanted and config.judge.kind == "local"
         bench.note("data", label_notes(data.read(made["data"]), found.rubric.names, learnt=taught))
     lengths.make(bench, made["data"])
     if "judge" in wanted and found.rubric is not None:
         require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
-    made["sft"] = sft.make(bench, made["data"])
+    made["sft"] = _make(bench, sft.SftStage(), made)
     if "model" in wanted:
         made["reward_model"] = reward_model.make(bench, made["data"], made["sft"])
     if "judge" in wanted and config.judge.kind == "local":
         made["judge"] = judge.make(bench, made["data"], found.rubric)
     instruments = Instruments(bench, found, model=made.get("reward_model"), judge_artifact=made.get("judge"))
     if learnt != "nothing":
-        algorithm = policy.algorithm_of(config)
-        if policy.asks_value_model(algorithm):
-            made["value_model"] = value_model.make(bench, made["data"], algorithm.options, value_of=algorithm.value_of)
+        if value_model.ValueModelStage().wanted(config):
+            made["value_model"] = _make(bench, value_model.ValueModelStage(), made)
         made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
         if config.evaluation.capability_every:
             made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], instruments)
     made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
     return made
+
+
+def _make(bench: Workbench, stage: Stage[Any], made: Mapping[str, Artifact]) -> Artifact:
+    parents = {part: made[name] for part, name in stage.parents(bench.config).items()}
+    return bench.make(stage, stage.inputs(bench.config), parents)
 
 
 def _say_precision(bench: Workbench) -> None:

@@ -1,58 +1,75 @@
-"""sft: the policy learns to speak from demonstrations."""
+"""sft: the policy learns from demonstrations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from repo_exp.config.schema import Config, Sft
 from repo_exp.learner.objectives import Imitation, ReplyItem
 from repo_exp.learner.supervised import heldout_loss
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
+from repo_exp.stages.fitting import fit_supervised
+from repo_exp.stages.records import TrainingInputs, training_inputs
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Demonstration
 
-VERSION = 2
+
+@dataclass(frozen=True, slots=True)
+class SftInputs:
+    """What SFT reads."""
+
+    training: TrainingInputs
+    sft: Sft
+    max_new_tokens: int
 
 
-def make(bench: Workbench, data: Artifact) -> Artifact:
-    """Return the SFT artifact: ``policy/`` in peft's format, ``quality.json``, ``metrics.json``."""
-    config = bench.config
-    inputs = {
-        "model": bench.model_inputs(),
-        "sft": config.sft.model_dump(),
-        "optimizer": bench.optimizer_inputs("sft"),
-        "max_new_tokens": config.rollout.max_new_tokens,
-        "seed": config.seed,
-    }
+class SftStage(Stage[SftInputs]):
+    """Leaves ``policy/`` in peft's format, ``quality.json``, ``metrics.json``."""
 
-    def build(folder: Path) -> None:
-        demonstrations = read(data).demonstrations
-        backbone = bench.fresh("policy", seed=derived_seed(config.seed, "policy adapter"))
-        limit = config.rollout.max_new_tokens
+    name, version = "sft", 2
+
+    def inputs(self, config: Config) -> SftInputs:
+        """Return what SFT reads."""
+        return SftInputs(
+            training_inputs(config, "policy", rates=("sft",)), config.sft, max_new_tokens=config.rollout.max_new_tokens
+        )
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus."""
+        return {"data": "data"}
+
+    def build(self, inputs: SftInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Train the policy's adapter, and measure it on held-out demonstrations."""
+        training, demonstrations = inputs.training, read(parents["data"]).demonstrations
+        # the string is part of the seed
+        backbone = run.model(training.model).fresh("policy", seed=derived_seed(training.seed, "policy adapter"))
 
         def items(split: str) -> list[ReplyItem]:
-            return [_item(backbone.tokens, each, limit=limit) for each in demonstrations.get(split, ())]
+            return [item(backbone.tokens, each, limit=inputs.max_new_tokens) for each in demonstrations.get(split, ())]
 
         objective = Imitation()
-        bench.teach(
-            "sft",
+        fit_supervised(
+            run,
+            training,
             objective,
             items("train"),
-            epochs=config.sft.epochs,
-            batch_size=config.sft.batch_size,
-            learning_rate=config.optimizer.learning_rate.sft,
+            stage=self.name,
+            epochs=inputs.sft.epochs,
+            batch_size=inputs.sft.batch_size,
             folder=folder,
         )
-        heldout = heldout_loss(
-            backbone, objective, items("development"), microbatch_tokens=config.trainer.microbatch_tokens
-        )
+        budget = run.machine.microbatch_tokens
+        heldout = heldout_loss(backbone, objective, items("development"), microbatch_tokens=budget)
         write_json(folder / "quality.json", {"loss/heldout": heldout})
         backbone.save("policy", folder / "policy")
 
-    return bench.make("sft", build, version=VERSION, inputs=inputs, parents={"data": data})
 
-
-def _item(tokens: ChatTokenizer, shown: Demonstration, *, limit: int) -> ReplyItem:
+def item(tokens: ChatTokenizer, shown: Demonstration, *, limit: int) -> ReplyItem:
+    """Return a demonstration as training reads it; a response is cut after ``limit`` tokens."""
     return ReplyItem(tokens.context(shown.context.messages), tokens.reply(shown.reply, limit=limit))

@@ -1,13 +1,16 @@
-"""value_model: learns what a reply will have been worth from preference pairs, before any policy learns from it."""
+"""value_model: learns the value of a response from preference pairs, before any policy learns from it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 
+from repo_exp.config.schema import Config
+from repo_exp.core.frozen_value import Targets
 from repo_exp.core.preference import pair_accuracy
 from repo_exp.learner.objectives import Valuing, WorthItem
 from repo_exp.models.backbone import Backbone
@@ -15,66 +18,105 @@ from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
+from repo_exp.stages.fitting import fit_supervised
 from repo_exp.stages.lengths import differ
+from repo_exp.stages.policy import algorithm_of, asks_value_model
+from repo_exp.stages.records import TrainingInputs, training_inputs
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Preference
 
-VERSION = 2
 
+@dataclass(frozen=True, slots=True)
+class ValueModelInputs:
+    """What the value model reads.
 
-def make(bench: Workbench, data: Artifact, options: Any, *, value_of: str) -> Artifact:
-    """Return the value model's artifact: ``value/``, ``quality.json``, ``metrics.json``.
-
-    Args:
-        options: of the algorithm: ``value_targets``, ``value_epochs``, ``value_batch_size``, ``gamma``, ``gae_lambda``.
-        value_of: what its values are of, the ``state`` or the ``action``.
+    Attributes:
+        of: what a value is of: the state before a token, or the token in it.
     """
-    config = bench.config
-    how = {"targets": options.value_targets, "gamma": options.gamma, "gae_lambda": options.gae_lambda, "of": value_of}
-    inputs = {
-        "model": bench.model_inputs(),
-        "value": {**how, "epochs": options.value_epochs, "batch_size": options.value_batch_size},
-        "optimizer": bench.optimizer_inputs("value"),
-        "max_new_tokens": config.rollout.max_new_tokens,
-        "seed": config.seed,
-    }
 
-    def build(folder: Path) -> None:
-        preferences, limit = read(data).preferences, 2 * config.rollout.max_new_tokens
-        backbone = bench.fresh("value", seed=derived_seed(config.seed, "value model adapter"))
-        objective = Valuing(**how)
-        bench.teach(
-            "value_model",
-            objective,
-            [item for pair in preferences["train"] for item in lessons(backbone.tokens, pair, limit=limit)],
+    training: TrainingInputs
+    targets: Targets
+    gamma: float
+    gae_lambda: float
+    of: Literal["state", "action"]
+    epochs: int
+    batch_size: int
+    max_new_tokens: int
+
+
+class ValueModelStage(Stage[ValueModelInputs]):
+    """Leaves ``value/``, ``quality.json``, ``metrics.json``. Only methods with a frozen value model want it."""
+
+    name, version = "value_model", 2
+
+    def wanted(self, config: Config) -> bool:
+        """Return whether the method has a frozen value model."""
+        return asks_value_model(algorithm_of(config))
+
+    def inputs(self, config: Config) -> ValueModelInputs:
+        """Return what the value model reads: its settings are among the method's options."""
+        algorithm = algorithm_of(config)
+        options = algorithm.options
+        return ValueModelInputs(
+            training_inputs(config, "value"),
+            targets=options.value_targets,
+            gamma=options.gamma,
+            gae_lambda=options.gae_lambda,
+            of=algorithm.value_of,
             epochs=options.value_epochs,
             batch_size=options.value_batch_size,
-            learning_rate=config.optimizer.learning_rate.value,
+            max_new_tokens=config.rollout.max_new_tokens,
+        )
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus."""
+        return {"data": "data"}
+
+    def build(self, inputs: ValueModelInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Train the value adapter with its head, and measure it on held-out pairs."""
+        training, limit = inputs.training, 2 * inputs.max_new_tokens
+        preferences = read(parents["data"]).preferences
+        # the string is part of the seed
+        backbone = run.model(training.model).fresh("value", seed=derived_seed(training.seed, "value model adapter"))
+
+        def items(split: str) -> list[WorthItem]:
+            pairs = preferences[split]
+            return [item for pair in pairs for item in training_examples(backbone.tokens, pair, limit=limit)]
+
+        objective = Valuing(targets=inputs.targets, gamma=inputs.gamma, gae_lambda=inputs.gae_lambda, of=inputs.of)
+        fit_supervised(
+            run,
+            training,
+            objective,
+            items("train"),
+            stage=self.name,
+            epochs=inputs.epochs,
+            batch_size=inputs.batch_size,
             folder=folder,
         )
-        held = [item for pair in preferences["development"] for item in lessons(backbone.tokens, pair, limit=limit)]
-        told = _quality(backbone, objective, held, microbatch_tokens=config.trainer.microbatch_tokens)
-        write_json(folder / "quality.json", told)
+        budget = run.machine.microbatch_tokens
+        write_json(
+            folder / "quality.json", _quality(backbone, objective, items("development"), microbatch_tokens=budget)
+        )
         backbone.save("value", folder / "value")
 
-    return bench.make("value_model", build, version=VERSION, inputs=inputs, parents={"data": data})
 
-
-def lessons(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> list[WorthItem]:
-    """Return the chosen reply, which is worth 1, and the rejected one, which is worth -1; none where both are alike."""
+def training_examples(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> list[WorthItem]:
+    """Return the chosen response with the reward 1 and the rejected one with -1; none where they are read alike."""
     if not differ(tokens, pair, limit=limit):
         return []
-    context = tokens.context(pair.context.messages)
-    worths = ((pair.chosen, 1.0), (pair.rejected, -1.0))
-    return [WorthItem(context, tokens.reply(text, limit=limit), worth) for text, worth in worths]
+    prompt = tokens.context(pair.context.messages)
+    rewards = ((pair.chosen, 1.0), (pair.rejected, -1.0))
+    return [WorthItem(prompt, tokens.reply(text, limit=limit), reward) for text, reward in rewards]
 
 
 @torch.no_grad()
 def _quality(
     backbone: Backbone, objective: Valuing, items: Sequence[WorthItem], *, microbatch_tokens: int
 ) -> dict[str, float]:
-    """Return in how many held-out pairs the chosen reply ends with the higher value; a tie counts one half."""
+    """Return in how many held-out pairs the chosen response ends with the higher value; a tie counts one half."""
     last_N = torch.zeros(len(items), dtype=torch.float64)
     with backbone.speaking("value"):
         for chosen in backbone.chunks([objective.sequences(item) for item in items], microbatch_tokens):

@@ -11,8 +11,8 @@ from repo_exp.errors import ModelError
 from repo_exp.models import place
 from repo_exp.stages import digests
 from repo_exp.stages.positions import problems
+from repo_exp.stages.records import identify
 from repo_exp.stages.store import Store
-from repo_exp.stages.workbench import Workbench
 
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 READ = (
@@ -24,12 +24,10 @@ READ = (
 
 
 def identity(tmp_path, **model) -> dict:
-    told = {"source": "folder", "package": None, "gguf": None, "hub": None, "folder": None, "revision": None}
-    told |= {"name": "m"} | model
-    config = SimpleNamespace(
-        store=str(tmp_path / "store"), seed=0, model=SimpleNamespace(**told, model_dump=lambda: told)
-    )
-    return Workbench(config, folder=tmp_path, trackers=None)._identity
+    settings = {"source": "folder", "package": None, "gguf": None, "hub": None, "folder": None, "revision": None}
+    settings |= {"name": "m"} | model
+    section = SimpleNamespace(**settings, model_dump=lambda: settings)
+    return identify(section, seed=0, digest=digests.Digests(tmp_path / "store")).fingerprint
 
 
 def write(path, data: bytes) -> None:

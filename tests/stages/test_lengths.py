@@ -10,7 +10,7 @@ from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import lengths
 from repo_exp.stages.reward_models.bradley_terry import RewardModel
-from repo_exp.stages.value_model import lessons
+from repo_exp.stages.value_model import training_examples
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Message, Preference
 
 
@@ -86,4 +86,4 @@ def test_neither_reward_model_nor_value_model_learns_from_pairs_that_are_alike(t
     kind = RewardModel(SimpleNamespace(config=settings, backbone=SimpleNamespace(tokens=tokens)))
     assert len(kind.lessons(pairs, None, None)) == 1
     assert [kind.can_measure(pair) for pair in pairs.preferences["train"]] == [False, True]
-    assert [len(lessons(tokens, pair, limit=16)) for pair in pairs.preferences["train"]] == [0, 2]
+    assert [len(training_examples(tokens, pair, limit=16)) for pair in pairs.preferences["train"]] == [0, 2]

@@ -1,0 +1,93 @@
+"""A stage: what it reads of the configuration, which artifacts go into it, and how it is built.
+
+    inputs(config)                          a frozen record: all that `build` may read of the configuration
+    parents(config)                         the artifacts that go into it: part -> name of the stage that makes it
+    build(inputs, parents, folder, run)     writes the artifact's files
+
+The store addresses an artifact by the record and by the parents' addresses, and `build` never sees the configuration.
+What is read is therefore what is addressed. Settings that cannot change a result (threads, microbatches, retries) are
+in ``run.machine``; no address contains them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from repo_exp.config.schema import Config
+from repo_exp.stages.store import Artifact
+
+if TYPE_CHECKING:
+    from repo_exp.stages.run_context import RunContext
+
+I = TypeVar("I")  # noqa: E741  the record of a stage
+
+
+class Stage(ABC, Generic[I]):
+    """One stage of the pipeline.
+
+    Attributes:
+        name: of the stage; its artifacts are in this folder of the store, and its metrics carry it.
+        version: is raised whenever the code changes what the stage makes of the same inputs.
+    """
+
+    name: str
+    version: int
+
+    def wanted(self, config: Config) -> bool:
+        """Return whether this configuration needs the stage."""
+        return True
+
+    @abstractmethod
+    def inputs(self, config: Config) -> I:
+        """Return what the artifact depends on besides its parents: a frozen dataclass, see :func:`as_json`."""
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the artifacts that go into it: the part each plays -> the name of the stage that makes it."""
+        return {}
+
+    @abstractmethod
+    def build(
+        self, inputs: I, parents: Mapping[str, Artifact], folder: Path, run: RunContext
+    ) -> Mapping[str, Any] | None:
+        """Write the artifact's files into ``folder``.
+
+        Returns:
+            What it cost, as JSON for the record. Unlike the files, this may differ between two runs.
+        """
+
+    def incomplete(self, artifact: Artifact) -> bool:
+        """Return whether a finished artifact is worth building again, as one that an endpoint left without scores."""
+        return False
+
+    def check(self, inputs: I, artifact: Artifact) -> None:
+        """Refuse an artifact, just built or found, that the run cannot go on with."""
+
+
+def as_json(value: object) -> Any:
+    """Return an input record as the JSON that its address is computed from.
+
+    A value with a ``fingerprint`` is represented by it: model weights, data files, rules, rubrics. Dataclasses and
+    sections of the configuration become mappings of their fields.
+
+    Raises:
+        TypeError: a value is neither JSON nor has a fingerprint.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "fingerprint"):
+        return as_json(value.fingerprint)
+    if isinstance(value, BaseModel):
+        return {name: as_json(getattr(value, name)) for name in type(value).model_fields}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    raise TypeError(f"{type(value).__name__} in the inputs of a stage is neither JSON nor has a fingerprint")
