@@ -56,7 +56,7 @@ LIBRARIES = {
     "peft": {"models"},
     "psutil": {"stages"},
     "pyarrow": {"domains"},
-    "pydantic": {"algorithms", "config", "rewards"},
+    "pydantic": {"algorithms", "config", "rewards", "stages"},
     "regex": {"rewards"},
     "rich": {"learner", "stages"},
     "safetensors": {"models"},
