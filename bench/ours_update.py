@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import LearningRates, Optimizer, Trainer
 from repo_exp.learner.fit import fit
@@ -33,11 +33,10 @@ def main(folder: str, kind: str) -> None:
     model, tokenizer = read(folder, dtype=getattr(torch, DTYPE), attention="eager")
     lora = {"rank": WORK.rank, "alpha": WORK.alpha, "target_modules": "all-linear", "last_layers": {}}
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
-    module = find(kind)
     options = yaml.safe_load((conf_dir() / "algorithm" / f"{kind}.yaml").read_text())["algorithm"]
     if "group_size" in options:
         options["group_size"] = WORK.group
-    algorithm = module.Algorithm(module.Options(**options))
+    algorithm = find(kind).Algorithm(options_of(kind)(**options))
     roles = ("policy", "value") if algorithm.needs_value else ("policy",)
     for role in (*roles, *(("reward",) if kind == "ppo" else ())):
         backbone.add(role, seed=0)

@@ -19,33 +19,15 @@ Edge case: the value model never sees the policy's replies, so it cannot follow 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.options.dvpo import Options
 from repo_exp.core.diagnostics import surrogate_metrics
-from repo_exp.core.frozen_value import Targets, released_advantage, static_advantage
+from repo_exp.core.frozen_value import released_advantage, static_advantage
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio
-
-online = True
-credit_from = "value model"
-
-
-class Options(OnlineOptions):
-    """The knobs of DVPO and of the value model that it needs."""
-
-    kind: Literal["dvpo"]
-    advantage: Literal["paper", "released"] = Field(description="the value itself, or GAE as the released code has it")
-    whiten_advantages: bool
-    gamma: Annotated[float, Field(ge=0, le=1)]
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(description="of lambda_return, and of advantage: released")
-    value_targets: Targets = Field(description="what the value model aims at: lambda_return, td0 or monte_carlo")
-    value_epochs: Annotated[int, Field(ge=1)] = Field(description="the value model's passes over the pairs")
-    value_batch_size: Annotated[int, Field(ge=1)] = Field(description="its replies in an optimiser step")
 
 
 class Algorithm(OnlineAlgorithm):

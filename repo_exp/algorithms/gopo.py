@@ -16,23 +16,11 @@ GRPO's is 1.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field
 from torch import Tensor
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.core.ordinal import Ties, ordinal_advantage
-
-online = True
-
-
-class Options(grpo.LossOptions):
-    """The knobs of GRPO's loss, and what equal totals get."""
-
-    kind: Literal["gopo"]
-    ties: Ties = Field(description="equal totals share their ranks (averaged), or the first drawn wins (published)")
+from repo_exp.core.ordinal import ordinal_advantage
 
 
 class Algorithm(grpo.Algorithm):

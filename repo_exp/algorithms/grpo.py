@@ -21,47 +21,16 @@ methods spend the same budget of replies.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
-from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts
-from repo_exp.core.advantage import Baseline, Scale, group_advantage, in_groups_with_spread, overlong_penalty
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.options.grpo import LossOptions
+from repo_exp.core.advantage import group_advantage, in_groups_with_spread, overlong_penalty
 from repo_exp.core.diagnostics import surrogate_metrics
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequence_ratio, truncated_importance
-
-online = True
-
-
-class LossOptions(OnlineOptions):
-    """The knobs of GRPO's loss: what methods have that differ from it in their credit."""
-
-    group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
-    surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
-    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
-    drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
-
-    @field_validator("surrogate")
-    @classmethod
-    def _reads_its_knobs(cls, surrogate: str, info: ValidationInfo) -> str:
-        if surrogate == "truncated_importance" and info.data.get("dual_clip") is not None:
-            raise ValueError("clipped, or algorithm.dual_clip=null: a truncated weight has no second clip")
-        return surrogate
-
-
-class Options(LossOptions):
-    """The knobs of GRPO and its relatives."""
-
-    kind: Literal["grpo"]
-    baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
-    scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
-    overlong_cache: Annotated[int, Field(ge=0)] = Field(
-        description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
-    )
 
 
 class Algorithm(OnlineAlgorithm):

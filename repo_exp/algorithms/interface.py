@@ -8,68 +8,14 @@ divided by what the whole step has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from repo_exp.core.kl import Estimator
-from repo_exp.core.masks import Aggregation
-from repo_exp.errors import Problem
-
-
-class MethodOptions(BaseModel):
-    """What every method says of itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    kind: str
-    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_+.-]*$")] = Field(
-        description="what tables, reports and W&B call it; of the artifacts only the evaluation's hangs on it"
-    )
-
-    @field_validator("name")
-    @classmethod
-    def _is_free(cls, name: str, info: ValidationInfo) -> str:
-        if info.data.get("kind") == "sft" and name != "sft":
-            raise ValueError("sft, as the evaluation calls the supervised policy in every run")
-        if name == "base" or (name == "sft") != (info.data.get("kind") == "sft"):
-            raise ValueError("a name of its own: the evaluation calls the policy so before it learns")
-        return name
-
-
-class StepOptions(MethodOptions):
-    """The knobs that every online method has: how often a batch is learnt from."""
-
-    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
-    minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
-
-
-class OnlineOptions(StepOptions):
-    """The knobs of methods whose loss is a sum over tokens: what a token counts, clip and KL."""
-
-    aggregation: Aggregation = Field(
-        description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
-    )
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="how far the ratio may fall below 1 (CISPO has no such bound)"
-    )
-    clip_high: Annotated[float, Field(gt=0)] = Field(description="how far the ratio may rise above 1")
-    dual_clip: Annotated[float, Field(gt=1)] | None = Field(
-        description="the ratio at which a token with A < 0 is clipped as well; null is none"
-    )
-    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of the KL to the SFT policy; 0 needs none"
-    )
-    kl_estimator: Estimator = Field(
-        description="k1 (in a loss without effect on average), k2, k3, or k3+: the value of k3 with the gradient of k2"
-    )
-
-    @property
-    def clips(self) -> dict[str, Any]:
-        """The clips by the names that ``core`` has for them."""
-        return {"low": self.clip_low, "high": self.clip_high, "dual": self.dual_clip}
+from repo_exp.algorithms.options.base import OnlineOptions, StepOptions
+from repo_exp.core.choices import Aggregation
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,28 +216,6 @@ class OnlineAlgorithm:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
-
-
-def replies_stay_whole(options: Any, config: Any) -> Iterator[Problem]:
-    """A check for methods with ``whole_groups`` whose loss is of replies and not of tokens.
-
-    Minibatches are cut between groups, into equal parts. A correction of the sampler finds no tokens to weigh.
-    """
-    rollouts, pieces = config.budget.rollouts, options.minibatches
-    groups, left_over = divmod(rollouts, options.group_size)
-    if left_over == 0 and rollouts % pieces == 0 and groups % pieces:
-        divisors = ", ".join(str(d) for d in range(1, min(groups, 64) + 1) if groups % d == 0)
-        yield Problem(
-            "algorithm.minibatches",
-            f"the {groups} groups of a round cannot be cut into {pieces} equal parts",
-            f"one of {divisors}; or another budget.rollouts",
-        )
-    if config.rollout.correction.kind != "none":
-        yield Problem(
-            "rollout.correction.kind",
-            f"{config.rollout.correction.kind} weighs tokens, and the loss of {options.name} is of whole replies",
-            "rollout.correction.kind=none; or a method whose loss is of tokens, such as algorithm=grpo",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,44 +18,14 @@ smaller model that samples along with the policy; here the one that samples is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.interface import Comparison
+from repo_exp.algorithms.options.jackpot import Options
 from repo_exp.core.masks import masked_mean
 from repo_exp.core.rejection import acceptance, kept_weight, overlap, overlap_calibration, rejection_factor
-from repo_exp.errors import Problem
-
-online = True
-
-
-class Options(grpo.Options):
-    """GRPO's knobs, and those of the rejection."""
-
-    kind: Literal["jackpot"]  # type: ignore[assignment]
-    refresh_every: Annotated[int, Field(ge=1)] = Field(description="updates between two copies of the policy")
-    support: Literal["top_k", "exact"] = Field(description="what Z is summed over: the likeliest tokens, or all")
-    top_k: Annotated[int, Field(ge=1)] = Field(description="likeliest tokens of either policy that Z is summed over")
-    lam: Annotated[float, Field(gt=0)] = Field(
-        description="the larger, the more is rejected and the nearer is the rest"
-    )
-    c1: Annotated[float, Field(gt=0)] = Field(description="bound of a kept token's weight p / q~")
-    c2: Annotated[float, Field(gt=0)] = Field(description="bound of p_ref / p_new")
-
-
-def problems(options: Options, config: Any) -> Iterator[Problem]:
-    """A kept token's weight is the correction already."""
-    if config.rollout.correction.kind != "none":
-        yield Problem(
-            "rollout.correction.kind",
-            f"{config.rollout.correction.kind} would weigh a second time what jackpot weighs already",
-            "rollout.correction.kind=none; or algorithm=grpo",
-        )
 
 
 class Algorithm(grpo.Algorithm):

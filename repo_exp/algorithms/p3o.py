@@ -13,33 +13,16 @@ is never cut apart, by minibatches or by microbatches. Log-probabilities are sum
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, replies_stay_whole
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.options.p3o import Options
 from repo_exp.core.diagnostics import approximate_kl
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import reply_sum, weighted_sum
-from repo_exp.core.pairwise import Clipping, pair_difference, pairwise_surrogate, sequence_reward
+from repo_exp.core.pairwise import pair_difference, pairwise_surrogate, sequence_reward
 from repo_exp.core.policy_loss import probability_ratio
-
-online = True
-problems = replies_stay_whole
-
-
-class Options(StepOptions):
-    """The knobs of P3O."""
-
-    kind: Literal["p3o"]
-    group_size: Literal[2] = Field(description="replies to each context: a pair")
-    clipping: Clipping = Field(description="what is clipped: each reply (separate, V1) or the pair (joint, V2)")
-    clip: Annotated[float, Field(gt=0, lt=1)]
-    kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of a reply's KL to the SFT policy in its reward; 0 needs none"
-    )
 
 
 class Algorithm(OnlineAlgorithm):

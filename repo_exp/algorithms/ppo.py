@@ -18,53 +18,19 @@ one minibatch an update takes a single step, so the ratio is 1 and the clip is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, OnlineOptions, Part, Rollouts, ValuePart
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
+from repo_exp.algorithms.options.ppo import Options
 from repo_exp.core.advantage import gae, reward_at_last_token
 from repo_exp.core.diagnostics import surrogate_metrics
 from repo_exp.core.kl import adapted_coefficient, kl_per_token
 from repo_exp.core.masks import standardize, weighted_sum
 from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio
 from repo_exp.core.value_loss import clipped_value_error
-from repo_exp.errors import Problem
-
-online = True
-
-
-class Options(OnlineOptions):
-    """The knobs of PPO and of REPO."""
-
-    kind: Literal["ppo"]
-    gamma: Annotated[float, Field(ge=0, le=1)]
-    gae_lambda: Annotated[float, Field(ge=0, le=1)]
-    value_clip: Annotated[float, Field(gt=0)] | None = Field(
-        description="how far a value may move in an update before it is clipped; null is no clip"
-    )
-    whiten_advantages: bool
-    whiten_rewards: bool = Field(description="divide the rewards of a batch by their spread; the mean stays")
-    missing_eos_penalty: Annotated[float, Field(ge=0)] = Field(
-        description="what the total of a reply that does not end loses"
-    )
-    kl_target: Annotated[float, Field(gt=0)] | None = Field(
-        description="KL of a reply, in nats, that the weight of the KL steers to; null keeps the weight"
-    )
-    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="replies over which that weight adapts")
-
-
-def problems(options: Options, config: Any) -> Iterator[Problem]:
-    """A weight that adapts by factors cannot leave 0."""
-    if options.kl_target is not None and options.kl_coefficient == 0:
-        yield Problem(
-            "algorithm.kl_coefficient",
-            "0 stays 0, whatever algorithm.kl_target is: the weight adapts by factors",
-            "a weight to start from, such as algorithm.kl_coefficient=0.15; or algorithm.kl_target=null",
-        )
 
 
 class Algorithm(OnlineAlgorithm):

@@ -19,30 +19,14 @@ beta, as they should be; ``optimizer.clip_norm`` keeps the direction of so long 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, StepOptions, replies_stay_whole
+from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
+from repo_exp.algorithms.options.sppo import Options
 from repo_exp.core.diagnostics import approximate_kl
 from repo_exp.core.masks import reply_sum
-from repo_exp.core.self_play import Target, self_play_loss, self_play_target
-
-online = True
-problems = replies_stay_whole
-
-
-class Options(StepOptions):
-    """The knobs of SPPO."""
-
-    kind: Literal["sppo"]
-    group_size: Annotated[int, Field(ge=2)] = Field(
-        description="replies to each context, of which the best and the worst are learnt from"
-    )
-    beta: Annotated[float, Field(gt=0)] = Field(description="targets are (win rate - 1/2) / beta; 1 / beta is eta")
-    target: Target = Field(description="win_rate in the group, single (best against worst), or hard (1 and 0)")
+from repo_exp.core.self_play import self_play_loss, self_play_target
 
 
 class Algorithm(OnlineAlgorithm):

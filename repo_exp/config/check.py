@@ -11,7 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from repo_exp.config.algorithms import algorithm_module, algorithm_options, known_algorithms
+from repo_exp.algorithms.options.base import MethodOptions
+from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in
@@ -146,7 +147,7 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
     """Return the typed configuration (None if it is not sound), and all its problems.
 
     What only several values together can show is looked at even where other values are wrong. An algorithm's
-    file may have its own check, ``problems(options, config) -> list[Problem]``.
+    options may have a check of their own, ``Options.problems(config)``.
     """
     missing = {path: no_value(path) for path in missing_values(container)}
     options, in_algorithm = _algorithm(container)
@@ -155,8 +156,8 @@ def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> t
     problems = list(found.values())
     subject = config if config is not None and not problems else View(container, frozenset(found))
     checks: list[Check] = [*COMBINATIONS, *further]
-    if options is not None and (own := getattr(algorithm_module(options.kind), "problems", None)):
-        checks.append(lambda config: own(options, config))
+    if options is not None:
+        checks.append(options.problems)
     for check in checks:
         try:
             problems.extend(check(subject))
@@ -188,7 +189,7 @@ def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Pro
         return None, problems_from(error.errors(include_url=False), container)
 
 
-def _algorithm(container: Mapping[str, Any]) -> tuple[Any, dict[tuple, Problem]]:
+def _algorithm(container: Mapping[str, Any]) -> tuple[MethodOptions | None, dict[tuple, Problem]]:
     """Return the typed algorithm section (None if it is not sound), and its problems by path."""
     section = container.get("algorithm")
     if not isinstance(section, Mapping):
@@ -196,11 +197,11 @@ def _algorithm(container: Mapping[str, Any]) -> tuple[Any, dict[tuple, Problem]]
     kind, path = section.get("kind", MISSING), ("algorithm", "kind")
     if kind == MISSING:
         return None, {path: no_value(path)}
-    if kind not in known_algorithms():
-        remedy = did_you_mean(str(kind), known_algorithms())
+    if kind not in names():
+        remedy = did_you_mean(str(kind), names())
         return None, {path: Problem(dotted(path), f"there is no algorithm {kind!r}", remedy)}
     try:
-        return algorithm_options(section), {}
+        return options_of(str(kind)).model_validate(dict(section), strict=True), {}
     except ValidationError as error:
         errors = [{**each, "loc": ("algorithm", *each["loc"])} for each in error.errors(include_url=False)]
         return None, problems_from(errors, {"algorithm": lookup(container, ("algorithm",))})

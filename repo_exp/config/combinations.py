@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.places import PACKAGE, cannot_be_made, conf_dir, expanded, rubric_folder, rules_folder, stems
 from repo_exp.errors import Problem, did_you_mean
 
@@ -289,9 +290,7 @@ def adapters_fit(c: Any) -> Iterator[Problem]:
 
 
 def _learns_from_pairs(c: Any) -> bool:
-    from repo_exp.algorithms import registry  # inside: an algorithm's file brings torch with it
-
-    return registry.learns_from(registry.find(c.algorithm["kind"])) == "pairs"
+    return learns_from(c.algorithm["kind"]) == "pairs"
 
 
 def _reward_is_asked(c: Any) -> bool:

@@ -6,16 +6,15 @@ the algorithms' files.
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from repo_exp.config.algorithms import algorithm_module, known_algorithms
+from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.help import groups
-from repo_exp.config.places import conf_dir
+from repo_exp.config.places import PACKAGE, conf_dir
 from repo_exp.config.schema import Config
 from repo_exp.durable import write_text
 
@@ -50,8 +49,8 @@ def markdown() -> str:
     schema = Config.model_json_schema()
     parts = [_HEAD, "## Options\n", *_option_tables(), "## Keys\n", *_sections(schema, schema, "")]
     parts.append("## Keys of `algorithm`, by its kind\n")
-    for kind in known_algorithms():
-        options: type[BaseModel] = algorithm_module(kind).Options
+    for kind in names():
+        options = options_of(kind)
         parts.append(f"### `algorithm.kind={kind}`\n\n{_first_line(options.__doc__ or '')}\n")
         own = options.model_json_schema()
         nested = [
@@ -145,9 +144,10 @@ FROM_FILES = "<!-- from the files: what follows is written by `make docs` -->"
 def algorithms(page: str) -> str:
     """Return the page on algorithms with what the files themselves say of formulas, sources and edge cases."""
     parts = [page.partition(FROM_FILES)[0] + FROM_FILES, "## In the files' own words"]
-    for kind in known_algorithms():
-        told = (algorithm_module(kind).__doc__ or "").strip()
-        parts.append(f"### `algorithms/{kind}.py`\n\n```text\n{told}\n```")
+    for kind in names():
+        text = (PACKAGE / "algorithms" / f"{kind}.py").read_text(encoding="utf-8")
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        parts.append(f"### `algorithms/{kind}.py`\n\n```text\n{docstring}\n```")
     return "\n\n".join(parts) + "\n"
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import Baseline, Otherwise, Scale
 from repo_exp.core.masks import same_shape
-
-Scale = Literal["group", "batch", "none"]
-Baseline = Literal["group_mean", "leave_one_out"]
-Otherwise = Literal["zero", "lowest"]
 
 
 def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:

@@ -6,18 +6,15 @@ fit together. Among replies that are right, those whose answer is at least as li
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import LikelihoodMean
 from repo_exp.core.groups import mean_of_peers, peers
 from repo_exp.core.masks import same_shape
 
-Mean = Literal["arithmetic", "geometric"]
 
-
-def answer_likelihood(logp_BT: Tensor, answer_BT: Tensor, *, mean: Mean) -> Tensor:
+def answer_likelihood(logp_BT: Tensor, answer_BT: Tensor, *, mean: LikelihoodMean) -> Tensor:
     """Return the mean probability of each reply's answer tokens: (B,) in [0, 1], NaN where there is no answer.
 
     arithmetic  mean of the probabilities, as the paper writes

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import Correction
 from repo_exp.core.policy_loss import probability_ratio
-
-Correction = Literal["none", "truncated", "masked"]
 
 
 def sampler_correction(

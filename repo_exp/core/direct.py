@@ -6,16 +6,15 @@ s = log pi(y) without a reference. s+ is the better reply's, s- the other's, del
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
+from repo_exp.core.choices import Divergence, PairLoss
 from repo_exp.core.masks import same_shape
 
-Loss = Literal["sigmoid", "robust", "hinge", "ipo", "nca", "apo_zero", "sppo_hard"]
-Divergence = Literal["reverse_kl", "forward_kl", "jensen_shannon", "alpha"]
 EXPONENT_BOUND = 80.0  # exp(80) is still finite in float32
 
 
@@ -52,7 +51,7 @@ def divergence_scores(score_B2: Tensor, *, divergence: Divergence, alpha: float 
 
 
 def direct_loss(
-    score_B2: Tensor, *, loss: Loss, beta: float, label_smoothing: float = 0.0, margin: float = 0.0
+    score_B2: Tensor, *, loss: PairLoss, beta: float, label_smoothing: float = 0.0, margin: float = 0.0
 ) -> Tensor:
     """Return the loss of each pair: (B,), with z = beta delta - margin, e = ``label_smoothing`` and ls = log sigmoid.
 
@@ -88,4 +87,4 @@ def direct_loss(
         return 1 - (beta * better_B).sigmoid() + (beta * worse_B).sigmoid()
     if loss == "sppo_hard":
         return (better_B - target).square() + (worse_B + target).square()
-    raise ValueError(f"the loss is one of {', '.join(get_args(Loss))}, got {loss!r}")
+    raise ValueError(f"the loss is one of {', '.join(get_args(PairLoss))}, got {loss!r}")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from repo_exp.core.advantage import gae
+from repo_exp.core.choices import ValueTargets
 from repo_exp.core.masks import same_shape, standardize
-
-Targets = Literal["lambda_return", "td0", "monte_carlo"]
 
 
 def value_targets(
-    reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, targets: Targets, gamma: float, gae_lambda: float
+    reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, targets: ValueTargets, gamma: float, gae_lambda: float
 ) -> Tensor:
     """Return what the values of a finished reply are drawn to: (B, T) in reward units, 0 outside the mask.
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
+from repo_exp.core.choices import KLEstimator
 from repo_exp.core.masks import same_shape
 
-Estimator = Literal["k1", "k2", "k3", "k3+"]
 
-
-def kl_per_token(logp_BT: Tensor, reference_logp_BT: Tensor, *, estimator: Estimator) -> Tensor:
+def kl_per_token(logp_BT: Tensor, reference_logp_BT: Tensor, *, estimator: KLEstimator) -> Tensor:
     """Return an estimate of KL(pi || pi_ref) at each token, in nats, with d = log pi_ref - log pi.
 
         k1  = -d               unbiased, may be negative; as a loss it has no gradient on average

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Aggregation = Literal["token_mean", "sequence_mean", "sequence_sum", "constant"]
+from repo_exp.core.choices import Aggregation
 
 
 def same_shape(what: str, *tensors: Tensor) -> None:

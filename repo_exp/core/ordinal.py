@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import Ties
 from repo_exp.core.groups import peers
 from repo_exp.core.masks import same_shape
-
-Ties = Literal["averaged", "published"]
 
 
 def ordinal_advantage(total_B: Tensor, group_B: Tensor, *, ties: Ties) -> Tensor:

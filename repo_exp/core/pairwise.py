@@ -6,16 +6,13 @@ one context does not know of that constant, and neither does anything here.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import Clipping
 from repo_exp.core.groups import peers
 from repo_exp.core.masks import reply_sum, same_shape
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped, probability_ratio
-
-Clipping = Literal["separate", "joint"]
 
 
 def sequence_reward(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from repo_exp.core.choices import SelfPlayTarget
 from repo_exp.core.groups import peers
 from repo_exp.core.masks import same_shape
-
-Target = Literal["win_rate", "single", "hard"]
 
 
 def chances(total_B: Tensor, peer_BB: Tensor) -> Tensor:
@@ -39,7 +36,7 @@ def best_and_worst(total_B: Tensor, group_B: Tensor) -> Tensor:
     return ((first_B & lower_B & ~higher_B).int() - (first_B & higher_B & ~lower_B).int()).to(total_B)
 
 
-def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: Target) -> tuple[Tensor, Tensor]:
+def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: SelfPlayTarget) -> tuple[Tensor, Tensor]:
     """Return what log pi - log pi_t of each reply should become, and which replies are learnt from: (B,) each.
 
         (P - 1/2) / beta     for the best and the worst of each group, with P by ``target``:
@@ -63,7 +60,7 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: T
     return torch.where(side_B != 0, (chance_B - 0.5) / beta, torch.zeros_like(total_B)), side_B != 0
 
 
-def self_play_loss(moved_B: Tensor, target_B: Tensor, *, target: Target) -> Tensor:
+def self_play_loss(moved_B: Tensor, target_B: Tensor, *, target: SelfPlayTarget) -> Tensor:
     """Return each reply's part of its pair's loss: (log pi - log pi_t - target)^2, halved unless the target is hard.
 
     Args:

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from repo_exp.core.advantage import reward_at_last_token
+from repo_exp.core.choices import ValueTargets
 from repo_exp.core.diagnostics import negative_log_likelihood
-from repo_exp.core.frozen_value import Targets, value_targets
+from repo_exp.core.frozen_value import value_targets
 from repo_exp.core.masks import masked_sum
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
@@ -151,7 +152,9 @@ class Valuing:
 
     role = "value"
 
-    def __init__(self, *, targets: Targets, gamma: float, gae_lambda: float, of: Literal["state", "action"]) -> None:
+    def __init__(
+        self, *, targets: ValueTargets, gamma: float, gae_lambda: float, of: Literal["state", "action"]
+    ) -> None:
         self.of, self.how = of, {"targets": targets, "gamma": gamma, "gae_lambda": gae_lambda}
 
     def weight(self, item: WorthItem) -> float:

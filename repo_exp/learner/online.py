@@ -13,8 +13,9 @@ from torch import Tensor
 
 from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts, ValuePart
 from repo_exp.config.schema import Correction
+from repo_exp.core.choices import Aggregation
 from repo_exp.core.diagnostics import explained_variance
-from repo_exp.core.masks import Aggregation, masked_mean, token_weights, weighted_sum
+from repo_exp.core.masks import masked_mean, token_weights, weighted_sum
 from repo_exp.learner.agreement import require_agreement
 from repo_exp.learner.base import Metrics
 from repo_exp.learner.experience import Cut, Experience, split

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repo_exp.algorithms.registry import credit_from, find
+from repo_exp.algorithms.registry import credit_from
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.rewards.composition import compose
@@ -51,7 +51,7 @@ def sources(config: Config, *, evaluating: bool) -> tuple[str, ...]:
     that they cannot change.
     """
     if not evaluating:
-        if credit_from(find(str(config.algorithm["kind"]))) != "total":
+        if credit_from(str(config.algorithm["kind"])) != "total":
             return tuple(config.reward.sources)
         return heard_by(config.reward.join, config.reward.sources, config.reward.weights.model_dump())
     if config.evaluation.sources == "as_trained":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
 from repo_exp.errors import DataError, ModelError, Problem
 from repo_exp.models.tokens import ChatTokenizer
@@ -35,7 +35,7 @@ def make(bench: Workbench, data: Artifact) -> Artifact:
     inputs = {
         "model": {key: model[key] for key in ("weights", "max_context_tokens")},
         "max_new_tokens": config.rollout.max_new_tokens,
-        "learns_from": learns_from(find(str(config.algorithm["kind"]))),
+        "learns_from": learns_from(str(config.algorithm["kind"])),
     }
 
     def build(folder: Path) -> None:
@@ -129,7 +129,7 @@ def _readers(config: Config, limit: int) -> list[tuple[str, str, int]]:
     """Return who learns from pairs: the count that says what is lost to it, its name, and how many tokens it reads."""
     from repo_exp.stages.instruments import sources
 
-    learnt = learns_from(find(str(config.algorithm["kind"])))
+    learnt = learns_from(str(config.algorithm["kind"]))
     asked = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
     found = [("pairs_alike", "policy", limit)] if learnt == "pairs" else []
     return found + ([("pairs_alike_to_reward", "reward model", 2 * limit)] if "model" in asked else [])

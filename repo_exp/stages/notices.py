@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repo_exp.algorithms.registry import credit_from, find, learns_from
+from repo_exp.algorithms.registry import credit_from, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.rewards.joins import heard_by
 
@@ -17,11 +17,11 @@ def notices(config: Config) -> list[str]:
 
 def silent_sources(config: Config) -> tuple[str, ...]:
     """Return the sources of the reward that cannot change what the policy learns."""
-    module = find(str(config.algorithm["kind"]))
-    if credit_from(module) in ("nothing", "value model"):
+    kind = str(config.algorithm["kind"])
+    if credit_from(kind) in ("nothing", "value model"):
         return tuple(config.reward.sources)
     weights = config.reward.weights.model_dump()
-    if credit_from(module) == "sources":  # weighed by the algorithm, whatever the join
+    if credit_from(kind) == "sources":  # weighed by the algorithm, whatever the join
         weights = dict(config.algorithm.get("weights") or weights)
         condition = config.algorithm.get("condition") or {}
         asked = {condition.get("source")} if isinstance(condition, dict) else set()
@@ -32,18 +32,18 @@ def silent_sources(config: Config) -> tuple[str, ...]:
 
 def _without_effect(config: Config) -> list[str]:
     silent, name = silent_sources(config), config.algorithm["name"]
-    module = find(str(config.algorithm["kind"]))
+    kind = str(config.algorithm["kind"])
     if not silent:
         return []
     who = _joined([NAMES[source] for source in silent])
     many = len(silent) > 1 or silent == ("rules",)
     verb = "measure" if many else "measures"
     only = f"{who[0].upper()}{who[1:]} only {verb}"
-    if learns_from(module) == "pairs":
+    if learns_from(kind) == "pairs":
         return [f"{only}: {name} learns from preference pairs and asks no reward."]
-    if learns_from(module) == "nothing":
+    if learns_from(kind) == "nothing":
         return [f"{only}: {name} learns from demonstrations alone."]
-    if credit_from(module) == "value model":
+    if credit_from(kind) == "value model":
         return [f"{only}: {name} takes its credit from a value model that was learnt from pairs."]
     if config.reward.join == "model_only":
         way = f"reward.join=enhancement lets {'them' if many else 'it'} teach"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
 from repo_exp.domains.own_data.checking import label_notes
 from repo_exp.durable import make_folder, write_text, writing
@@ -86,7 +86,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
 
 def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
     config = bench.config
-    learnt = learns_from(find(str(config.algorithm["kind"])))
+    learnt = learns_from(str(config.algorithm["kind"]))
     wanted = set(sources(config, evaluating=True))
     wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
     made = {"data": data.make(bench)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Config
 from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
@@ -98,8 +98,8 @@ def make(
 
 def algorithm_of(config: Config) -> OnlineAlgorithm | OfflineAlgorithm:
     """Return the algorithm that the configuration names."""
-    module = find(str(config.algorithm["kind"]))
-    return module.Algorithm(module.Options.model_validate(config.algorithm))
+    kind = str(config.algorithm["kind"])
+    return find(kind).Algorithm(options_of(kind).model_validate(config.algorithm))
 
 
 def asks_value_model(algorithm: OnlineAlgorithm | OfflineAlgorithm) -> bool:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.durable import make_folder, writing
@@ -46,8 +46,7 @@ def show(config: Config, *, folder: Path) -> None:
     """
     prepare(config.trainer.threads)
     make_folder(folder)
-    module = find(str(config.algorithm["kind"]))
-    if not module.online:
+    if learns_from(str(config.algorithm["kind"])) != "own replies":
         found = f"'{config.algorithm['name']}' takes no updates on replies of its own"
         raise ConfigError("there is no update to profile", [Problem("algorithm", found, "such as algorithm=repo")])
     with tempfile.TemporaryDirectory() as scratch:

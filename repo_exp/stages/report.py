@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from repo_exp.algorithms.registry import credit_from, find, learns_from
+from repo_exp.algorithms.registry import credit_from, learns_from
 from repo_exp.config.schema import Config
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
@@ -49,7 +49,7 @@ def write(
             for row in artifact.read(METRICS):
                 figures = {name: value for name, value in row.items() if name != "step"}
                 metrics.append({"stage": artifact.stage, "step": row["step"], "metrics": figures})
-    examples, learnt = evaluation.read("examples.json"), learns_from(find(str(config.algorithm["kind"])))
+    examples, learnt = evaluation.read("examples.json"), learns_from(str(config.algorithm["kind"]))
     name = str(config.algorithm["name"])
     report: Report = {
         "title": f"{arm_name(name)} on {config.model.name}",
@@ -100,7 +100,7 @@ def _told_apart(config: Config, learnt: str) -> dict[str, Any]:
     if learnt != "own replies":
         return {**measured, "measured": measured}
     heard = [name for name in config.reward.sources if name not in silent_sources(config)]
-    credit = credit_from(find(str(config.algorithm["kind"])))
+    credit = credit_from(str(config.algorithm["kind"]))
     told = {"sources": heard, "join": config.reward.join, "bound": config.reward.n, "measured": measured}
     if credit != "total":
         name = arm_name(str(config.algorithm["name"]))

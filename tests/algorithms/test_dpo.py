@@ -7,7 +7,8 @@ import torch
 
 from repo_exp.algorithms import dpo
 from repo_exp.algorithms.interface import Pairs
-from repo_exp.algorithms.registry import find, learns_from
+from repo_exp.algorithms.options.dpo import Options
+from repo_exp.algorithms.registry import learns_from
 from tests.algorithms.parts import pair_knobs
 
 # sums -10 and -14, the reference's -11 and -12, over 5 and 8 tokens; NaN behind them
@@ -31,13 +32,13 @@ def laid_out(sums) -> torch.Tensor:
 
 
 def algorithm(option: str = "dpo", **changes) -> dpo.Algorithm:
-    return dpo.Algorithm(dpo.Options(**pair_knobs(option, **changes)))
+    return dpo.Algorithm(Options(**pair_knobs(option, **changes)))
 
 
 @pytest.mark.parametrize(("loss", "place"), [("simpo", "algorithm=simpo"), ("norm", "aggregation=mean")])
 def test_a_relative_that_is_more_than_a_loss_is_shown_its_place(loss, place) -> None:
     with pytest.raises(ValueError, match=place):
-        dpo.Options(**pair_knobs("dpo", loss=loss))
+        Options(**pair_knobs("dpo", loss=loss))
 
 
 def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
@@ -115,7 +116,7 @@ def test_only_simpo_needs_no_reference() -> None:
 
 
 def test_there_are_three_kinds_of_methods() -> None:
-    assert [learns_from(find(kind)) for kind in ("sft", "dpo", "ppo")] == ["nothing", "pairs", "own replies"]
+    assert [learns_from(kind) for kind in ("sft", "dpo", "ppo")] == ["nothing", "pairs", "own replies"]
 
 
 @pytest.mark.parametrize(

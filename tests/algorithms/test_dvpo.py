@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from repo_exp.algorithms.dvpo import Algorithm, Options
+from repo_exp.algorithms.dvpo import Algorithm
 from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.options.dvpo import Options
 from tests.algorithms.parts import knobs, part, rows_of
 
 KNOBS = knobs("dvpo", whiten_advantages=False)

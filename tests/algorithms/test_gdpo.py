@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from repo_exp.algorithms.gdpo import Algorithm, Options, problems
+from repo_exp.algorithms.gdpo import Algorithm
 from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.options.gdpo import Options
 from repo_exp.core.advantage import conditioned, decoupled_advantage, group_advantage
 from tests.algorithms.parts import knobs
 
@@ -97,22 +98,22 @@ def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
 
 def test_one_source_is_refused() -> None:
     options = Options(**knobs("gdpo", weights={}))
-    (problem,) = problems(options, a_config("model"))
+    (problem,) = options.problems(a_config("model"))
     assert "reward=rm+rf" in problem.remedy
-    assert not list(problems(options, a_config("model", "rules")))
+    assert not list(options.problems(a_config("model", "rules")))
 
 
 def test_a_join_whose_priority_it_would_not_follow_is_refused() -> None:
     options = Options(**knobs("gdpo", weights={}))
     for join in ("gated", "lexicographic"):
-        (problem,) = problems(options, a_config("model", "rules", join=join))
+        (problem,) = options.problems(a_config("model", "rules", join=join))
         assert problem.where == "reward.join" and "algorithm.condition" in problem.remedy
-    assert not list(problems(options, a_config("model", "rules", join="enhancement")))
+    assert not list(options.problems(a_config("model", "rules", join="enhancement")))
 
 
 def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
     options = Options(**knobs("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0, "otherwise": "zero"}))
-    (problem,) = problems(options, a_config("model", "rules"))
+    (problem,) = options.problems(a_config("model", "rules"))
     assert problem.where == "algorithm.condition.source" and "model, rules" in problem.remedy
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from repo_exp.algorithms import grpo
-from repo_exp.algorithms.gopo import Algorithm, Options
+from repo_exp.algorithms.gopo import Algorithm
 from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.options import grpo as grpo_options
+from repo_exp.algorithms.options.gopo import Options
 from tests.algorithms.parts import knobs, part
 
 
@@ -42,7 +44,7 @@ def test_the_loss_is_grpos_with_a_kl_and_every_token_alike() -> None:
     algorithm = gopo()
     assert algorithm.needs_reference and algorithm.aggregation == "token_mean"
     same = {name: value for name, value in knobs("gopo").items() if name not in ("kind", "ties")}
-    other = grpo.Algorithm(grpo.Options(**knobs("grpo", **same)))
+    other = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same)))
     torch.manual_seed(0)
     logp, old, reference = (torch.randn(4, 2).double() for _ in range(3))
     given = part(MASK, credit(algorithm, 1.0, 2.0, 3.0, 4.0).double(), old, reference_logp_BT=reference)

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from repo_exp.algorithms.grpo import Algorithm, Options
+from repo_exp.algorithms.grpo import Algorithm
 from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import group_advantage, overlong_penalty
 from repo_exp.core.policy_loss import sequence_ratio
 from tests.algorithms.parts import knobs, part, rows_of

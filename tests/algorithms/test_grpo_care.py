@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from repo_exp.algorithms import grpo
-from repo_exp.algorithms.grpo_care import Algorithm, Options
+from repo_exp.algorithms.grpo_care import Algorithm
 from repo_exp.algorithms.interface import Averaging, Rollouts
+from repo_exp.algorithms.options import grpo as grpo_options
+from repo_exp.algorithms.options.grpo_care import Options
 from tests.algorithms.parts import knobs, part
 
 
@@ -57,7 +59,7 @@ def test_the_papers_mean_is_a_word() -> None:
 
 def test_without_a_bonus_it_is_grpo() -> None:
     same = {name: value for name, value in knobs("grpo_care").items() if name in knobs("grpo") and name != "kind"}
-    plain, seen = grpo.Algorithm(grpo.Options(**knobs("grpo", **same))), rollouts(LIKELY)
+    plain, seen = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same))), rollouts(LIKELY)
     credit = care(bonus=0.0).credit(seen).advantage_BT
     assert torch.equal(credit, plain.credit(seen).advantage_BT)
     assert not torch.equal(credit, care().credit(seen).advantage_BT)

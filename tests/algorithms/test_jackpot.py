@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from repo_exp.algorithms.interface import Comparison
-from repo_exp.algorithms.jackpot import Algorithm, Options, problems
+from repo_exp.algorithms.jackpot import Algorithm
+from repo_exp.algorithms.options.jackpot import Options
 from tests.algorithms.parts import knobs
 
 KNOBS = knobs("grpo") | knobs("jackpot")
@@ -81,10 +82,11 @@ def test_it_answers_from_the_past() -> None:
 
 def test_a_second_correction_is_refused() -> None:
     config = SimpleNamespace(rollout=SimpleNamespace(correction=SimpleNamespace(kind="truncated")))
-    (problem,) = problems(None, config)
+    options = jackpot().options
+    (problem,) = options.problems(config)
     assert "rollout.correction.kind=none" in problem.remedy
     config.rollout.correction.kind = "none"
-    assert not list(problems(None, config))
+    assert not list(options.problems(config))
 
 
 @pytest.mark.parametrize(("knob", "value"), [("lam", 0), ("refresh_every", 0), ("support", "all"), ("top_k", 0)])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.algorithms.p3o import Algorithm, Options, problems
+from repo_exp.algorithms.options.p3o import Options
+from repo_exp.algorithms.p3o import Algorithm
 from tests.algorithms.parts import knobs, part, rows_of
 
 NAN = math.nan
@@ -93,15 +94,15 @@ def a_config(*, rollouts: int, correction: str = "none") -> SimpleNamespace:
 
 @pytest.mark.parametrize("kind", ["truncated", "masked"])
 def test_a_correction_of_tokens_is_refused_since_a_reply_is_one_action(kind) -> None:
-    (problem,) = problems(p3o().options, a_config(rollouts=32, correction=kind))
+    (problem,) = p3o().options.problems(a_config(rollouts=32, correction=kind))
     assert problem.where == "rollout.correction.kind" and "whole replies" in problem.found
 
 
 def test_minibatches_have_to_divide_the_pairs() -> None:
     """32 replies are 16 pairs: 4 parts of 4 pairs; 32 parts would be half pairs each."""
     config = a_config(rollouts=32)
-    assert not list(problems(p3o(minibatches=4).options, config))
-    (problem,) = problems(p3o(minibatches=32).options, config)
+    assert not list(p3o(minibatches=4).options.problems(config))
+    (problem,) = p3o(minibatches=32).options.problems(config)
     assert problem.where == "algorithm.minibatches" and "16 groups" in problem.found
     assert "1, 2, 4, 8, 16" in problem.remedy
 

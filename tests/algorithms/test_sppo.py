@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from repo_exp.algorithms.interface import Rollouts
-from repo_exp.algorithms.sppo import Algorithm, Options
+from repo_exp.algorithms.options.sppo import Options
+from repo_exp.algorithms.sppo import Algorithm
 from tests.algorithms.parts import knobs, part, rows_of
 
 NAN = math.nan

@@ -105,12 +105,12 @@ def test_rules_may_lie_anywhere(problems_in, tmp_path):
 
 
 def test_an_algorithms_own_check_is_asked(problems_in, monkeypatch):
-    from repo_exp.algorithms import ppo
+    from repo_exp.algorithms.options import ppo
 
     def problems(options, config):
         return [Problem("algorithm.kind", f"{options.kind} of {config.budget.rollouts}")]
 
-    monkeypatch.setattr(ppo, "problems", problems, raising=False)
+    monkeypatch.setattr(ppo.Options, "problems", problems)
     assert problems_in("budget.rollouts=12") == {"algorithm.kind": "ppo of 12; "}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config import places, reference
-from repo_exp.config.algorithms import algorithm_module, known_algorithms
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
 from repo_exp.config.help import help_text
@@ -49,15 +49,15 @@ def test_the_reference_is_up_to_date():
     assert page.read_text(encoding="utf-8") == reference.markdown(), "run `make docs`"
     algorithms = page.with_name("algorithms.md").read_text(encoding="utf-8")
     assert algorithms == reference.algorithms(algorithms), "run `make docs`"
-    assert algorithms.count("### `algorithms/") == len(known_algorithms())
+    assert algorithms.count("### `algorithms/") == len(names())
 
 
 def test_the_reference_has_a_row_for_every_key():
     page = reference.markdown()
     for key in ("reward.n", "model.lora.rank", "data.contexts.train", "algorithm.clip_low", "judge.timeout", "seed"):
         assert f"| `{key}` |" in page
-    for kind in known_algorithms():
-        for field in algorithm_module(kind).Options.model_fields:
+    for kind in names():
+        for field in options_of(kind).model_fields:
             assert f"| `algorithm.{field}" in page, (kind, field)
     assert "| `algorithm.condition.threshold` |" in page
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from repo_exp.config.algorithms import algorithm_options, known_algorithms
+from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.help import defaults, groups
@@ -84,8 +84,8 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_every_algorithm_types_its_section():
-    assert {"ppo", "sft"} <= set(known_algorithms())
-    assert algorithm_options(composed("algorithm=repo").algorithm).gae_lambda == 0.95
+    assert {"ppo", "sft"} <= set(names())
+    assert options_of("ppo").model_validate(composed("algorithm=repo").algorithm).gae_lambda == 0.95
 
 
 def test_the_summary_names_what_was_chosen():

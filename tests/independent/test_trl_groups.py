@@ -8,7 +8,8 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from repo_exp.algorithms.grpo import Algorithm, Options
+from repo_exp.algorithms.grpo import Algorithm
+from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import decoupled_advantage, group_advantage
 from repo_exp.rewards.joins import build_join
 from repo_exp.types import Score

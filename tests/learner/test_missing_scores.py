@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from repo_exp.algorithms.interface import OnlineAlgorithm, Rollouts
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, learns_from, options_of
 from repo_exp.config.compose import Composer
 from repo_exp.config.places import conf_dir, stems
 from repo_exp.learner.experience import Experience
@@ -33,8 +33,9 @@ def section(name: str, *overrides: str) -> dict:
 def algorithm(option: str) -> OnlineAlgorithm | None:
     """Return the algorithm if it learns online from groups."""
     told = section("algorithm", f"algorithm={option}")
-    module = find(told["kind"])
-    made = module.Algorithm(module.Options.model_validate(told)) if module.online else None
+    kind = told["kind"]
+    online = learns_from(kind) == "own replies"
+    made = find(kind).Algorithm(options_of(kind).model_validate(told)) if online else None
     return made if made is not None and made.group_size > 1 else None
 
 
@@ -107,8 +108,7 @@ def test_gdpo_is_grpo_with_the_deviation_of_the_batch_on_decoupled_totals() -> N
     seen = Rollouts(total_B, group_B, torch.ones(8, 1, dtype=torch.bool), 9, sources)
     found = {}
     for option, changes in (("grpo", {"scale": "batch"}), ("gdpo", {"weights": {}})):
-        module = find(option)
-        options = module.Options.model_validate(section("algorithm", f"algorithm={option}") | changes)
-        found[option] = module.Algorithm(options).credit(seen).advantage_BT
+        options = options_of(option).model_validate(section("algorithm", f"algorithm={option}") | changes)
+        found[option] = find(option).Algorithm(options).credit(seen).advantage_BT
     torch.testing.assert_close(found["grpo"], found["gdpo"])
     assert found["gdpo"][6, 0] == pytest.approx(1.414097, abs=1e-5)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, options_of
 from repo_exp.learner.fit import fit
 from repo_exp.learner.objectives import PairItem
 from repo_exp.learner.paired import PairedLearner
@@ -39,7 +39,6 @@ def paired(tiny, tmp_path) -> Callable:
 
     def run(*, option="dpo", updates=6, seed=0, budget=4096, stop_at=None, folder=None, pairs=24, keep=None,
             kept=(), **changes) -> PairedLearner:  # fmt: skip
-        module = find("dpo")
         backbone = tiny("policy", "reference")
         backbone.copy("policy", "reference")
 
@@ -49,7 +48,7 @@ def paired(tiny, tmp_path) -> Callable:
 
         learner = PairedLearner(
             backbone,
-            module.Algorithm(module.Options(**pair_knobs(option, **changes))),
+            find("dpo").Algorithm(options_of("dpo")(**pair_knobs(option, **changes))),
             pairs_of(backbone, pairs),
             keep=keep,
             kept=kept,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from repo_exp.algorithms.registry import find
+from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.learner.fit import fit
 from repo_exp.learner.online import OnlineLearner
@@ -56,8 +56,7 @@ def online(tiny, tmp_path) -> Callable:
     ) -> OnlineLearner:
         others = ("microbatch_tokens", "seed", "temperature", "correction", "max_gap")
         knobs = {key: options.pop(key) for key in others if key in options}
-        module = find(kind)
-        algorithm = module.Algorithm(module.Options(**OPTIONS[kind] | options))
+        algorithm = find(kind).Algorithm(options_of(kind)(**OPTIONS[kind] | options))
         backbone = tiny("policy", "value", "reference")
         backbone.add("value", seed=9)
         backbone.copy("policy", "reference")

@@ -1,0 +1,61 @@
+"""The options of GDPO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from repo_exp.algorithms.options.base import CreditFrom
+from repo_exp.algorithms.options.grpo import LossOptions
+from repo_exp.core.choices import Otherwise
+from repo_exp.errors import Problem
+
+Source = Literal["model", "judge", "rules"]
+
+
+class Condition(BaseModel):
+    """What has to be good enough before other sources count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    source: Source = Field(description="whose score is looked at")
+    threshold: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        description="in the source's own unit: points, or spreads of the reward model"
+    )
+    otherwise: Otherwise = Field(
+        description="what another source then counts: zero, as published, or its lowest score in the group"
+    )
+
+
+class Options(LossOptions):
+    """The options of GRPO's loss, weights by source, and a condition."""
+
+    credit_from: ClassVar[CreditFrom] = "sources"
+
+    kind: Literal["gdpo"]
+    weights: dict[Source, float] = Field(description="of the normalised scores, by source; reward.weights")
+    condition: Condition | None = Field(
+        description="{source, threshold, otherwise}: where the source is lower, others do not count; null is none"
+    )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """GDPO normalises sources apart, so it needs two of them, and follows no join's priority."""
+        if len(config.reward.sources) < 2:
+            yield Problem(
+                "algorithm.kind",
+                f"gdpo normalises each source by itself, and reward.sources has one: {config.reward.sources[0]}",
+                "reward=rm+rf or another with two sources; or algorithm=grpo",
+            )
+        elif self.condition is not None and self.condition.source not in config.reward.sources:
+            yield Problem(
+                "algorithm.condition.source",
+                f"'{self.condition.source}' is not asked",
+                f"one of {', '.join(config.reward.sources)}",
+            )
+        if config.reward.join in ("gated", "lexicographic"):
+            yield Problem(
+                "reward.join",
+                f"gdpo gives credit to the sources themselves and would ignore the priority of {config.reward.join}",
+                f"leave it out, and see algorithm.condition; or algorithm=grpo reward.join={config.reward.join}",
+            )
