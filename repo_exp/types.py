@@ -1,7 +1,7 @@
-"""What travels between the layers: contexts, replies, what they are worth, and the corpus of a domain.
+"""What the layers exchange: prompts, trajectories, scores, and the corpus of a domain.
 
-Text in, numbers out; no tensors here, so that domains and rewards need no torch. A score that is
-not there is NaN with a reason, never a zero.
+Plain text and numbers, no tensors, so that domains and rewards do without torch. A missing score is NaN with a reason,
+never zero.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "development", "test"]
+StopReason = Literal["stop", "length"]
+Status = Literal["terminated", "truncated"]
 SPLITS: tuple[Split, ...] = ("train", "development", "test")
 NOT_FINITE = "not finite"  # why there is no score, where a source gave NaN or an infinity
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn as a chat template reads it. The agent is the assistant, the hotel the user."""
+    """One message as a chat template reads it. The agent is the assistant, its partner the user."""
 
     role: Role
     content: str
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a reply answers: the messages so far, and the facts that rules and judge may look up.
+class Prompt:
+    """What a response answers: the messages so far, and the facts that rules and judge may look up.
 
-    ``facts`` is JSON: strings, numbers, lists and mappings. ``reference`` is a good reply, where the data have one.
+    ``facts`` is JSON: strings, numbers, lists and mappings. ``reference`` is a good response, where the data have one.
     The policy sees only ``messages``.
     """
 
@@ -37,6 +39,9 @@ class Context:
     messages: tuple[Message, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     reference: str = ""
+
+
+Context = Prompt  # until the renaming of the whole tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A reply with the known answer to each rubric question: item name -> does it apply?"""
+    """A reply with the known answer to each rubric question: item name -> does it hold?"""
 
     context: Context
     reply: str
@@ -73,7 +78,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Everything a domain provides, by split. The splits share no subject (hotel, prompt)."""
+    """Everything that a domain provides, by split. The splits share no subject: what is tested was not trained on."""
 
     demonstrations: Mapping[Split, tuple[Demonstration, ...]]
     preferences: Mapping[Split, tuple[Preference, ...]]
@@ -82,26 +87,108 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a policy answered. ``finished`` is False where the token budget cut it off."""
+class Turn:
+    """One turn of the agent, and what its partner answered.
 
-    context: Context
-    text: str
+    Attributes:
+        message: what the agent said, as text.
+        finished: did it end by itself? False where the token budget cut it off.
+        prompt_ids: the tokens that it was sampled from; empty where nobody kept them.
+        completion_ids: the tokens that were sampled, the end token included.
+        logprobs: their log-probabilities as the engine saw them, in nats.
+        partner_messages: what came back; empty in the last turn.
+        tokens: how many tokens the message took; by default the number of ``completion_ids``.
+    """
+
+    message: str
     finished: bool = True
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    partner_messages: tuple[Message, ...] = ()
     tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if self.completion_ids:
+            object.__setattr__(self, "tokens", len(self.completion_ids))
+
+    @property
+    def stop_reason(self) -> StopReason:
+        """Return "stop" where the turn ended by itself, "length" where the token budget cut it off."""
+        return "stop" if self.finished else "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """What a policy did with a prompt: one turn, or a whole dialogue.
+
+    Attributes:
+        prompt: where it starts.
+        turns: at least one.
+        status: "terminated" where the environment ended the episode, "truncated" where the limit of turns did.
+        outcome: what the environment says of the episode; empty where it says nothing.
+    """
+
+    prompt: Prompt
+    turns: tuple[Turn, ...]
+    status: Status = "terminated"
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.turns:
+            raise ValueError("a trajectory has at least one turn")
+
+    @classmethod
+    def single(cls, prompt: Prompt, response: str, finished: bool = True, tokens: int = 0) -> Trajectory:
+        """Return the trajectory of one turn."""
+        return cls(prompt, (Turn(response, finished, tokens=tokens),))
+
+    @property
+    def response(self) -> str:
+        """The text of the last turn."""
+        return self.turns[-1].message
+
+    @property
+    def finished(self) -> bool:
+        """Did every turn end by itself?"""
+        return all(turn.finished for turn in self.turns)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the policy sampled in all turns."""
+        return sum(turn.tokens for turn in self.turns)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The whole dialogue: the prompt's messages, the agent's and its partner's."""
+        after = [m for turn in self.turns for m in (Message("assistant", turn.message), *turn.partner_messages)]
+        return (*self.prompt.messages, *after)
+
+    @property
+    def context(self) -> Prompt:
+        """The prompt (until the renaming of the whole tree)."""
+        return self.prompt
+
+    @property
+    def text(self) -> str:
+        """The response (until the renaming of the whole tree)."""
+        return self.response
+
+
+Reply = Trajectory  # until the renaming of the whole tree
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one source says of one reply. A value that is infinite, or NaN without a reason, becomes "no score".
+    """What one source says of one trajectory. A value that is infinite, or NaN without a reason, becomes "no score".
 
     Attributes:
         value: the score in the source's own unit; NaN when there is none.
-        parts: what it is made of: rule name -> points, rubric item -> points.
+        parts: what it consists of: rule name -> points, rubric item -> points.
         reason: why there is no value; empty when there is one.
         words: what the judge said, untrusted text.
-        applies: False where the source has nothing to say of such a reply (no question applies, no fact to hold it
-            against), so that nothing went wrong and asking again would not help.
+        applies: False where the source cannot score such a trajectory (no question applies, no fact to compare with):
+            nothing went wrong, and asking again would not help.
     """
 
     value: float
@@ -133,17 +220,17 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class RewardBreakdown:
-    """What a reply is worth, and why. An infinite total is none: NaN.
+    """The reward of a trajectory, and what it consists of. An infinite total becomes NaN.
 
     Attributes:
-        sources: "model", "judge", "rules" -> the score; only sources that were asked are in it.
+        scores: source name -> its score; only the sources that were asked.
         enhancement: E = clip(E_judge + E_func, -n, n); a missing part counts as 0.
-        total: what the learner sees; NaN when no source gave a score.
+        total: what the algorithm learns from; NaN where no source gave a score.
         clipped: how many points the clip took off the sum (0 inside the bound).
-        lacks: sources that the total does without, for want of a score.
+        lacks: sources that the total does without, because they gave no score.
     """
 
-    sources: Mapping[str, Score]
+    scores: Mapping[str, Score]
     enhancement: float
     total: float
     clipped: float = 0.0
@@ -156,4 +243,9 @@ class RewardBreakdown:
     @property
     def failed(self) -> tuple[str, ...]:
         """The sources that should have given a score and gave none."""
-        return tuple(sorted(name for name, score in self.sources.items() if score.failed))
+        return tuple(sorted(name for name, score in self.scores.items() if score.failed))
+
+    @property
+    def sources(self) -> Mapping[str, Score]:
+        """The scores (until every use says so)."""
+        return self.scores

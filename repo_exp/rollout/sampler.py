@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from repo_exp.errors import NotFiniteError, Problem
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import by_length
-from repo_exp.types import Context, Reply
+from repo_exp.types import Context, Reply, Trajectory
 
 KEEP = 0.75  # ended replies are computed on until no more than this share goes on: moving the cache costs about a token
 PROMPT = 24  # last tokens of a prompt that a message shows
@@ -111,7 +111,7 @@ def _no_distribution(
 def spoken(backbone: Backbone, contexts: Sequence[Context], sampled: Sequence[Sampled]) -> list[Reply]:
     """Return sampled tokens as the replies that they are to their contexts."""
     return [
-        Reply(context, backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
+        Trajectory.single(context, backbone.tokens.text(reply.tokens), reply.finished, len(reply.tokens))
         for context, reply in zip(contexts, sampled, strict=True)
     ]
 

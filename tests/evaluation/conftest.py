@@ -9,7 +9,7 @@ import pytest
 
 from repo_exp.evaluation.examples import choose_examples, worked_example
 from repo_exp.evaluation.summary import summarise
-from repo_exp.types import Context, Message, Reply, RewardBreakdown, Score
+from repo_exp.types import Context, Message, RewardBreakdown, Score, Trajectory
 
 BOUND = 100.0
 RULES = {"price_above_current": -60.0, "forbidden_promise": -60.0, "leaked_target": -80.0, "too_long": -20.0}
@@ -68,7 +68,9 @@ def arm(skill: float, *, n: int = 60, seed: str = "", sources: str = "model judg
             rules if "rules" in sources else None,
             judged=draw.random() > 0.03,
         )
-        answers.append((Reply(context(i), text, finished=draw.random() > 0.02, tokens=len(text) // 4), worth))
+        answers.append(
+            (Trajectory.single(context(i), text, finished=draw.random() > 0.02, tokens=len(text) // 4), worth)
+        )
     return answers
 
 

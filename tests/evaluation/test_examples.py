@@ -6,13 +6,13 @@ import json
 import math
 
 from repo_exp.evaluation.examples import choose_examples, worked_example
-from repo_exp.types import Reply, RewardBreakdown, Score
+from repo_exp.types import RewardBreakdown, Score, Trajectory
 
 
 def arm(make, totals, broken=()):
     return [
         (
-            Reply(make.context(i), "hello"),
+            Trajectory.single(make.context(i), "hello"),
             RewardBreakdown({"rules": Score(-60.0, {"a": -60.0}) if i in broken else Score(0.0)}, 0.0, total),
         )
         for i, total in enumerate(totals)
@@ -65,9 +65,9 @@ def test_one_arm_or_no_context_has_no_examples(make):
 
 def test_the_worked_example_is_one_in_which_every_source_speaks(make):
     answers = [
-        (Reply(make.context(0), "a"), make.breakdown(1.0, {}, {})),
-        (Reply(make.context(1), "b"), make.breakdown(1.0, {"x": 90.0, "y": 90.0}, {"z": -10.0})),  # clipped
-        (Reply(make.context(2), "c"), make.breakdown(1.2, {"x": 30.0}, {"z": -10.0})),
-        (Reply(make.context(3), "d"), make.breakdown(1.3, {"x": 30.0}, {"z": -10.0})),
+        (Trajectory.single(make.context(0), "a"), make.breakdown(1.0, {}, {})),
+        (Trajectory.single(make.context(1), "b"), make.breakdown(1.0, {"x": 90.0, "y": 90.0}, {"z": -10.0})),  # clipped
+        (Trajectory.single(make.context(2), "c"), make.breakdown(1.2, {"x": 30.0}, {"z": -10.0})),
+        (Trajectory.single(make.context(3), "d"), make.breakdown(1.3, {"x": 30.0}, {"z": -10.0})),
     ]
     assert worked_example({"sft": answers[:1] * 4, "repo": answers})["text"] == "c"

@@ -9,7 +9,7 @@ import pytest
 
 from repo_exp.evaluation.summary import summarise
 from repo_exp.evaluation.verdict import verdict
-from repo_exp.types import Reply, RewardBreakdown, Score
+from repo_exp.types import RewardBreakdown, Score, Trajectory
 
 
 def answers(make, totals, *, rules=(), tokens=10):
@@ -17,7 +17,7 @@ def answers(make, totals, *, rules=(), tokens=10):
     rules = list(rules) + [{}] * (len(totals) - len(rules))
     return [
         (
-            Reply(make.context(i), f"Reply  number {i}", tokens=tokens),
+            Trajectory.single(make.context(i), f"Reply  number {i}", tokens=tokens),
             RewardBreakdown({"rules": Score(sum(broken.values()), broken)}, 0.0, total),
         )
         for i, (total, broken) in enumerate(zip(totals, rules, strict=True))
@@ -27,10 +27,16 @@ def answers(make, totals, *, rules=(), tokens=10):
 def test_an_arm_by_hand(make):
     judged = {"soothes": 20.0, "reason": 20.0}
     arm = [
-        (Reply(make.context(0), "Yes  please", tokens=4), make.breakdown(1.0, judged, {"a": -60.0})),
-        (Reply(make.context(1), "yes please", tokens=4), make.breakdown(2.0, {"soothes": 20.0}, {"a": -60, "b": -10})),
-        (Reply(make.context(2), "No", tokens=1), make.breakdown(3.0, {}, {}, judged=False)),
-        (Reply(make.context(3), "A much longer reply", finished=False, tokens=31), make.breakdown(-2.0, {}, {})),
+        (Trajectory.single(make.context(0), "Yes  please", tokens=4), make.breakdown(1.0, judged, {"a": -60.0})),
+        (
+            Trajectory.single(make.context(1), "yes please", tokens=4),
+            make.breakdown(2.0, {"soothes": 20.0}, {"a": -60, "b": -10}),
+        ),
+        (Trajectory.single(make.context(2), "No", tokens=1), make.breakdown(3.0, {}, {}, judged=False)),
+        (
+            Trajectory.single(make.context(3), "A much longer reply", finished=False, tokens=31),
+            make.breakdown(-2.0, {}, {}),
+        ),
     ]
     found = summarise({"sft": arm}, resamples=100, max_unscored=0.25)["arms"]["sft"]
     # E: 40 - 60 = -20, 20 - 70 = -50, 0, 0, so R: 0.8, 1.0, (3.0 without the judge: left out), -2.0
@@ -101,7 +107,7 @@ def test_arms_of_different_contexts_are_refused(make):
 
 
 def test_nothing_scored_is_none_and_never_zero(make):
-    arm = [(Reply(make.context(0), ""), RewardBreakdown({"model": Score.none("no")}, 0.0, math.nan))]
+    arm = [(Trajectory.single(make.context(0), ""), RewardBreakdown({"model": Score.none("no")}, 0.0, math.nan))]
     results = summarise({"sft": arm, "repo": arm}, resamples=100)
     assert results["arms"]["sft"]["total"] == {
         "n": 0, "missing": 1, "mean": None, "low": None, "high": None, "withheld": True
@@ -155,7 +161,7 @@ def test_the_verdict_says_that_replies_repeat_themselves(make):
     """A policy that found one sentence that pays: three replies of ten differ, where ten did."""
     before = answers(make, [0.0] * 10)
     after = [
-        (Reply(reply.context, f"Thanks {max(i - 7, 0)}", tokens=10), worth)
+        (Trajectory.single(reply.context, f"Thanks {max(i - 7, 0)}", tokens=10), worth)
         for i, (reply, worth) in enumerate(answers(make, [1.0] * 10))
     ]
     told = summarise({"sft": before, "repo": after}, resamples=100)["verdict"]["text"]

@@ -9,7 +9,7 @@ import pytest
 from repo_exp.evaluation.examples import choose_examples, worked_example
 from repo_exp.evaluation.report import report_html
 from repo_exp.evaluation.summary import summarise
-from repo_exp.types import Reply, RewardBreakdown, Score
+from repo_exp.types import RewardBreakdown, Score, Trajectory
 
 DEAD = "endpoint down"
 
@@ -23,7 +23,7 @@ def worth(model: float, judge: float | str | None) -> RewardBreakdown:
 
 
 def arm(make, worths):
-    return [(Reply(make.context(i), f"reply {i}", tokens=5), each) for i, each in enumerate(worths)]
+    return [(Trajectory.single(make.context(i), f"reply {i}", tokens=5), each) for i, each in enumerate(worths)]
 
 
 def test_a_judge_that_died_between_two_arms_gives_no_difference_and_no_p(make):

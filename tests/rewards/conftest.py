@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from repo_exp.types import Context, Message, Reply, Score
+from repo_exp.types import Context, Message, Reply, Score, Trajectory
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def make_reply() -> Callable[..., Reply]:
 
     def make(text: str, facts: dict | None = None, *history: tuple[str, str], finished: bool = True) -> Reply:
         turns = tuple(Message(role, content) for role, content in history)
-        return Reply(Context("c", turns, facts or {}), text, finished, tokens=len(text.split()))
+        return Trajectory.single(Context("c", turns, facts or {}), text, finished, tokens=len(text.split()))
 
     return make
 

@@ -9,7 +9,7 @@ import pytest
 from repo_exp.domains.hotel import generate
 from repo_exp.rewards.rubric import load_rubric
 from repo_exp.rewards.rules import load_rules
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 SEEN_BY = {
     "wrong_number": {"numbers_grounded", "price_inside_bounds"},
@@ -38,14 +38,14 @@ def corpus():
 def test_good_replies_break_hardly_any_rule_and_named_faults_are_seen(conf, corpus):
     rules = load_rules(conf / "rules" / "hotel")
     pairs = corpus.preferences["train"]
-    good = [rules.score(Reply(pair.context, pair.chosen)) for pair in pairs]
+    good = [rules.score(Trajectory.single(pair.context, pair.chosen)) for pair in pairs]
     assert sum(bool(score.parts) for score in good) < 0.02 * len(pairs)
-    assert not rules.count_abstentions([Reply(pair.context, pair.chosen) for pair in pairs])
+    assert not rules.count_abstentions([Trajectory.single(pair.context, pair.chosen) for pair in pairs])
     seen, made = Counter(), Counter()
     broken: dict[str, set[str]] = defaultdict(set)
     for pair in pairs:
         if pair.fault in SEEN_BY:
-            parts = rules.score(Reply(pair.context, pair.rejected)).parts
+            parts = rules.score(Trajectory.single(pair.context, pair.rejected)).parts
             made[pair.fault] += 1
             seen[pair.fault] += bool(SEEN_BY[pair.fault] & set(parts))
             broken[pair.fault] |= set(parts)

@@ -44,7 +44,7 @@ def test_each_reply_gets_its_own_scores_in_order(make_reply):
 
 def test_replies_to_one_context_are_joined_together(make_reply):
     """Two contexts, the model's scores 1 3 and 10 30: each is normalised by its own."""
-    replies = [replace(make_reply("abc"), context=Context(name, ())) for name in "abab"]
+    replies = [replace(make_reply("abc"), prompt=Context(name, ())) for name in "abab"]
     join = build_join("decoupled", n=100.0)
     found = Scorer(reward_model=lambda _: [1.0, 10, 3, 30], judge=None, rules=None, join=join).score(replies)
     assert [each.total for each in found] == pytest.approx([-0.7071, -0.7071, 0.7071, 0.7071], abs=1e-4)

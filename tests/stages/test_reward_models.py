@@ -12,7 +12,7 @@ from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import reward_model
 from repo_exp.stages.reward_models import polar, rrm
-from repo_exp.types import Context, Message, Preference, Reply
+from repo_exp.types import Context, Message, Preference, Trajectory
 from tests.stages.test_pipeline import made, rows
 
 RRM = Rrm(kind="rrm", epochs=1, batch_size=8, centring=0.0, calibration_replies=4, threshold=0.2, augmented_pairs=5,
@@ -142,7 +142,9 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     assert kind.lessons(corpus, None, Path()) == [kind.item(pairs[0])]
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
     monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
-    raw = reward_model.raw_scores(here, [Reply(context("Hi"), "No"), Reply(context("Hi", "Yes"), thought + "No")])
+    raw = reward_model.raw_scores(
+        here, [Trajectory.single(context("Hi"), "No"), Trajectory.single(context("Hi", "Yes"), thought + "No")]
+    )
     assert heard == [kind.reply("No")] and math.isnan(raw[0]) and raw[1] == 0.0
 
 
@@ -168,7 +170,7 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
     monkeypatch.setattr(kind, "_mixture", lambda sft, share: share)
 
     def answered(share, role, contexts, rollout, *, seed, temperature):
-        return [Reply(c, f"{share} {temperature} {i}") for i, c in enumerate(contexts)]
+        return [Trajectory.single(c, f"{share} {temperature} {i}") for i, c in enumerate(contexts)]
 
     monkeypatch.setattr(polar, "answer", answered)
     contexts = [context(f"{i}") for i in range(12)]
@@ -180,7 +182,9 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
         assert same in text(item.context) and other != same
         seen |= {same, other}
     assert len(seen) == 4  # the whole pool had its say
-    monkeypatch.setattr(polar, "answer", lambda *told, **_: [Reply(c, "<think>Hm.</think> Hi") for c in told[2]])
+    monkeypatch.setattr(
+        polar, "answer", lambda *told, **_: [Trajectory.single(c, "<think>Hm.</think> Hi") for c in told[2]]
+    )
     assert kind.same_or_not(contexts, None) == []  # where all say the same nobody is told apart
 
 
@@ -208,7 +212,7 @@ def test_a_reply_without_a_reference_has_no_score_and_never_a_zero(monkeypatch) 
     here.role = lambda *_: None
     monkeypatch.setattr(reward_model, "score_replies", lambda _, contexts, replies, **__: [3.0] * len(contexts))
     artifact = SimpleNamespace(read=lambda _: {"mean": 1.0, "spread": 2.0})
-    replies = [Reply(context("Hi", "Yes"), "Yes"), Reply(context("Hi"), "Yes")]
+    replies = [Trajectory.single(context("Hi", "Yes"), "Yes"), Trajectory.single(context("Hi"), "Yes")]
     known, unknown = reward_model.scorer(here, artifact)(replies)
     assert known == 1.0 and math.isnan(unknown.value) and unknown.reason == "the context has no reference reply"
 

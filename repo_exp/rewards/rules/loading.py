@@ -11,7 +11,7 @@ from repo_exp.rewards.declared import Declaration, overridden, read_folder
 from repo_exp.rewards.facts import is_number
 from repo_exp.rewards.rules.finding import find_kind
 from repo_exp.rewards.rules.ruleset import Rule, RuleSet
-from repo_exp.types import Context, Message, Reply
+from repo_exp.types import Context, Message, Reply, Trajectory
 
 _ROLES = ("system", "user", "assistant")
 _EXAMPLE_KEYS = ("reply", "facts", "history", "finished")
@@ -148,7 +148,7 @@ def _reply(entry: Any) -> Reply | str:
     if not isinstance(finished, bool):
         return f"finished: {finished!r} is neither true nor false"
     turns = tuple(Message(turn["role"], turn["content"]) for turn in history)
-    return Reply(Context("example", turns, facts), text, finished)
+    return Trajectory.single(Context("example", turns, facts), text, finished)
 
 
 def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, reply: Reply) -> list[Problem]:
