@@ -1,1 +1,1 @@
-"""Engines that let a policy speak."""
+"""From prompts to trajectories: an engine samples completions, the collector lets them meet environments."""

@@ -1,4 +1,4 @@
-"""Lets a role answer contexts: from messages to replies."""
+"""Responses of a role to prompts: an engine on the run's backbone, and one turn each."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ from collections.abc import Callable, Sequence
 
 from repo_exp.config.schema import Rollout
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.sampler import Sampled, sample, spoken
-from repo_exp.types import Context, Reply
+from repo_exp.rollout.collector import collect
+from repo_exp.rollout.engine import Sampling
+from repo_exp.rollout.torch_engine import TorchEngine
+from repo_exp.types import Prompt, Trajectory
 
 
 def answer(
     backbone: Backbone,
     role: str,
-    contexts: Sequence[Context],
+    contexts: Sequence[Prompt],
     rollout: Rollout,
     *,
     seed: int,
     temperature: float | None = None,
-    finished: Callable[[Reply], None] | None = None,
-) -> list[Reply]:
-    """Return one reply a context. The same seed gives every role the same random numbers.
+    finished: Callable[[Trajectory], None] | None = None,
+) -> list[Trajectory]:
+    """Return one response a prompt. The same seed gives every role the same random numbers.
 
-    ``finished`` hears of each reply as soon as it has ended.
+    ``finished`` is called with each trajectory as soon as it is complete.
     """
-
-    def hear(place: int, reply: Sampled) -> None:
-        finished(*spoken(backbone, [contexts[place]], [reply]))
-
-    sampled = sample(
-        backbone,
-        role,
-        [backbone.tokens.context(context.messages) for context in contexts],
+    return collect(
+        contexts,
+        TorchEngine(backbone, role, batch_size=rollout.batch_size),
+        backbone.tokens,
+        Sampling(rollout.temperature if temperature is None else temperature, rollout.max_new_tokens),
         seed=seed,
-        temperature=rollout.temperature if temperature is None else temperature,
-        max_new_tokens=rollout.max_new_tokens,
-        batch_size=rollout.batch_size,
-        finished=None if finished is None else hear,
+        on_finished=finished,
     )
-    return spoken(backbone, contexts, sampled)

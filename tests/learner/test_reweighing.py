@@ -21,7 +21,7 @@ def half_as_likely(monkeypatch) -> None:
     real = module.sample
 
     def told(*given, **known):
-        return [replace(each, logp=tuple(p - math.log(2) for p in each.logp)) for each in real(*given, **known)]
+        return [replace(each, logprobs=tuple(p - math.log(2) for p in each.logprobs)) for each in real(*given, **known)]
 
     monkeypatch.setattr(module, "sample", told)
 

@@ -5,11 +5,19 @@ import torch
 
 from repo_exp.errors import NotFiniteError
 from repo_exp.models.passes import lay_out, reply_logp
-from repo_exp.rollout.sampler import Sampled, derived_seed, draw, sample, spoken
-from repo_exp.types import Context
+from repo_exp.rollout.drawing import draw
+from repo_exp.rollout.engine import Completion, Sampling
+from repo_exp.rollout.seeds import derived_seed
+from repo_exp.rollout.torch_engine import TorchEngine
 
 CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
 KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
+
+
+def sample(backbone, role, prompts, *, seed, batch_size, on_finished=None, **sampling) -> list[Completion]:
+    seeds = [derived_seed(seed, i) for i in range(len(prompts))]
+    engine = TorchEngine(backbone, role, batch_size=batch_size)
+    return engine.generate(prompts, Sampling(**sampling), seeds=seeds, on_finished=on_finished)
 
 
 def test_the_batch_a_reply_is_in_does_not_change_it(tiny) -> None:
@@ -32,7 +40,30 @@ def test_the_learner_sees_the_probabilities_that_the_sampler_drew_from(tiny) -> 
     with torch.no_grad(), backbone.speaking("policy"):
         logp, _ = reply_logp(backbone, lay_out(CONTEXTS, [r.tokens for r in replies], pad=0), temperature=0.8)
     for row, reply in zip(logp.tolist(), replies, strict=True):
-        assert row[: len(reply.tokens)] == pytest.approx(reply.logp, abs=1e-4)
+        assert row[: len(reply.tokens)] == pytest.approx(reply.logprobs, abs=1e-4)
+
+
+def test_the_engine_scores_its_own_completions_as_it_drew_them(tiny) -> None:
+    engine = TorchEngine(tiny("policy"), batch_size=3)
+    found = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[7, 8, 9, 10])
+    scored = engine.score(CONTEXTS, [each.tokens for each in found], temperature=KNOBS["temperature"])
+    for row, each in zip(scored, found, strict=True):
+        assert row == pytest.approx(each.logprobs, abs=1e-4)
+
+
+def test_the_engine_samples_from_the_role_that_was_published_last(tiny) -> None:
+    backbone = tiny("policy", "reference")
+    with torch.no_grad():
+        for weight in backbone.parameters_of("policy").values():
+            weight.add_(0.5)
+    engine = TorchEngine(backbone, "policy", batch_size=4)
+    first = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4])
+    engine.publish("reference", 1)
+    second = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4])
+    assert [r.tokens for r in first] != [r.tokens for r in second]
+    assert second == TorchEngine(backbone, "reference", batch_size=4).generate(
+        CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4]
+    )
 
 
 def test_greedy_tokens_are_those_of_the_librarys_generate(tiny) -> None:
@@ -51,7 +82,7 @@ def test_an_end_finishes_a_reply_and_the_budget_cuts_it(tiny) -> None:
     assert ended and all(r.tokens[-1] == backbone.tokens.eos for r in ended)
     assert all(backbone.tokens.eos not in r.tokens[:-1] for r in replies)
     assert all(len(r.tokens) == 60 for r in replies if not r.finished)
-    assert all(len(r.logp) == len(r.tokens) for r in replies)
+    assert all(len(r.logprobs) == len(r.tokens) for r in replies)
 
 
 def test_a_reply_ends_at_any_of_the_models_ends(tiny) -> None:
@@ -61,9 +92,7 @@ def test_a_reply_ends_at_any_of_the_models_ends(tiny) -> None:
     replies = sample(backbone, "policy", CONTEXTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
     assert {r.tokens[-1] for r in replies if r.finished} == ends
     assert all(not ends & set(r.tokens[:-1]) and r.finished == (r.tokens[-1] in ends) for r in replies)
-    ended = [r for r in replies if r.finished]
-    said = spoken(backbone, [Context("x", ())] * len(ended), ended)
-    assert all(reply.text == backbone.tokens.text(r.tokens[:-1]) for reply, r in zip(said, ended, strict=True))
+    assert all(backbone.tokens.text(r.tokens) == backbone.tokens.text(r.tokens[:-1]) for r in replies if r.finished)
 
 
 def test_draws_follow_the_softmax() -> None:
@@ -96,13 +125,13 @@ def test_derived_seeds_are_the_same_in_every_process() -> None:
 
 def test_each_reply_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
     backbone = tiny("policy")
-    heard: dict[int, Sampled] = {}
+    heard: dict[int, Completion] = {}
 
-    def hear(place: int, reply: Sampled) -> None:
+    def hear(place: int, reply: Completion) -> None:
         assert place not in heard
         heard[place] = reply
 
-    told = sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS, finished=hear)
+    told = sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS, on_finished=hear)
     assert [heard[place] for place in range(len(told))] == told
     assert told == sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS)
 

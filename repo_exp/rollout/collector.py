@@ -1,0 +1,109 @@
+"""Environments and an engine to trajectories: all episodes go on side by side, a turn at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from repo_exp.domains.interface import EnvironmentFactory
+from repo_exp.domains.single_turn import SingleTurn
+from repo_exp.rollout.engine import Completion, Engine, Sampling
+from repo_exp.rollout.seeds import derived_seed
+from repo_exp.types import Message, Prompt, Status, Trajectory, Turn
+
+
+class Tokenizer(Protocol):
+    """Messages to prompt tokens, completion tokens to text (``models/tokens.py`` has the real one)."""
+
+    def context(self, messages: Sequence[Message]) -> list[int]:
+        """Return the tokens that the agent's next message continues."""
+        ...
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return what a completion says."""
+        ...
+
+
+class _Episode:
+    """One environment, and what has happened in it."""
+
+    def __init__(self, prompt: Prompt, environment: EnvironmentFactory, seed: int) -> None:
+        self.prompt, self.environment = prompt, environment(prompt, seed=seed)
+        self.messages = self.environment.reset()
+        self.turns: list[Turn] = []
+        self.done = False
+        self.outcome: Mapping[str, Any] = {}
+
+    def take(self, text: str, prompt_ids: Sequence[int], completion: Completion) -> None:
+        """Pass a completion on to the environment."""
+        step = self.environment.step(text)
+        turn = Turn(text, completion.finished, tuple(prompt_ids), completion.tokens, completion.logprobs, step.messages)
+        self.turns.append(turn)
+        self.messages = (*self.messages, Message("assistant", text), *step.messages)
+        self.done, self.outcome = step.done, step.outcome
+
+    def trajectory(self) -> Trajectory:
+        """Return what has happened so far."""
+        status: Status = "terminated" if self.done else "truncated"
+        return Trajectory(self.prompt, tuple(self.turns), status, self.outcome)
+
+
+def collect(
+    prompts: Sequence[Prompt],
+    engine: Engine,
+    tokenizer: Tokenizer,
+    sampling: Sampling,
+    *,
+    seed: int,
+    environment: EnvironmentFactory = SingleTurn,
+    max_turns: int = 1,
+    on_finished: Callable[[Trajectory], None] | None = None,
+) -> list[Trajectory]:
+    """Play one episode of each prompt.
+
+    Args:
+        prompts: where the episodes start; the same one several times gives several episodes.
+        seed: what every draw depends on, together with a prompt's place in ``prompts`` and the number of the turn.
+        environment: what answers the agent; by default nothing does, and an episode is one response.
+        max_turns: an episode that is not over after so many turns of the agent is truncated.
+        on_finished: is called once for each trajectory, as soon as it is complete; the order may be any.
+
+    Raises:
+        NotFiniteError: the engine has no distribution to sample from.
+    """
+    # the strings are part of the seeds
+    episodes = [_Episode(prompt, environment, derived_seed(seed, "environment", i)) for i, prompt in enumerate(prompts)]
+    for turn in range(max_turns):
+        active = [i for i, episode in enumerate(episodes) if not episode.done]
+        if not active:
+            break
+        seeds = [derived_seed(seed, i) if turn == 0 else derived_seed(seed, "turn", turn, i) for i in active]
+        last = turn == max_turns - 1
+        _play([episodes[i] for i in active], engine, tokenizer, sampling, seeds=seeds, last=last, complete=on_finished)
+    return [episode.trajectory() for episode in episodes]
+
+
+def _play(
+    episodes: Sequence[_Episode],
+    engine: Engine,
+    tokenizer: Tokenizer,
+    sampling: Sampling,
+    *,
+    seeds: Sequence[int],
+    last: bool,
+    complete: Callable[[Trajectory], None] | None,
+) -> None:
+    """Play one turn of these episodes; hand on those that it completes."""
+    prompt_ids = [tokenizer.context(episode.messages) for episode in episodes]
+
+    def take(place: int, completion: Completion) -> None:
+        episode = episodes[place]
+        episode.take(tokenizer.text(completion.tokens), prompt_ids[place], completion)
+        if complete is not None and (episode.done or last):
+            complete(episode.trajectory())
+
+    if complete is None:  # nobody waits for single ones
+        for place, completion in enumerate(engine.generate(prompt_ids, sampling, seeds=seeds)):
+            take(place, completion)
+    else:
+        engine.generate(prompt_ids, sampling, seeds=seeds, on_finished=take)
