@@ -14,12 +14,12 @@ from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortne
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import LearningRates, Optimizer, Trainer
-from repo_exp.learner.fit import fit
-from repo_exp.learner.online import OnlineLearner
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import score_replies
 from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
+from repo_exp.training.fit import fit
+from repo_exp.training.module import OnlineModule
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 
 # larger ones are a little faster and keep more: chosen so that a quarter of the peer's memory is not passed
@@ -61,7 +61,7 @@ def main(folder: str, kind: str) -> None:
 
     clock = Clock()
     rates = LearningRates(sft=0, reward_model=0, judge=0, policy=WORK.learning_rate, value=WORK.learning_rate)
-    learner = OnlineLearner(
+    learner = OnlineModule(
         backbone,
         algorithm,
         contexts,

@@ -1,6 +1,6 @@
-"""GRPO (Shao et al., 2024, arXiv 2402.03300) and its relatives: several replies a context, judged against one another.
+"""GRPO (Shao et al., 2024, arXiv 2402.03300) and its relatives: several responses to a prompt are compared.
 
-    A_i = (R_i - mean of its group) / (standard deviation of its group + 1e-4), the same for every token of reply i
+    A_i = (R_i - mean of its group) / (standard deviation of its group + 1e-4), the same for every token of response i
     L   = sum over tokens of w [ max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high)) + kl_coefficient * KL ]
 
 with w = 1 / (B |o_i|) as published (``aggregation: sequence_mean``). There is no value network. The deviation is
@@ -13,65 +13,81 @@ the unbiased one, as in the libraries in use; the paper does not say which. The 
     rloo      baseline: leave_one_out, scale: none, sequence_sum          Ahmadian et al., 2024, arXiv 2402.14740
     cispo     surrogate: truncated_importance, aggregation: token_mean    MiniMax, 2025, arXiv 2506.13585
 
-Edge cases: a group whose totals are all alike gives no credit. A reply without a total (NaN) takes no part in
-its group's statistics; a group with one total left gives no credit either. DAPO samples anew until every group
-has spread; here such groups are dropped from the loss's count (``drop_silent_groups``) and not replaced, so that all
-methods spend the same budget of replies.
+Edge cases: a group of equal totals has an advantage of zero. A response without a total (NaN) takes no part in its
+group's statistics; in a group with one total left, advantages are zero too. DAPO samples again until every group has
+unequal totals; here such groups are left out of the loss's count (``drop_silent_groups``) and not replaced, so that all
+methods spend the same budget of responses.
 """
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
-from repo_exp.algorithms.interface import Credit, OnlineAlgorithm, Part, Rollouts
-from repo_exp.algorithms.options.grpo import LossOptions
+from repo_exp.algorithms.clipped import ClippedAlgorithm
+from repo_exp.algorithms.interface import Credit, Metrics, Minibatch, RolloutBatch
+from repo_exp.algorithms.options.grpo import LossOptions, Options
 from repo_exp.core.advantage import group_advantage, in_groups_with_spread, overlong_penalty
-from repo_exp.core.diagnostics import surrogate_metrics
-from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import weighted_sum
-from repo_exp.core.policy_loss import clipped_surrogate, probability_ratio, sequence_ratio, truncated_importance
+from repo_exp.core.policy_loss import sequence_ratio, truncated_importance
+
+LossOptionsT = TypeVar("LossOptionsT", bound=LossOptions, covariant=True)
+GRPOOptionsT = TypeVar("GRPOOptionsT", bound=Options, covariant=True)
 
 
-class Algorithm(OnlineAlgorithm):
-    """The credit and the loss of GRPO and its relatives."""
+class GroupAlgorithm(ClippedAlgorithm[LossOptionsT]):
+    """A method with GRPO's loss: every token of a response has the response's advantage, which a subclass adds."""
 
-    def __init__(self, options: LossOptions) -> None:
+    def __init__(self, options: LossOptionsT) -> None:
         super().__init__(options)
         self.group_size = options.group_size
 
-    def credit(self, seen: Rollouts) -> Credit:
-        """Give every token of a reply the reply's standing in its group."""
-        standing_B = self.advantage(seen)
-        # a reply at its group's very mean has no credit, and is kept all the same: its group has spread
-        kept_B = in_groups_with_spread(standing_B, seen.group_B) if self.options.drop_silent_groups else None
-        credit_BT = torch.where(seen.mask_BT, standing_B[:, None], torch.zeros(()))
-        return Credit(credit_BT, kept_B=kept_B)
+    def advantage(self, batch: RolloutBatch) -> Tensor:
+        """Return the advantage of each response: (B,)."""
+        raise NotImplementedError
 
-    def advantage(self, seen: Rollouts) -> Tensor:
-        """Return the standing of each reply: (B,)."""
-        o, total_B = self.options, seen.total_B
+    def credit(self, batch: RolloutBatch) -> Credit:
+        """Give every token of a response the response's advantage."""
+        advantage_B = self.advantage(batch)
+        # a response at its group's very mean has no advantage, and is kept all the same: its group has unequal totals
+        kept_B = in_groups_with_spread(advantage_B, batch.group_B) if self.options.drop_silent_groups else None
+        advantage_BT = torch.where(batch.mask_BT, advantage_B[:, None], torch.zeros(()))
+        return Credit(advantage_BT, kept_B=kept_B)
+
+    def ratio(self, logp_BT: Tensor, minibatch: Minibatch) -> Tensor:
+        """Return the ratio of each token, or GSPO's of the whole response: (B, T)."""
+        if self.options.ratio == "sequence":
+            return sequence_ratio(logp_BT, minibatch.old_logp_BT, minibatch.mask_BT)
+        return super().ratio(logp_BT, minibatch)
+
+    def surrogate(self, logp_BT: Tensor, ratio_BT: Tensor, advantage_BT: Tensor) -> Tensor:
+        """Return the clipped surrogate, or CISPO's: (B, T)."""
+        if self.options.surrogate == "truncated_importance":
+            return truncated_importance(logp_BT, ratio_BT, advantage_BT, high=1 + self.options.clip_high)
+        return super().surrogate(logp_BT, ratio_BT, advantage_BT)
+
+    def policy_loss(self, logp_BT: Tensor, minibatch: Minibatch) -> tuple[Tensor, Metrics]:
+        """Return the surrogate, and the KL where it has a weight."""
+        loss, metrics = super().policy_loss(logp_BT, minibatch)
+        if self.options.surrogate == "truncated_importance":  # no gradient is removed; weights are cut
+            cut_BT = (self.ratio(logp_BT.detach(), minibatch) > 1 + self.options.clip_high).float()
+            metrics["policy/clip_fraction"] = weighted_sum(cut_BT, minibatch.share_BT).item()
+        return loss, metrics
+
+
+class GRPO(GroupAlgorithm[GRPOOptionsT]):
+    """The advantages of GRPO and its relatives."""
+
+    def advantage(self, batch: RolloutBatch) -> Tensor:
+        """Return the advantage of each response in its group: (B,)."""
+        o, total_B = self.options, batch.total_B
         if o.overlong_cache:
-            total_B = total_B + overlong_penalty(seen.mask_BT.sum(1), longest=seen.longest, cache=o.overlong_cache)
-        return group_advantage(total_B, seen.group_B, scale=o.scale, baseline=o.baseline)
+            length_B = batch.mask_BT.sum(1)
+            total_B = total_B + overlong_penalty(length_B, longest=batch.max_tokens, cache=o.overlong_cache)
+        return group_advantage(total_B, batch.group_B, scale=o.scale, baseline=o.baseline)
 
-    def policy_loss(self, logp_BT: Tensor, part: Part) -> tuple[Tensor, dict[str, float]]:
-        """Return the surrogate, and the KL if it has a weight."""
-        o, clips = self.options, self.options.clips
-        if o.ratio == "sequence":
-            ratio_BT = sequence_ratio(logp_BT, part.old_logp_BT, part.mask_BT)
-        else:
-            ratio_BT = probability_ratio(logp_BT, part.old_logp_BT)
-        if o.surrogate == "clipped":
-            loss_BT = clipped_surrogate(ratio_BT, part.advantage_BT, **clips)
-        else:
-            loss_BT = truncated_importance(logp_BT, ratio_BT, part.advantage_BT, high=1 + o.clip_high)
-        metrics = surrogate_metrics(logp_BT, part.old_logp_BT, ratio_BT, part.advantage_BT, part.share_BT, **clips)
-        if o.surrogate == "truncated_importance":  # no gradient is removed; weights are cut
-            cut_BT = (ratio_BT.detach() > 1 + o.clip_high).float()
-            metrics["policy/clip_fraction"] = weighted_sum(cut_BT, part.share_BT).item()
-        if part.reference_logp_BT is not None:
-            kl_BT = kl_per_token(logp_BT, part.reference_logp_BT, estimator=o.kl_estimator)
-            loss_BT = loss_BT + o.kl_coefficient * kl_BT
-            metrics["policy/kl_to_reference"] = weighted_sum(kl_BT.detach(), part.share_BT).item()
-        return weighted_sum(loss_BT, part.weight_BT), metrics
+
+class Algorithm(GRPO[Options]):
+    """GRPO, with its own options."""

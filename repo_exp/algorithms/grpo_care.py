@@ -1,6 +1,6 @@
-"""GRPO-CARE (2025, arXiv 2506.16141): GRPO with a bonus for right answers that follow from their reasoning.
+"""GRPO-CARE (2025, arXiv 2506.16141): GRPO with a bonus for correct answers that follow from their reasoning.
 
-    p      mean probability of the answer's tokens under a slow-moving average of the policy, at most likelihood_cap
+    p      mean probability of the answer's tokens under a moving average of the policy, at most likelihood_cap
     R      = R_total + bonus * accuracy, where the accuracy is at least average and p at least usual among those
     A      = (R - mean of its group) / (standard deviation of its group + 1e-4)
 
@@ -8,18 +8,18 @@ and GRPO's loss, as published without a KL. What is selected and what is usual i
 
 Published for tasks with a verifier. Ours, where there is none:
 
-* accuracy = sigmoid(R_total), the Bradley-Terry chance to beat a reply worth 0. A reward model is calibrated so that
-  0 is the SFT policy's average reply; of rules or a judge alone, 0 is what they say where they have nothing to say.
-* base reward = R_total, in the place of right answer plus right form.
-* the answer begins behind the last ``answer_after``; without one the whole reply is the answer, and the bonus
-  goes to good replies that the policy's past self finds likely.
+* accuracy = sigmoid(R_total), the Bradley-Terry probability to beat a response with a reward of 0. A reward model is
+  calibrated so that 0 is the SFT policy's average response; of rules or a judge alone, 0 is their neutral score.
+* base reward = R_total, in the place of correct answer plus correct form.
+* the answer begins behind the last ``answer_after``; without one the whole response is the answer, and the bonus goes
+  to good responses that the policy's past self finds likely.
 
 The average is taken of the adapter's two factors, not of their product: a step differs from one of the product by
 keep (1 - keep) (B - B_avg) (A - A_avg). It starts as the SFT policy, and at the published pace, 0.5 % every ten
 updates, it still is almost that after some dozens of updates. Probabilities are taken at the sampling temperature.
 
-Edge cases: a reply without the words, or with nothing behind them, has no answer: it earns no bonus and says nothing
-of what is usual, but takes part in its group as any other. A missing total takes no part in anything.
+Edge cases: a response without these words, or with nothing behind them, has no answer: it earns no bonus and does not
+count in the usual likelihood, but takes part in its group as any other. A missing total takes no part in anything.
 """
 
 from __future__ import annotations
@@ -28,38 +28,40 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from repo_exp.algorithms import grpo
-from repo_exp.algorithms.interface import Averaging, Credit, Rollouts
+from repo_exp.algorithms.grpo import GroupAlgorithm
+from repo_exp.algorithms.interface import AnswerMask, Credit, Follower, RoleLogprobs, RolloutBatch
 from repo_exp.algorithms.options.grpo_care import Options
 from repo_exp.core.advantage import group_advantage
 from repo_exp.core.consistency import answer_likelihood, consistency_bonus
 
+AVERAGE = "average"  # the role that follows the policy
 
-class Algorithm(grpo.Algorithm):
+
+class Algorithm(GroupAlgorithm[Options]):
     """GRPO with a bonus on the totals."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.averaging = Averaging(options.average_keep, options.average_every)
-        self.answer_after = options.answer_after
+        self.followers = (Follower(AVERAGE, every=options.average_every, keep=options.average_keep),)
+        self.signals = (*self.signals, RoleLogprobs(AVERAGE), AnswerMask(options.answer_after))
 
-    def credit(self, seen: Rollouts) -> Credit:
-        """Give every token of a reply the reply's standing in its group, bonus included."""
-        bonus_B = self.bonus(seen)
-        credit = super().credit(replace(seen, total_B=seen.total_B + bonus_B))
+    def credit(self, batch: RolloutBatch) -> Credit:
+        """Give every token of a response the response's advantage, bonus included."""
+        bonus_B = self.bonus(batch)
+        credit = super().credit(replace(batch, total_B=batch.total_B + bonus_B))
         return replace(credit, metrics={"credit/consistent": (bonus_B > 0).float().mean().item()})
 
-    def advantage(self, seen: Rollouts) -> Tensor:
-        """Return the standing of each reply: (B,)."""
-        return group_advantage(seen.total_B, seen.group_B, scale="group")
+    def advantage(self, batch: RolloutBatch) -> Tensor:
+        """Return the advantage of each response: (B,)."""
+        return group_advantage(batch.total_B, batch.group_B, scale="group")
 
-    def bonus(self, seen: Rollouts) -> Tensor:
-        """Return what each reply earns besides its total: (B,)."""
+    def bonus(self, batch: RolloutBatch) -> Tensor:
+        """Return what each response earns on top of its total: (B,)."""
         o = self.options
         return consistency_bonus(
-            seen.total_B.sigmoid(),
-            answer_likelihood(seen.average_logp_BT, seen.answer_BT, mean=o.likelihood),
-            seen.group_B,
+            batch.total_B.sigmoid(),
+            answer_likelihood(batch[RoleLogprobs], batch[AnswerMask], mean=o.likelihood),
+            batch.group_B,
             weight=o.bonus,
             accuracy_floor=o.accuracy_floor,
             likelihood_cap=o.likelihood_cap,

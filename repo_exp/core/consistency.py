@@ -64,9 +64,3 @@ def consistency_bonus(
     usual_B = mean_of_peers(capped_B, peers(group_B, selected_B & ~capped_B.isnan())) - margin
     earned_B = selected_B & (capped_B >= usual_B)
     return torch.where(earned_B, weight * accuracy_B, torch.zeros_like(accuracy_B))
-
-
-def moving_average(average: Tensor, now: Tensor, *, keep: float) -> Tensor:
-    """Return keep * average + (1 - keep) * now."""
-    same_shape("moving_average", average, now)
-    return torch.lerp(average, now, 1 - keep)

@@ -42,7 +42,7 @@ def weighted_sum(x_BT: Tensor, weight_BT: Tensor) -> Tensor:
     return torch.where(weight_BT != 0, x_BT * weight_BT, torch.zeros_like(x_BT)).sum()
 
 
-def token_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) -> Tensor:
+def aggregation_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) -> Tensor:
     """Return what each token counts in the loss of an optimiser step: (B, T), 0 outside the mask.
 
         token_mean      1 / tokens of the step                 long replies count more (BNPO, DAPO)

@@ -42,12 +42,6 @@ def overlap(logp_MV: Tensor, logq_MV: Tensor, *, lam: float, top: int | None = N
     return (shared_MV * likely_MV).sum(-1)
 
 
-def kept_distribution(logp_MV: Tensor, logq_MV: Tensor, *, lam: float) -> Tensor:
-    """Return q~ = min(q, p / lam) / Z, what kept tokens are distributed like: (M, V), every row adds up to 1."""
-    shared_MV = torch.minimum(logq_MV.exp(), logp_MV.exp() / lam)
-    return shared_MV / overlap(logp_MV, logq_MV, lam=lam)[:, None]
-
-
 def kept_weight(logp: Tensor, logq: Tensor, z: Tensor, *, lam: float) -> Tensor:
     """Return p / q~ = Z max(lam, p / q) of kept tokens: their mean is 1 where tokens come from q~."""
     same_shape("kept_weight", logp, logq, z)

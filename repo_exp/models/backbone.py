@@ -2,7 +2,7 @@
 
 Switching roles switches which adapter speaks; no weights are copied. Adapters are kept in the
 backbone's own precision (an adapter in float32 under a bfloat16 backbone costs half of the speed);
-whoever trains one keeps float32 master weights, see ``learner/optimiser.py``.
+whoever trains one keeps float32 master weights, see ``training/optimizer.py``.
 """
 
 from __future__ import annotations

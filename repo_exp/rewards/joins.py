@@ -14,7 +14,7 @@ One rule holds for all of them: **no advantage ever arises from a score that is 
 neutral value (E = 0, a z of 0, a comparison that decides nothing) it takes that, and the reply says what its total
 ``lacks``; where it has none there is no total, and a reply without a total takes no part in learning. Totals that lack
 different scores are not of one measure, so methods that compare replies compare those that lack the same
-(``learner/online.py``).
+(``training/module.py``).
 """
 
 from __future__ import annotations

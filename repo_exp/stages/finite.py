@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from repo_exp.errors import NotFiniteError, Problem
-from repo_exp.learner.guard import REMEDY
+from repo_exp.training.callbacks.guard import REMEDY
 
 
 def require_all(said: Sequence[float], *, role: str, what: str) -> None:

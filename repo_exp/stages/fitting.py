@@ -1,70 +1,71 @@
-"""Training inside a stage: the steps of a learner, with progress, tracking, checkpoints and the metrics file."""
+"""Training inside a stage: the steps of a module, with progress, tracking, checkpoints and the metrics file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from repo_exp.config.schema import LearningRates, Optimizer
-from repo_exp.learner.base import Learner, Metrics
-from repo_exp.learner.fit import fit as fit_learner
-from repo_exp.learner.objectives import Objective
-from repo_exp.learner.progress import StageProgress
-from repo_exp.learner.supervised import SupervisedLearner
 from repo_exp.stages.records import OptimizerInputs, TrainingInputs
 from repo_exp.stages.run_context import METRICS, RunContext
 from repo_exp.stages.store import write_json
+from repo_exp.training.base import Metrics, TrainingModule, TrainingSettings
+from repo_exp.training.callbacks.progress import StageProgress
+from repo_exp.training.fit import fit as fit_module
+from repo_exp.training.losses import Item, SupervisedLoss
+from repo_exp.training.supervised import SupervisedModule
 
-L = TypeVar("L", bound=Learner)
+M = TypeVar("M", bound=TrainingModule)
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 def fit(
     run: RunContext,
     inputs: TrainingInputs,
-    learner_with: Callable[[Callable[[int, Metrics], None]], L],
+    module_with: Callable[[Callable[[int, Metrics], None]], M],
     *,
     folder: Path,
     usable: Callable[[int], str] = lambda done: "",
-) -> L:
-    """Build a learner around a reporter, do its steps, and write its metrics.
+) -> M:
+    """Build a training module around a reporter, do its steps, and write its metrics.
 
     Args:
-        learner_with: builds the learner around its ``report``.
+        module_with: builds the module around its ``report``.
         folder: of the artifact in the making, with the checkpoints.
         usable: says what is wrong with a checkpoint of so many steps; empty if nothing is.
     """
     shown: list[StageProgress] = []
 
     def report(step: int, metrics: Metrics) -> None:
-        run.trackers.log(learner.stage, step, metrics)
+        run.trackers.log(module.stage, step, metrics)
         shown[0].update(step, metrics)
 
-    learner, model = learner_with(report), run.model(inputs.model)
-    with StageProgress(learner.stage, learner.steps) as progress:
+    module, model = module_with(report), run.model(inputs.model)
+    with StageProgress(module.stage, module.steps) as progress:
         shown.append(progress)
-        replay = partial(run.replay, learner.stage)
-        fit_learner(learner, run.machine.trainer, folder=folder, usable=usable, replay=replay)
+        replay = partial(run.replay, module.stage)
+        fit_module(module, run.machine.trainer, folder=folder, usable=usable, replay=replay)
     model.backbone.to(run.machine.device)  # Lightning leaves it on the CPU
-    for role in learner.rates:
+    for role in module.learning_rates:
         model.changed(role)
-    write_json(folder / METRICS, learner.history)
-    return learner
+    write_json(folder / METRICS, module.history)
+    return module
 
 
 def fit_supervised(
     run: RunContext,
     inputs: TrainingInputs,
-    objective: Objective,
-    items: Sequence[Any],
+    loss: SupervisedLoss[ItemT],
+    items: Sequence[ItemT],
     *,
     stage: str,
     epochs: int,
     batch_size: int,
     folder: Path,
 ) -> None:
-    """Train the objective's role on examples: SFT, the reward model, the judge and the value model do.
+    """Train the role of a loss on examples: SFT, the reward model, the judge and the value model do.
 
     The inputs hold one learning rate, which is the role's.
     """
@@ -72,25 +73,27 @@ def fit_supervised(
     fit(
         run,
         inputs,
-        lambda report: SupervisedLearner(
+        lambda report: SupervisedModule(
             run.model(inputs.model).backbone,
-            objective,
+            loss,
             items,
             epochs=epochs,
             batch_size=batch_size,
-            microbatch_tokens=run.machine.microbatch_tokens,
-            stage=stage,
-            rates={objective.role: rate},
-            optimizer=optimizer_section(inputs.optimizer, run),
-            seed=inputs.seed,
-            report=report,
+            settings=TrainingSettings(
+                stage=stage,
+                learning_rates={loss.role: rate},
+                optimizer=optimizer_section(inputs.optimizer, run),
+                seed=inputs.seed,
+                microbatch_tokens=run.machine.microbatch_tokens,
+                report=report,
+            ),
         ),
         folder=folder,
     )
 
 
 def optimizer_section(inputs: OptimizerInputs, run: RunContext) -> Optimizer:
-    """Return the settings of the optimizer as a learner takes them."""
+    """Return the settings of the optimizer as training takes them."""
     rates = LearningRates.model_construct(**inputs.learning_rate)
     return Optimizer.model_construct(
         kind="adamw",

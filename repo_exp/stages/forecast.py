@@ -84,20 +84,19 @@ _PARTS = ("demonstrations", "preferences", "judgements", "contexts")
 
 
 def _policy(config: Config, lengths: Lengths, scored: float, behind: Mapping[str, float]) -> float:
-    from repo_exp.algorithms.interface import OnlineAlgorithm
+    from repo_exp.algorithms.interface import OnlineAlgorithm, ReferenceLogprobs, find
     from repo_exp.stages.policy import algorithm_of
 
     if config.algorithm["kind"] == "sft":
         return 0.0
     algorithm, replies = algorithm_of(config), config.budget.updates * config.budget.rollouts
     pair = lengths.context + 2 * lengths.response
+    reference = find(algorithm.signals, ReferenceLogprobs) is not None
     if not isinstance(algorithm, OnlineAlgorithm):
-        return replies / 2 * pair * (behind["policy"] + algorithm.needs_reference)
-    learnt = lengths.context / algorithm.group_size + lengths.response
-    each = lengths.sampled + scored + learnt * behind["policy"] * algorithm.passes
-    if algorithm.needs_value and algorithm.teaches_value:
-        each += learnt * behind["value"] * algorithm.passes
-    each += learnt * algorithm.needs_reference
+        return replies / 2 * pair * (behind["policy"] + reference)
+    learnt, passes = lengths.context / algorithm.group_size + lengths.response, algorithm.options.passes
+    each = lengths.sampled + scored + learnt * reference
+    each += sum(learnt * behind[role] * passes for role in algorithm.trained_roles)
     return replies * each
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.core.probability import log_odds, ranked_right, shifted
-from repo_exp.learner.objectives import Judging, QuestionsItem
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
@@ -22,6 +21,7 @@ from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
+from repo_exp.training.losses import Judging, QuestionsItem
 from repo_exp.types import Judgement, Message, Reply
 
 VERSION = 3

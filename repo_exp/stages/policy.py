@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm
+from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm, ReferenceLogprobs, Values
+from repo_exp.algorithms.interface import find as declared
+from repo_exp.algorithms.options.base import MethodOptions, StepOptions
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Config
 from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
-from repo_exp.learner.objectives import PairItem
-from repo_exp.learner.online import OnlineLearner
-from repo_exp.learner.paired import PairedLearner
-from repo_exp.learner.phases import Phases
 from repo_exp.rewards.missing import MissingScores
 from repo_exp.rewards.record import record
 from repo_exp.rollout.sampler import derived_seed
@@ -26,6 +24,12 @@ from repo_exp.stages.lengths import differ
 from repo_exp.stages.machine import forget_peak, peak_memory
 from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
+from repo_exp.training.base import Metrics, TrainingSettings
+from repo_exp.training.losses import PairItem
+from repo_exp.training.module import OnlineModule, Rewards, Sampling
+from repo_exp.training.paired import PairedModule
+from repo_exp.training.policy import Updates
+from repo_exp.training.timing import PhaseTimer
 from repo_exp.types import Corpus, Reply, RewardBreakdown
 
 VERSION = 3
@@ -52,7 +56,7 @@ def make(
     config = bench.config
     algorithm = algorithm_of(config)
     paired = isinstance(algorithm, OfflineAlgorithm)
-    roles = ("policy",) if paired else learning_roles(algorithm)
+    roles = algorithm.trained_roles
     unread = {"batch_size", "max_gap"} | ({"temperature", "correction"} if paired else set())
     inputs = {
         "model": bench.model_inputs(),
@@ -73,11 +77,8 @@ def make(
         forget_peak()
         corpus = read(data)
         backbone = bench.role("policy", sft)
-        if algorithm.needs_reference:
+        if declared(algorithm.signals, ReferenceLogprobs) is not None:
             bench.role("reference", sft, saved_as="policy")
-        if not paired and algorithm.averaging is not None:
-            bench.role("average", sft, saved_as="policy")
-            bench.learnt("average")  # it moves
         if value_model is not None:
             bench.role("value", value_model)
 
@@ -96,28 +97,29 @@ def make(
     return bench.make("policy", build, version=VERSION, inputs=inputs, parents=parents)
 
 
-def algorithm_of(config: Config) -> OnlineAlgorithm | OfflineAlgorithm:
+def algorithm_of(config: Config) -> OnlineAlgorithm[StepOptions] | OfflineAlgorithm[MethodOptions]:
     """Return the algorithm that the configuration names."""
     kind = str(config.algorithm["kind"])
     return find(kind).Algorithm(options_of(kind).model_validate(config.algorithm))
 
 
-def asks_value_model(algorithm: OnlineAlgorithm | OfflineAlgorithm) -> bool:
-    """Does it ask a value model that has to be taught beforehand?"""
-    return isinstance(algorithm, OnlineAlgorithm) and algorithm.needs_value and not algorithm.teaches_value
+def asks_value_model(algorithm: OnlineAlgorithm[StepOptions] | OfflineAlgorithm[MethodOptions]) -> bool:
+    """Does it need a value model that has to be trained beforehand?"""
+    values = declared(algorithm.signals, Values)
+    return values is not None and not values.train
 
 
 def _from_replies(
     bench: Workbench,
-    algorithm: OnlineAlgorithm,
+    algorithm: OnlineAlgorithm[StepOptions],
     corpus: Corpus,
     keep: Callable[[int], None],
     folder: Path,
     instruments: Instruments,
-) -> tuple[Phases, dict[str, int]]:
+) -> tuple[PhaseTimer, dict[str, int]]:
     """Let the policy learn from its own replies; return where the time went, and how many tokens it took."""
     config = bench.config
-    if "value" in learning_roles(algorithm):
+    if "value" in algorithm.trained_roles:
         bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
     scorer, silence = instruments.scorer(evaluating=False), MissingScores(config.reward.max_missing)
 
@@ -127,20 +129,19 @@ def _from_replies(
         silence.look(breakdowns)
 
     learner = bench.fit(
-        lambda report: OnlineLearner(
+        lambda report: OnlineModule(
             bench.backbone,
             algorithm,
             corpus.contexts["train"],
-            score=scorer.score,
-            begin=scorer.begin,
-            describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
-            record=write_down,
-            keep=keep,
-            kept=kept_after(config.budget.updates),
-            steps=config.budget.updates,
-            report=report,
-            **settings(config, learning_roles(algorithm)),
-            **sampling(config),
+            settings=settings(config, algorithm.trained_roles, report),
+            updates=updates(config, keep),
+            sampling=sampling(config),
+            rewards=Rewards(
+                scorer.score,
+                describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
+                record=write_down,
+                begin=scorer.begin,
+            ),
         ),
         folder=folder,
         usable=lambda updates: _unreadable_part(folder, updates),
@@ -151,16 +152,16 @@ def _from_replies(
         for row in map(json.loads, lines):
             sampled += row["tokens"]
             scored += row["tokens"] if row["total"] is not None else 0
-    return learner.phases, {"sampled": sampled, "learnt": scored * algorithm.passes}
+    return learner.phases, {"sampled": sampled, "learnt": scored * algorithm.options.passes}
 
 
 def _from_pairs(
     bench: Workbench,
-    algorithm: OfflineAlgorithm,
+    algorithm: OfflineAlgorithm[MethodOptions],
     corpus: Corpus,
     keep: Callable[[int], None],
     folder: Path,
-) -> tuple[Phases, dict[str, int]]:
+) -> tuple[PhaseTimer, dict[str, int]]:
     """Let it learn from the pairs that the reward model learns from; return the same."""
     config, tokens, limit = bench.config, bench.backbone.tokens, bench.config.rollout.max_new_tokens
     pairs = [
@@ -176,48 +177,48 @@ def _from_pairs(
         problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")
         raise DataError(f"{config.algorithm['name']} has nothing to learn from", [problem])
     learner = bench.fit(
-        lambda report: PairedLearner(
+        lambda report: PairedModule(
             bench.backbone,
             algorithm,
             pairs,
-            keep=keep,
-            kept=kept_after(config.budget.updates),
-            steps=config.budget.updates,
-            report=report,
-            **settings(config, ("policy",)),
+            settings=settings(config, algorithm.trained_roles, report),
+            updates=updates(config, keep),
         ),
         folder=folder,
     )
-    return learner.phases, {"sampled": 0, "learnt": learner.tokens_learnt}
+    return learner.phases, {"sampled": 0, "learnt": learner.trained_tokens}
 
 
-def learning_roles(algorithm: OnlineAlgorithm) -> tuple[str, ...]:
-    """Return the roles that an online algorithm teaches."""
-    return ("policy", "value") if algorithm.needs_value and algorithm.teaches_value else ("policy",)
+def settings(
+    config: Config, roles: Sequence[str], report: Callable[[int, Metrics], None] = lambda *_: None
+) -> TrainingSettings:
+    """Return what the configuration tells every training loop of a policy."""
+    return TrainingSettings(
+        stage="policy",
+        learning_rates={role: getattr(config.optimizer.learning_rate, role) for role in roles},
+        optimizer=config.optimizer,
+        seed=config.seed,
+        microbatch_tokens=config.trainer.microbatch_tokens,
+        report=report,
+    )
 
 
-def settings(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    """Return what the configuration alone says of every learner of a policy."""
-    return {
-        "stage": "policy",
-        "rollouts": config.budget.rollouts,
-        "microbatch_tokens": config.trainer.microbatch_tokens,
-        "rates": {role: getattr(config.optimizer.learning_rate, role) for role in roles},
-        "optimizer": config.optimizer,
-        "seed": config.seed,
-    }
+def updates(config: Config, save: Callable[[int], None]) -> Updates:
+    """Return how long the policy is trained, and when it is saved on the way."""
+    count = config.budget.updates
+    return Updates(count, config.budget.rollouts, save=save, save_after=kept_after(count))
 
 
-def sampling(config: Config) -> dict[str, Any]:
-    """Return what it says besides of one that samples."""
+def sampling(config: Config) -> Sampling:
+    """Return how responses are sampled."""
     rollout = config.rollout
-    return {
-        "temperature": rollout.temperature,
-        "max_new_tokens": rollout.max_new_tokens,
-        "batch_size": rollout.batch_size,
-        "correction": rollout.correction,
-        "max_gap": rollout.max_gap,
-    }
+    return Sampling(
+        temperature=rollout.temperature,
+        max_new_tokens=rollout.max_new_tokens,
+        batch_size=rollout.batch_size,
+        correction=rollout.correction,
+        max_gap=rollout.max_gap,
+    )
 
 
 def kept_after(updates: int) -> tuple[int, ...]:

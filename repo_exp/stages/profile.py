@@ -16,22 +16,25 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
+from repo_exp.algorithms.interface import OnlineAlgorithm, ReferenceLogprobs, find
+from repo_exp.algorithms.options.base import StepOptions
 from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.durable import make_folder, writing
 from repo_exp.errors import ConfigError, Problem
-from repo_exp.learner.fit import fit
-from repo_exp.learner.online import OnlineLearner
 from repo_exp.rewards.joins import KNOBS, build_join
 from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
 from repo_exp.stages.instruments import declared
 from repo_exp.stages.machine import peak_memory, prepare
-from repo_exp.stages.policy import algorithm_of, learning_roles, sampling, settings
+from repo_exp.stages.policy import algorithm_of, asks_value_model, sampling, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
+from repo_exp.training.fit import fit
+from repo_exp.training.module import OnlineModule, Rewards
+from repo_exp.training.policy import Updates
 from repo_exp.types import Reply
 
 WARM_UP = 1  # updates before the one that is measured: the first one lays memory out
@@ -53,32 +56,31 @@ def show(config: Config, *, folder: Path) -> None:
         bench = Workbench(config, folder=folder, trackers=Trackers([]))
         learner = _learner(bench, algorithm_of(config), steps=WARM_UP + 1)
         watch = profile(activities=[ProfilerActivity.CPU, *_accelerator()])
-        before = learner.learn
+        before = learner.train_step
 
-        def learn(step: int) -> dict[str, float]:
+        def train_step(step: int) -> dict[str, float]:
             if step < WARM_UP:
                 return before(step)
             learner.phases.clear()
             with watch:
                 return before(step)
 
-        learner.learn = learn  # type: ignore[method-assign]
+        learner.train_step = train_step  # type: ignore[method-assign]
         fit(learner, config.trainer, folder=Path(scratch))
     with writing(folder / TRACE) as unfinished:
         watch.export_chrome_trace(str(unfinished))
     _print(config, learner, watch, folder)
 
 
-def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
+def _learner(bench: Workbench, algorithm: OnlineAlgorithm[StepOptions], *, steps: int) -> OnlineModule:
     config, found = bench.config, declared(bench.config)
     corpus = data.read(data.make(bench))
-    roles = learning_roles(algorithm)
+    roles = algorithm.trained_roles
     asked = config.reward.sources
     local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
     others = [
-        *(["reference"] if algorithm.needs_reference else []),
-        *(["average"] if algorithm.averaging is not None else []),
-        *(["value"] if algorithm.needs_value and not algorithm.teaches_value else []),
+        *(["reference"] if find(algorithm.signals, ReferenceLogprobs) is not None else []),
+        *(["value"] if asks_value_model(algorithm) else []),
         *(["reward"] if "model" in asked else []),
     ]
     for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
@@ -107,17 +109,14 @@ def _learner(bench: Workbench, algorithm: Any, *, steps: int) -> OnlineLearner:
         rules=found.rules if "rules" in asked or not ("model" in asked or local) else None,
         join=build_join(config.reward.join, **config.reward.model_dump(include={*KNOBS})),
     )
-    learner = OnlineLearner(
+    learner = OnlineModule(
         bench.backbone,
         algorithm,
         corpus.contexts["train"],
-        score=scorer.score,
-        describe=lambda _: {},
-        record=lambda *_: None,
-        steps=steps,
-        report=lambda *_: None,
-        **settings(config, roles),
-        **sampling(config),
+        settings=settings(config, roles),
+        updates=Updates(steps, config.budget.rollouts),
+        sampling=sampling(config),
+        rewards=Rewards(scorer.score),
     )
     phases.append(learner.phases)
     return learner
@@ -127,7 +126,7 @@ def _accelerator() -> list[ProfilerActivity]:
     return [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
 
 
-def _print(config: Config, learner: OnlineLearner, watch: profile, folder: Path) -> None:
+def _print(config: Config, learner: OnlineModule, watch: profile, folder: Path) -> None:
     console, seconds = Console(highlight=False), learner.phases.seconds
     whole, told = sum(seconds.values()), learner.history[-1]
     console.print(f"One update: {config.budget.rollouts} replies of {told['reply/tokens']:.0f} tokens on average")

@@ -27,6 +27,7 @@ from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.reward_models.bradley_terry import RewardModel
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import Workbench
+from repo_exp.training.supervised import over_items
 from repo_exp.types import NOT_FINITE, Preference, Reply, Score
 
 log = logging.getLogger(__name__)
@@ -121,20 +122,22 @@ def raw_scores(bench: Workbench, replies: Sequence[Reply]) -> list[float]:
     return scores
 
 
-@torch.no_grad()
 def _quality(kind: RewardModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     """Return the accuracy on held-out pairs, whole and by kind and fault, beside two rules that know nothing."""
     bench, objective, items = kind.bench, kind.objective, [kind.item(pair) for pair in pairs]
-    rows, budget = [objective.sequences(item) for item in items], bench.config.trainer.microbatch_tokens
-    right = torch.zeros(len(pairs), dtype=torch.float64)
-    with bench.backbone.speaking("reward"):
-        for chosen in bench.backbone.chunks(rows, budget):
-            better_N, worse_N = objective.scores(bench.backbone, [items[i] for i in chosen])
-            said = torch.stack([better_N, worse_N]).flatten().tolist()
-            require_all(said, role="reward", what="scores of held-out replies")
-            right[chosen] = torch.tensor(
-                [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64
-            )
+    right, backbone = torch.zeros(len(pairs), dtype=torch.float64), bench.backbone
+    for chosen, (better_N, worse_N) in over_items(
+        backbone,
+        objective,
+        items,
+        lambda some: objective.scores(backbone, some),
+        microbatch_tokens=bench.config.trainer.microbatch_tokens,
+    ):
+        scores = torch.stack([better_N, worse_N]).flatten().tolist()
+        require_all(scores, role="reward", what="scores of held-out responses")
+        right[chosen] = torch.tensor(
+            [pair_accuracy(b[None], w[None]) for b, w in zip(better_N, worse_N, strict=True)], dtype=torch.float64
+        )
 
     def counts(names: Sequence[str]) -> dict[str, dict[str, float]]:
         return {

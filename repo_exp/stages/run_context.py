@@ -13,12 +13,12 @@ from typing import Any
 
 from repo_exp import stopping
 from repo_exp.errors import NotFiniteError
-from repo_exp.learner.progress import Heartbeat
 from repo_exp.stages.backbone import LoadedModel
 from repo_exp.stages.records import MachineSettings, ModelInputs
 from repo_exp.stages.stage import I, Stage, as_json
 from repo_exp.stages.store import Artifact, Store
 from repo_exp.tracking.tracker import Trackers
+from repo_exp.training.callbacks.progress import Heartbeat
 
 log = logging.getLogger(__name__)
 METRICS = "metrics.json"

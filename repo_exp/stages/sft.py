@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repo_exp.config.schema import Config, Sft
-from repo_exp.learner.objectives import Imitation, ReplyItem
-from repo_exp.learner.supervised import heldout_loss
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.data import read
@@ -17,6 +15,8 @@ from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
+from repo_exp.training.losses import Imitation, ReplyItem
+from repo_exp.training.supervised import heldout_loss
 from repo_exp.types import Demonstration
 
 

@@ -10,9 +10,8 @@ from typing import Literal
 import torch
 
 from repo_exp.config.schema import Config
-from repo_exp.core.frozen_value import Targets
+from repo_exp.core.choices import ValueTargets
 from repo_exp.core.preference import pair_accuracy
-from repo_exp.learner.objectives import Valuing, WorthItem
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.sampler import derived_seed
@@ -20,11 +19,13 @@ from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
 from repo_exp.stages.fitting import fit_supervised
 from repo_exp.stages.lengths import differ
-from repo_exp.stages.policy import algorithm_of, asks_value_model
+from repo_exp.stages.policy import algorithm_of, frozen_values
 from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
+from repo_exp.training.losses import Valuing, WorthItem
+from repo_exp.training.supervised import over_items
 from repo_exp.types import Preference
 
 
@@ -37,7 +38,7 @@ class ValueModelInputs:
     """
 
     training: TrainingInputs
-    targets: Targets
+    targets: ValueTargets
     gamma: float
     gae_lambda: float
     of: Literal["state", "action"]
@@ -53,18 +54,19 @@ class ValueModelStage(Stage[ValueModelInputs]):
 
     def wanted(self, config: Config) -> bool:
         """Return whether the method has a frozen value model."""
-        return asks_value_model(algorithm_of(config))
+        return frozen_values(algorithm_of(config)) is not None
 
     def inputs(self, config: Config) -> ValueModelInputs:
         """Return what the value model reads: its settings are among the method's options."""
         algorithm = algorithm_of(config)
-        options = algorithm.options
+        values, options = frozen_values(algorithm), algorithm.options
+        assert values is not None
         return ValueModelInputs(
             training_inputs(config, "value"),
             targets=options.value_targets,
             gamma=options.gamma,
             gae_lambda=options.gae_lambda,
-            of=algorithm.value_of,
+            of=values.of,
             epochs=options.value_epochs,
             batch_size=options.value_batch_size,
             max_new_tokens=config.rollout.max_new_tokens,
@@ -112,17 +114,16 @@ def training_examples(tokens: ChatTokenizer, pair: Preference, *, limit: int) ->
     return [WorthItem(prompt, tokens.reply(text, limit=limit), reward) for text, reward in rewards]
 
 
-@torch.no_grad()
 def _quality(
     backbone: Backbone, objective: Valuing, items: Sequence[WorthItem], *, microbatch_tokens: int
 ) -> dict[str, float]:
     """Return in how many held-out pairs the chosen response ends with the higher value; a tie counts one half."""
     last_N = torch.zeros(len(items), dtype=torch.float64)
-    with backbone.speaking("value"):
-        for chosen in backbone.chunks([objective.sequences(item) for item in items], microbatch_tokens):
-            value_NR, mask_NR = objective.values(backbone, [items[i] for i in chosen])
-            last_N1 = (mask_NR.sum(1, keepdim=True) - 1).to(value_NR.device)
-            last_N[chosen] = value_NR.gather(1, last_N1).squeeze(1).double().cpu()
+    for chosen, (value_NR, mask_NR) in over_items(
+        backbone, objective, items, lambda some: objective.values(backbone, some), microbatch_tokens=microbatch_tokens
+    ):
+        last_N1 = (mask_NR.sum(1, keepdim=True) - 1).to(value_NR.device)
+        last_N[chosen] = value_NR.gather(1, last_N1).squeeze(1).double().cpu()
     require_all(last_N.tolist(), role="value", what="values of held-out replies")
     pairs = len(items) // 2
     return {"pairs": pairs, "correct": pairs * pair_accuracy(last_N[0::2], last_N[1::2]) if pairs else 0.0}

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 
 from repo_exp.config.schema import Config
-from repo_exp.learner.base import Learner, Metrics
-from repo_exp.learner.objectives import Objective
 from repo_exp.models import tokens
 from repo_exp.models.backbone import Backbone
 from repo_exp.stages import fitting
@@ -22,6 +20,8 @@ from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, Store
 from repo_exp.tracking.tracker import Trackers
+from repo_exp.training.base import Metrics, TrainingModule
+from repo_exp.training.losses import Item, SupervisedLoss
 
 
 class _Old(Stage[Mapping[str, Any]]):
@@ -114,8 +114,8 @@ class Workbench(RunContext):
     def teach(
         self,
         stage: str,
-        objective: Objective,
-        items: Sequence[Any],
+        objective: SupervisedLoss,
+        items: Sequence[Item],
         *,
         epochs: int,
         batch_size: int,
@@ -139,11 +139,11 @@ class Workbench(RunContext):
 
     def fit(
         self,
-        build: Callable[[Callable[[int, Metrics], None]], Learner],
+        build: Callable[[Callable[[int, Metrics], None]], TrainingModule],
         *,
         folder: Path,
         usable: Callable[[int], str] = lambda done: "",
-    ) -> Learner:
+    ) -> TrainingModule:
         """Build a learner around a reporter, do its steps with progress and tracking, and keep its metrics."""
         inputs: TrainingInputs = training_inputs(self.config, "policy", "value")
         return fitting.fit(self, inputs, build, folder=folder, usable=usable)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from repo_exp.algorithms import dpo
-from repo_exp.algorithms.interface import Pairs
+from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options.dpo import Options
 from repo_exp.algorithms.registry import learns_from
-from tests.algorithms.parts import pair_knobs
+from tests.algorithms.parts import pair_knobs, pairs
 
 # sums -10 and -14, the reference's -11 and -12, over 5 and 8 tokens; NaN behind them
 LENGTHS, SUMS, REFERENCE = (5, 8), (-10.0, -14.0), (-11.0, -12.0)
@@ -43,8 +43,8 @@ def test_a_relative_that_is_more_than_a_loss_is_shown_its_place(loss, place) -> 
 
 def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
     logp, method = laid_out(SUMS), algorithm(option, **changes)
-    reference = laid_out(REFERENCE) if method.needs_reference else None
-    loss, metrics = method.loss(logp, Pairs(~logp.isnan(), 1, LENGTHS[0], reference))
+    reference = laid_out(REFERENCE) if method.signals else None
+    loss, metrics = method.loss(logp, pairs(~logp.isnan(), 1, LENGTHS[0], reference))
     return loss.item(), metrics
 
 
@@ -87,7 +87,7 @@ def test_imitation_is_a_mean_over_the_better_replies_tokens() -> None:
 def test_imitation_alone_is_sfts_golden_value() -> None:
     """p = .5, .25, .125: mean 1.386294; beta so small that the pair's loss is ln 2."""
     logp = torch.tensor([[[0.5, 0.25, 0.125], [1, 1, 1]]], dtype=torch.float64).log()
-    given = Pairs(torch.ones(1, 2, 3, dtype=torch.bool), 1, 3, logp)
+    given = pairs(torch.ones(1, 2, 3, dtype=torch.bool), 1, 3, logp)
     loss, _ = algorithm(sft_weight=1.0, beta=1e-9).loss(logp, given)
     assert loss.item() - math.log(2) == pytest.approx(1.386294, abs=1e-6)
 
@@ -99,11 +99,11 @@ def test_parts_of_a_step_add_up_however_they_are_padded(option) -> None:
     lengths = torch.tensor([[7, 2], [3, 3], [1, 4]])
     mask = torch.arange(7) < lengths[..., None]
     method = algorithm(option, sft_weight=0.3)
-    against = reference if method.needs_reference else None
-    whole, metrics = method.loss(logp, Pairs(mask, 3, 11, against))
+    against = reference if method.signals else None
+    whole, metrics = method.loss(logp, pairs(mask, 3, 11, against))
     parts = []
     for cut in ((slice(0, 1), slice(None), slice(0, 7)), (slice(1, 3), slice(None), slice(0, 4))):
-        given = Pairs(mask[cut], 3, 11, None if against is None else against[cut])
+        given = pairs(mask[cut], 3, 11, None if against is None else against[cut])
         parts.append(method.loss(logp[cut], given))
     assert sum(loss for loss, _ in parts).item() == pytest.approx(whole.item())
     for name, value in metrics.items():
@@ -111,7 +111,7 @@ def test_parts_of_a_step_add_up_however_they_are_padded(option) -> None:
 
 
 def test_only_simpo_needs_no_reference() -> None:
-    needy = {option: algorithm(option).needs_reference for option in (*GOLDEN, "ld_dpo")}
+    needy = {option: ReferenceLogprobs() in algorithm(option).signals for option in (*GOLDEN, "ld_dpo")}
     assert [option for option, needs in needy.items() if not needs] == ["simpo"]
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from repo_exp.algorithms.dvpo import Algorithm
-from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.interface import ReferenceLogprobs, Values
 from repo_exp.algorithms.options.dvpo import Options
-from tests.algorithms.parts import knobs, part, rows_of
+from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
 
 KNOBS = knobs("dvpo", whiten_advantages=False)
 MASK = torch.tensor([[True, True, True]])
@@ -22,8 +22,8 @@ def dvpo(**changes) -> Algorithm:
 
 
 def credited(algorithm: Algorithm, total: float = 1.0) -> list[float]:
-    seen = Rollouts(
-        torch.tensor([total]), torch.tensor([0]), MASK, 8, value_BT=VALUE, old_logp_BT=LOGP, reference_logp_BT=REFERENCE
+    seen = rollouts(
+        torch.tensor([total]), torch.tensor([0]), MASK, 8, value=VALUE, old_logp=LOGP, reference_logp=REFERENCE
     )
     credit = algorithm.credit(seen)
     assert credit.return_BT is None  # no value learns
@@ -44,7 +44,7 @@ def test_the_released_form_has_the_kl_in_its_reward() -> None:
 
 def test_the_papers_form_has_the_kl_in_its_loss_and_the_released_one_has_not() -> None:
     """At ratio 1 the surrogate is minus the mean advantage, -0.5; the mean of k1 is 0.2, times 0.1."""
-    given = part(MASK, VALUE, LOGP, reference_logp_BT=REFERENCE)
+    given = minibatch(MASK, VALUE, LOGP, reference_logp=REFERENCE)
     loss, told = dvpo(kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
     assert loss.item() == pytest.approx(-0.5 + 0.02) and told["policy/kl_to_reference"] == pytest.approx(0.2)
     loss, told = dvpo(advantage="released", kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
@@ -54,15 +54,15 @@ def test_the_papers_form_has_the_kl_in_its_loss_and_the_released_one_has_not() -
 def test_it_asks_the_value_and_does_not_teach_it() -> None:
     for advantage, of in (("paper", "action"), ("released", "state")):
         algorithm = dvpo(advantage=advantage)
-        assert (algorithm.needs_value, algorithm.teaches_value, algorithm.value_of) == (True, False, of)
-    assert dvpo().needs_reference and not dvpo(kl_coefficient=0.0).needs_reference
+        assert algorithm.signals[0] == Values(train=False, of=of) and algorithm.trained_roles == ("policy",)
+    assert ReferenceLogprobs() in dvpo().signals and dvpo(kl_coefficient=0.0).signals[1:] == ()
 
 
 def test_parts_of_a_step_add_up_and_padding_takes_no_part() -> None:
     torch.manual_seed(0)
     logp, old, reference, advantage = (torch.randn(4, 5).double() for _ in range(4))
     mask = torch.rand(4, 5) > 0.3
-    whole = part(mask, advantage, old, reference_logp_BT=reference)
+    whole = minibatch(mask, advantage, old, reference_logp=reference)
     loss, told = dvpo().policy_loss(logp, whole)
     parts = [dvpo().policy_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(each for each, _ in parts), loss)
@@ -71,7 +71,7 @@ def test_parts_of_a_step_add_up_and_padding_takes_no_part() -> None:
     blank = torch.full_like(logp, math.nan)
     blanked = (torch.where(mask, each, blank) for each in (logp, advantage, old, reference))
     logp, advantage, old, reference = blanked
-    again, _ = dvpo().policy_loss(logp, part(mask, advantage, old, reference_logp_BT=reference))
+    again, _ = dvpo().policy_loss(logp, minibatch(mask, advantage, old, reference_logp=reference))
     torch.testing.assert_close(again, loss)
 
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from repo_exp.algorithms.gdpo import Algorithm
-from repo_exp.algorithms.interface import Rollouts
 from repo_exp.algorithms.options.gdpo import Options
 from repo_exp.core.advantage import conditioned, decoupled_advantage, group_advantage
-from tests.algorithms.parts import knobs
+from tests.algorithms.parts import knobs, rollouts
 
 
 def t(*values) -> torch.Tensor:
@@ -91,7 +90,7 @@ def test_a_missing_score_punishes_nobody() -> None:
 def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
     algorithm = Algorithm(Options(**knobs("gdpo", weights={})))
     mask = torch.ones(8, 2, dtype=torch.bool)
-    seen = Rollouts(torch.zeros(8), GROUP, mask, 8, {"model": FIRST, "judge": SECOND})
+    seen = rollouts(torch.zeros(8), GROUP, mask, scores={"model": FIRST, "judge": SECOND})
     credit = algorithm.credit(seen)
     close(credit.advantage_BT[:, 1].double(), -1.224677, 1.224677, 0, 0, 0, 0, 1.414097, -1.414097)
 
@@ -154,7 +153,7 @@ def test_a_broken_condition_does_not_pay_where_scores_have_either_sign() -> None
 def test_a_condition_turns_an_order_that_weights_would_not() -> None:
     """Reply 3 obeys the hard rule, reply 2 pleases the easy source: by the sum 2 leads, conditioned 3 does."""
     sources = {"model": t(1, 1, 0, 1), "rules": t(1, 0, 1, 0)}
-    seen = Rollouts(torch.zeros(4), GROUP[:4], torch.ones(4, 1, dtype=torch.bool), 8, sources)
+    seen = rollouts(torch.zeros(4), GROUP[:4], torch.ones(4, 1, dtype=torch.bool), scores=sources)
     plain, tied = (
         Algorithm(Options(**knobs("gdpo", weights={}, condition=condition))).credit(seen).advantage_BT[:, 0]
         for condition in (None, {"source": "rules", "threshold": 1.0, "otherwise": "zero"})

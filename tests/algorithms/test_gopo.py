@@ -7,10 +7,10 @@ import torch
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.gopo import Algorithm
-from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options import grpo as grpo_options
 from repo_exp.algorithms.options.gopo import Options
-from tests.algorithms.parts import knobs, part
+from tests.algorithms.parts import knobs, minibatch, rollouts
 
 
 def gopo(**changes) -> Algorithm:
@@ -21,7 +21,7 @@ MASK = torch.tensor([[True, True]] * 3 + [[True, False]])
 
 
 def credit(algorithm, *totals):
-    return algorithm.credit(Rollouts(torch.tensor(totals), torch.zeros(4, dtype=torch.long), MASK, 8)).advantage_BT
+    return algorithm.credit(rollouts(torch.tensor(totals), torch.zeros(4, dtype=torch.long), MASK, 8)).advantage_BT
 
 
 def test_every_token_has_its_replys_rank() -> None:
@@ -42,12 +42,12 @@ def test_a_missing_total_is_credited_with_nothing() -> None:
 def test_the_loss_is_grpos_with_a_kl_and_every_token_alike() -> None:
     """As the recipe's library has it: token mean, clip .2, k3 times .04."""
     algorithm = gopo()
-    assert algorithm.needs_reference and algorithm.aggregation == "token_mean"
+    assert ReferenceLogprobs() in algorithm.signals and algorithm.aggregation == "token_mean"
     same = {name: value for name, value in knobs("gopo").items() if name not in ("kind", "ties")}
     other = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same)))
     torch.manual_seed(0)
     logp, old, reference = (torch.randn(4, 2).double() for _ in range(3))
-    given = part(MASK, credit(algorithm, 1.0, 2.0, 3.0, 4.0).double(), old, reference_logp_BT=reference)
+    given = minibatch(MASK, credit(algorithm, 1.0, 2.0, 3.0, 4.0).double(), old, reference_logp=reference)
     (found, told), (expected, also) = algorithm.policy_loss(logp, given), other.policy_loss(logp, given)
     assert found == expected and told == also
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from repo_exp.algorithms.grpo import Algorithm
-from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.interface import OldLogprobs, ReferenceLogprobs
 from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import group_advantage, overlong_penalty
 from repo_exp.core.policy_loss import sequence_ratio
-from tests.algorithms.parts import knobs, part, rows_of
+from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
 
 KNOBS = knobs("grpo", group_size=2)
 
@@ -75,7 +75,7 @@ def test_a_missing_total_punishes_and_rewards_nobody() -> None:
 
 def test_every_token_of_a_reply_has_the_replys_credit() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    credit = grpo(scale="none").credit(Rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask, 8))
+    credit = grpo(scale="none").credit(rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask, 8))
     assert credit.advantage_BT.tolist() == [[-1, -1, -1], [1, 0, 0]]
     assert credit.return_BT is None
 
@@ -83,7 +83,7 @@ def test_every_token_of_a_reply_has_the_replys_credit() -> None:
 def test_a_reply_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None:
     """1 2 3 has spread, and 2 is its mean; 5 5 5 has none."""
     mask = torch.ones(6, 2, dtype=torch.bool)
-    seen = Rollouts(torch.tensor([1.0, 2, 3, 5, 5, 5]), torch.tensor([0, 0, 0, 1, 1, 1]), mask, 8)
+    seen = rollouts(torch.tensor([1.0, 2, 3, 5, 5, 5]), torch.tensor([0, 0, 0, 1, 1, 1]), mask, 8)
     credit = grpo(group_size=3, drop_silent_groups=True).credit(seen)
     assert credit.advantage_BT[1].tolist() == [0, 0]
     assert credit.kept_B.tolist() == [True] * 3 + [False] * 3
@@ -99,7 +99,7 @@ def test_golden_aggregation(aggregation, expected) -> None:
     mask = torch.tensor([[True] * 2 + [False] * 6, [True] * 4 + [False] * 4])
     losses = torch.tensor([[1.0, 3, 0, 0, 0, 0, 0, 0], [2, 2, 2, 4, 0, 0, 0, 0]], dtype=torch.float64)
     logp = losses.clamp(min=1e-9).log()
-    given = part(mask, -torch.ones_like(logp), torch.zeros_like(logp), aggregation=aggregation)
+    given = minibatch(mask, -torch.ones_like(logp), torch.zeros_like(logp), aggregation=aggregation)
     loss, _ = grpo(clip_low=0.9999, clip_high=9.0).policy_loss(logp, given)
     assert loss.item() == pytest.approx(expected)
     parts = [grpo(clip_low=0.9999, clip_high=9.0).policy_loss(logp[[i]], rows_of(given, [i]))[0] for i in (0, 1)]
@@ -110,12 +110,11 @@ def test_the_kl_is_in_the_loss() -> None:
     """d = log 2: k3 = 2 - 1 - log 2 = 0.306853 a token, times 0.04; with A = 0 nothing else is left."""
     mask = torch.tensor([[True, True]])
     logp = t([-1.0, -1.0])
-    given = part(mask, torch.zeros_like(logp), logp, reference_logp_BT=logp + math.log(2))
+    given = minibatch(mask, torch.zeros_like(logp), logp, reference_logp=logp + math.log(2))
     loss, told = grpo(kl_coefficient=0.04).policy_loss(logp, given)
     assert loss.item() == pytest.approx(0.04 * 0.306853, rel=1e-5)
     assert told["policy/kl_to_reference"] == pytest.approx(0.306853, rel=1e-5)
-    assert grpo(kl_coefficient=0.04).needs_reference and not grpo().needs_reference
-    assert not grpo().needs_value
+    assert grpo(kl_coefficient=0.04).signals == (OldLogprobs(), ReferenceLogprobs()) and grpo().signals == ()
 
 
 def test_leave_one_out_by_hand() -> None:
@@ -135,7 +134,7 @@ def test_golden_overlong_penalty() -> None:
 def test_an_overlong_reply_loses_before_it_is_compared() -> None:
     """Both are worth 1; the one with 4 of at most 4 tokens loses 1, so it is 0 against 1."""
     mask = torch.tensor([[True] * 4, [True, False, False, False]])
-    seen = Rollouts(torch.tensor([1.0, 1.0]), ONE[:2], mask, 4)
+    seen = rollouts(torch.tensor([1.0, 1.0]), ONE[:2], mask, 4)
     assert grpo(scale="none", overlong_cache=2).credit(seen).advantage_BT[:, 0].tolist() == [-0.5, 0.5]
     assert grpo(scale="none").credit(seen).advantage_BT.abs().max() == 0
 
@@ -146,7 +145,8 @@ def test_golden_sequence_ratio() -> None:
     ratio = sequence_ratio(t(0.1, -0.2, 0.4, math.inf)[None], torch.zeros(1, 4).double(), mask)
     close(ratio[0, :3], 1.105171, 1.105171, 1.105171)
     logp = t(0.1, -0.2, 0.4)[None].requires_grad_()
-    given = part(mask[:, :3], -torch.ones_like(logp).detach(), torch.zeros(1, 3).double(), aggregation="sequence_mean")
+    advantage, old = -torch.ones_like(logp).detach(), torch.zeros(1, 3).double()
+    given = minibatch(mask[:, :3], advantage, old, aggregation="sequence_mean")
     loss, _ = grpo(ratio="sequence", clip_high=0.2).policy_loss(logp, given)
     assert loss.item() == pytest.approx(1.105171)  # A = -1: the reply's ratio, once
     loss.backward()
@@ -156,7 +156,7 @@ def test_golden_sequence_ratio() -> None:
 def test_cispo_weighs_the_gradient_and_never_stops_it() -> None:
     """Ratio e is over the bound of 1.2: the clipped surrogate would give no gradient, this one gives 1.2."""
     logp = t(1.0)[None].requires_grad_()
-    given = part(torch.tensor([[True]]), t(1.0)[None], t(0.0)[None])
+    given = minibatch(torch.tensor([[True]]), t(1.0)[None], t(0.0)[None])
     loss, _ = grpo(surrogate="truncated_importance").policy_loss(logp, given)
     loss.backward()
     assert loss.item() == pytest.approx(-1.2) and logp.grad.item() == pytest.approx(-1.2)
@@ -168,10 +168,10 @@ def test_cispo_weighs_the_gradient_and_never_stops_it() -> None:
 def test_cispo_reports_the_weights_that_it_cuts() -> None:
     """Over the bound of 1.2, whatever the advantage: two of three. PPO's clip would stop the first and the second."""
     ratio, advantage = t(1.5, 0.5, 1.5)[None], t(1, -1, -1)[None]
-    given = part(torch.ones(1, 3, dtype=torch.bool), advantage, torch.zeros(1, 3).double())
+    given = minibatch(torch.ones(1, 3, dtype=torch.bool), advantage, torch.zeros(1, 3).double())
     _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
     assert told["policy/clip_fraction"] == pytest.approx(2 / 3)
-    given = part(torch.tensor([[True, True, False]]), advantage, torch.zeros(1, 3).double())
+    given = minibatch(torch.tensor([[True, True, False]]), advantage, torch.zeros(1, 3).double())
     _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
     assert told["policy/clip_fraction"] == pytest.approx(1 / 2)
 

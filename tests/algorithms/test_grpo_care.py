@@ -7,10 +7,10 @@ import torch
 
 from repo_exp.algorithms import grpo
 from repo_exp.algorithms.grpo_care import Algorithm
-from repo_exp.algorithms.interface import Averaging, Rollouts
+from repo_exp.algorithms.interface import AnswerMask, Follower, ReferenceLogprobs, RoleLogprobs, RolloutBatch
 from repo_exp.algorithms.options import grpo as grpo_options
 from repo_exp.algorithms.options.grpo_care import Options
-from tests.algorithms.parts import knobs, part
+from tests.algorithms.parts import knobs, minibatch, rollouts
 
 
 def care(**changes) -> Algorithm:
@@ -22,11 +22,11 @@ ANSWER = torch.tensor([[False, True, True]] * 4)
 TOTAL = torch.tensor([1.0, 2.0, 2.0, -3.0])
 
 
-def rollouts(likely, total=TOTAL, answer=ANSWER) -> Rollouts:
+def batch(likely, total=TOTAL, answer=ANSWER) -> RolloutBatch:
     """Four replies to a context whose two answer tokens have these probabilities under the average."""
     logp = torch.tensor([[math.nan, math.log(p), math.log(q)] for p, q in likely])
     group = torch.zeros(len(total), dtype=torch.long)
-    return Rollouts(total, group, MASK, 8, average_logp_BT=logp, answer_BT=answer)
+    return rollouts(total, group, MASK, average_logp=logp, answer=answer)
 
 
 LIKELY = [(0.9, 0.9), (0.9, 0.5), (0.7, 0.7), (0.9, 0.9)]
@@ -38,7 +38,7 @@ def test_the_credit_by_hand() -> None:
     Geometric likelihoods .9 .670820 .7, mean .756940, less .01: only the first reaches it and earns .365529.
     R = 1.365529 2 2 -3: mean .591382, unbiased deviation 2.412864.
     """
-    credit = care().credit(rollouts(LIKELY))
+    credit = care().credit(batch(LIKELY))
     assert credit.metrics == {"credit/consistent": 0.25}
     totals = torch.tensor([1.365529, 2, 2, -3])
     expected = (totals - 0.591382) / (2.412864 + 1e-4)
@@ -51,7 +51,7 @@ def test_the_papers_mean_is_a_word() -> None:
     likely = [(0.9, 0.55), (0.72, 0.72), (0.72, 0.72), (0.9, 0.9)]
     sure = {"margin": 0.0, "accuracy_floor": 0.0}
     geometric, arithmetic = (
-        care(likelihood=mean, **sure).bonus(rollouts(likely)) > 0 for mean in ("geometric", "arithmetic")
+        care(likelihood=mean, **sure).bonus(batch(likely)) > 0 for mean in ("geometric", "arithmetic")
     )
     assert geometric.tolist() == [False, True, True, False]  # mean .714521
     assert arithmetic.tolist() == [True, False, False, False]  # mean .721667
@@ -59,34 +59,35 @@ def test_the_papers_mean_is_a_word() -> None:
 
 def test_without_a_bonus_it_is_grpo() -> None:
     same = {name: value for name, value in knobs("grpo_care").items() if name in knobs("grpo") and name != "kind"}
-    plain, seen = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same))), rollouts(LIKELY)
+    plain, seen = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same))), batch(LIKELY)
     credit = care(bonus=0.0).credit(seen).advantage_BT
     assert torch.equal(credit, plain.credit(seen).advantage_BT)
     assert not torch.equal(credit, care().credit(seen).advantage_BT)
     torch.manual_seed(0)
     logp, old = torch.randn(4, 3), torch.randn(4, 3)
-    given = part(MASK, credit, old, aggregation="sequence_mean")
+    given = minibatch(MASK, credit, old, aggregation="sequence_mean")
     assert care(bonus=0.0).policy_loss(logp, given)[0] == plain.policy_loss(logp, given)[0]
 
 
 def test_a_reply_without_an_answer_earns_no_bonus_and_is_judged_all_the_same() -> None:
     answer = ANSWER & torch.tensor([[True], [False], [True], [True]])
-    bonus = care().bonus(rollouts(LIKELY, answer=answer))
+    bonus = care().bonus(batch(LIKELY, answer=answer))
     # .9 and .7 are left, mean .8
     torch.testing.assert_close(bonus, torch.tensor([0.365529, 0, 0, 0]), atol=1e-6, rtol=0)
-    assert care().credit(rollouts(LIKELY, answer=answer)).advantage_BT[1, 0] > 0
+    assert care().credit(batch(LIKELY, answer=answer)).advantage_BT[1, 0] > 0
 
 
 def test_a_missing_total_earns_and_moves_nothing() -> None:
     total = torch.tensor([1.0, 2.0, math.nan, -3.0])
-    credit = care().credit(rollouts(LIKELY, total=total)).advantage_BT
+    credit = care().credit(batch(LIKELY, total=total)).advantage_BT
     assert credit[2].tolist() == [0, 0, 0] and torch.isfinite(credit).all()
 
 
 def test_it_asks_the_average_and_no_reference() -> None:
     algorithm = care(answer_after="</think>")
-    assert algorithm.averaging == Averaging(0.995, 10) and algorithm.answer_after == "</think>"
-    assert not algorithm.needs_reference and care(kl_coefficient=0.1).needs_reference
+    assert algorithm.followers == (Follower("average", every=10, keep=0.995),) and algorithm.sampling_role == "policy"
+    assert algorithm.signals == (RoleLogprobs("average"), AnswerMask("</think>"))
+    assert ReferenceLogprobs() in care(kl_coefficient=0.1).signals
 
 
 @pytest.mark.parametrize(

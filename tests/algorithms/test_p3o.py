@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from repo_exp.algorithms.interface import Rollouts
+from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options.p3o import Options
 from repo_exp.algorithms.p3o import Algorithm
-from tests.algorithms.parts import knobs, part, rows_of
+from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
 
 NAN = math.nan
 
@@ -28,14 +28,15 @@ MASK = torch.tensor([[True, True], [True, False]])
 def test_the_credit_with_its_kl_by_hand() -> None:
     """1.5 - .1 (-10 + 10.5) = 1.45 and .5 - .1 (-12 + 11) = .6: .85 apart."""
     old, reference = t([[-4, -6], [-12, NAN]]), t([[-4.5, -6], [-11, NAN]])
-    seen = Rollouts(t([1.5, 0.5]), torch.tensor([3, 3]), MASK, 8, old_logp_BT=old, reference_logp_BT=reference)
+    totals, group = t([1.5, 0.5]), torch.tensor([3, 3])
+    seen, without = rollouts(totals, group, MASK, old_logp=old, reference_logp=reference), rollouts(totals, group, MASK)
     torch.testing.assert_close(p3o(kl_coefficient=0.1).credit(seen).advantage_BT, t([[0.85, 0.85], [-0.85, 0]]))
-    torch.testing.assert_close(p3o(kl_coefficient=0.0).credit(seen).advantage_BT, t([[1, 1], [-1, 0]]))
-    assert p3o().needs_reference and not p3o(kl_coefficient=0.0).needs_reference
+    torch.testing.assert_close(p3o(kl_coefficient=0.0).credit(without).advantage_BT, t([[1, 1], [-1, 0]]))
+    assert ReferenceLogprobs() in p3o().signals and p3o(kl_coefficient=0.0).signals == ()
 
 
 def test_a_context_with_one_total_is_left_out() -> None:
-    seen = Rollouts(t([1, 2, 5]), torch.tensor([0, 0, 1]), torch.ones(3, 2, dtype=torch.bool), 8)
+    seen = rollouts(t([1, 2, 5]), torch.tensor([0, 0, 1]), torch.ones(3, 2, dtype=torch.bool), 8)
     assert p3o(kl_coefficient=0.0).credit(seen).kept_B.tolist() == [True, True, False]
 
 
@@ -45,7 +46,7 @@ def a_step(replies=4, aggregation="sequence_sum"):
     mask = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [True, True, True]])
     won = torch.randn(replies // 2).double()
     advantage = torch.stack([won, -won], 1).view(-1, 1) * mask
-    return logp, part(mask, advantage, old, aggregation=aggregation, reference_logp_BT=reference)
+    return logp, minibatch(mask, advantage, old, aggregation=aggregation, reference_logp=reference)
 
 
 @pytest.mark.parametrize("clipping", ["separate", "joint"])
@@ -62,7 +63,7 @@ def test_the_loss_is_the_mean_over_pairs() -> None:
     """Golden: d = .3 beyond a clip of .2 is worth -.090484; the other pair is equally good, worth 0: half of it."""
     mask = torch.tensor([[True, True]] * 4)
     logp, old = t([[-4.9, -5], [-6, -6.2], [-1, -1], [-2, -2]]), t([[-5, -5], [-6, -6], [-1, -1], [-2, -2]])
-    given = part(mask, t([[1, 1], [-1, -1], [0, 0], [0, 0]]), old, aggregation="sequence_sum")
+    given = minibatch(mask, t([[1, 1], [-1, -1], [0, 0], [0, 0]]), old, aggregation="sequence_sum")
     loss, told = p3o(clip=0.2).policy_loss(logp, given)
     assert loss.item() == pytest.approx(-0.090484 / 2, abs=1e-6)
     assert told["policy/clip_fraction"] == 0.5
@@ -74,7 +75,7 @@ def test_where_nothing_has_moved_the_gradient_is_half_of_the_difference(clipping
     """One pair, A = .8: -.4 at every token of the first, .4 at those of the second, none at padding."""
     old = t([[-1, -2], [-3, NAN]])
     logp = old.clone().requires_grad_()
-    given = part(MASK, t([[0.8, 0.8], [-0.8, 0]]), old, aggregation="sequence_sum")
+    given = minibatch(MASK, t([[0.8, 0.8], [-0.8, 0]]), old, aggregation="sequence_sum")
     p3o(clipping=clipping).policy_loss(logp, given)[0].backward()
     torch.testing.assert_close(logp.grad, t([[-0.4, -0.4], [0.4, 0]]))
 

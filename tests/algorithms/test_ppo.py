@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from repo_exp.algorithms.interface import Credit, Rollouts
+from repo_exp.algorithms.interface import Credit, ReferenceLogprobs, Values
 from repo_exp.algorithms.options.ppo import Options
 from repo_exp.algorithms.ppo import Algorithm
 from repo_exp.algorithms.registry import find, names
 from repo_exp.errors import ConfigError
-from tests.algorithms.parts import knobs, part, rows_of, value_part
+from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of, value_minibatch
 
 KNOBS = knobs("ppo", whiten_advantages=False)
 
@@ -28,7 +28,7 @@ VALUE = t([[0.5, 0.6, 0.7]])
 
 
 def credited(algorithm: Algorithm, total: float, value=VALUE, **known) -> Credit:
-    return algorithm.credit(Rollouts(t([total]), torch.tensor([0]), MASK, 8, value_BT=value, **known))
+    return algorithm.credit(rollouts(t([total]), torch.tensor([0]), MASK, 8, value=value, **known))
 
 
 def test_credit_by_hand() -> None:
@@ -41,7 +41,7 @@ def test_credit_by_hand() -> None:
 def test_credit_with_a_kl_by_hand() -> None:
     """k1 = [.2, -.1, .5], times .05 off the reward: r = [-.01, .005, .975]."""
     logp, reference, value = t([[-1, -0.5, -2]]), t([[-1.2, -0.4, -2.5]]), t([[0.1, 0.2, 0.3]])
-    credit = credited(ppo(kl_coefficient=0.05), 1.0, value, old_logp_BT=logp, reference_logp_BT=reference)
+    credit = credited(ppo(kl_coefficient=0.05), 1.0, value, old_logp=logp, reference_logp=reference)
     torch.testing.assert_close(credit.advantage_BT, t([[0.798937, 0.74625, 0.675]]), atol=1e-6, rtol=0)
     torch.testing.assert_close(credit.return_BT, t([[0.898937, 0.94625, 0.975]]), atol=1e-6, rtol=0)
 
@@ -50,8 +50,7 @@ def test_a_reply_that_does_not_end_loses_by_hand() -> None:
     """2.9 less .5 is the golden 2.4 for a reply that was cut off; one that ended keeps its 2.4."""
     algorithm = ppo(missing_eos_penalty=0.5)
     cut, ended = (
-        credited(algorithm, total, finished_B=torch.tensor([finished]))
-        for total, finished in ((2.9, False), (2.4, True))
+        credited(algorithm, total, finished=torch.tensor([finished])) for total, finished in ((2.9, False), (2.4, True))
     )
     torch.testing.assert_close(cut.advantage_BT, t([[1.72925, 1.715, 1.7]]))
     assert torch.equal(cut.advantage_BT.round(decimals=9), ended.advantage_BT.round(decimals=9))
@@ -67,8 +66,8 @@ def test_whitened_rewards_by_hand() -> None:
 def test_the_weight_of_the_kl_follows_its_target_and_survives_a_checkpoint() -> None:
     """k1 adds up to .6 in the one reply, over a target of .3: .05 (1 + .2 * 1 / 10) from the next batch on."""
     known = {
-        "old_logp_BT": t([[-1, -0.5, -2]]),
-        "reference_logp_BT": t([[-1.2, -0.4, -2.5]]),
+        "old_logp": t([[-1, -0.5, -2]]),
+        "reference_logp": t([[-1.2, -0.4, -2.5]]),
         "value": t([[0.1, 0.2, 0.3]]),
     }
     algorithm = ppo(kl_coefficient=0.05, kl_target=0.3, kl_horizon=10.0)
@@ -99,8 +98,8 @@ def test_returns_are_taken_before_advantages_are_standardised() -> None:
 
 
 def test_only_a_kl_needs_a_reference() -> None:
-    assert not ppo().needs_reference
-    assert ppo(kl_coefficient=0.1).needs_reference
+    assert ppo().signals == (Values(),)
+    assert ReferenceLogprobs() in ppo(kl_coefficient=0.1).signals
 
 
 @pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "constant"])
@@ -110,13 +109,13 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
     logp, old, advantage, value, returns = (torch.randn(4, 5).double() for _ in range(5))
     mask = torch.rand(4, 5) > 0.3
     algorithm = ppo()
-    whole = part(mask, advantage, old, aggregation=aggregation)
+    whole = minibatch(mask, advantage, old, aggregation=aggregation)
     loss, told = algorithm.policy_loss(logp, whole)
     parts = [algorithm.policy_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(loss for loss, _ in parts), loss)
     for name, figure in told.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure, rel=1e-5)
-    whole = value_part(mask, returns, value, aggregation=aggregation)
+    whole = value_minibatch(mask, returns, value, aggregation=aggregation)
     values = [algorithm.value_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(values), algorithm.value_loss(logp, whole))
 
@@ -125,10 +124,10 @@ def test_clips_can_be_uneven_doubled_and_left_out() -> None:
     """Ratio 1.3 under 1.28 counts 1.28; ratio 4 with A = -1 counts 3; a value that moved far is not clipped."""
     logp, old = t([[1.3, 4.0]]).log(), torch.zeros(1, 2).double()
     mask = torch.tensor([[True, True]])
-    given = part(mask, t([[1, -1]]), old)
+    given = minibatch(mask, t([[1, -1]]), old)
     loss, told = ppo(clip_high=0.28, dual_clip=3.0).policy_loss(logp, given)
     assert loss.item() == pytest.approx((-1.28 + 3) / 2) and told["policy/clip_fraction"] == 1.0
-    value, given = t([[1, 2]]), value_part(mask, t([[2, 2]]), t([[0, 0]]))
+    value, given = t([[1, 2]]), value_minibatch(mask, t([[2, 2]]), t([[0, 0]]))
     assert ppo(value_clip=None).value_loss(value, given).item() == pytest.approx(0.25)
     assert ppo(value_clip=0.2).value_loss(value, given).item() == pytest.approx(0.5 * 1.8**2)
 
@@ -136,10 +135,10 @@ def test_clips_can_be_uneven_doubled_and_left_out() -> None:
 def test_padding_takes_no_part_in_any_loss() -> None:
     algorithm, nan = ppo(), math.nan
     mask = torch.tensor([[True, True, False]])
-    given = part(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]))
+    given = minibatch(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]))
     loss, told = algorithm.policy_loss(t([[-1, -2, nan]]), given)
     assert loss.item() == pytest.approx(-2.0) and told["policy/ratio"] == pytest.approx(1.0)
-    given = value_part(mask, t([[1, 3, nan]]), t([[1, 1, nan]]))
+    given = value_minibatch(mask, t([[1, 3, nan]]), t([[1, 1, nan]]))
     assert algorithm.value_loss(t([[1, 1, nan]]), given).item() == pytest.approx(0.5 * 4 / 2)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repo_exp.core.advantage import gae, group_advantage, in_groups_with_spread, reward_at_last_token
-from repo_exp.core.masks import masked_mean, masked_sum, standardize, token_weights, weighted_sum
+from repo_exp.core.masks import aggregation_weights, masked_mean, masked_sum, standardize, weighted_sum
 
 
 def t(rows) -> torch.Tensor:
@@ -91,7 +91,7 @@ def test_which_replies_are_in_a_group_with_spread() -> None:
 def test_a_reply_without_a_token_is_not_counted_as_a_reply(aggregation, expected) -> None:
     """One reply of two tokens beside an empty one, at most 4 tokens: 1 / (1 * 2), 1 / 1 and 1 / (1 * 4)."""
     mask = torch.tensor([[1, 1], [0, 0]]).bool()
-    assert token_weights(mask, aggregation, longest=4).tolist() == [[expected] * 2, [0, 0]]
+    assert aggregation_weights(mask, aggregation, longest=4).tolist() == [[expected] * 2, [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_reply_without_a_token_is_not_counted_as_a_reply(aggregation, expected
 def test_golden_ways_to_count_tokens(aggregation, expected) -> None:
     """Losses 1 3 and 2 2 0 4, at most 8 tokens: 12 / 6, (2 + 2) / 2, (4 + 8) / 2 and 12 / (2 * 8)."""
     mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool()
-    weight = token_weights(mask, aggregation, longest=8)
+    weight = aggregation_weights(mask, aggregation, longest=8)
     assert weighted_sum(t([[1, 3, 9, 9], [2, 2, 0, 4]]), weight).item() == pytest.approx(expected)
 
 
@@ -120,9 +120,9 @@ def test_a_groups_standing_knows_no_shift_and_its_scale_only_where_nothing_divid
 @pytest.mark.parametrize("longest", [3, 7])
 def test_ways_to_count_tokens_agree_where_all_replies_are_equally_long(longest) -> None:
     mask = torch.ones(4, 3, dtype=torch.bool)
-    mean, sequences = (token_weights(mask, how, longest=longest) for how in ("token_mean", "sequence_mean"))
+    mean, sequences = (aggregation_weights(mask, how, longest=longest) for how in ("token_mean", "sequence_mean"))
     torch.testing.assert_close(mean, sequences)
-    torch.testing.assert_close(token_weights(mask, "constant", longest=longest) * longest, mean * 3)
+    torch.testing.assert_close(aggregation_weights(mask, "constant", longest=longest) * longest, mean * 3)
 
 
 def test_masked_means_of_parts_add_up_to_the_whole() -> None:

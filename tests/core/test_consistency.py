@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from repo_exp.core.advantage import group_advantage
-from repo_exp.core.consistency import answer_likelihood, consistency_bonus, moving_average
+from repo_exp.core.consistency import answer_likelihood, consistency_bonus
 
 KNOBS = {"weight": 0.5, "accuracy_floor": 0.1, "likelihood_cap": 0.95, "margin": 0.01}
 ONE = torch.zeros(4, dtype=torch.long)
@@ -82,8 +82,3 @@ def test_no_answer_has_no_likelihood() -> None:
         close(answer_likelihood(t(-1, -2)[None], torch.zeros(1, 2).bool(), mean=mean), NAN)
     with pytest.raises(ValueError, match="arithmetic or geometric, got 'harmonic'"):
         answer_likelihood(t(-1)[None], torch.ones(1, 1).bool(), mean="harmonic")
-
-
-def test_golden_moving_average() -> None:
-    close(moving_average(t(1), t(2), keep=0.995), 1.005)
-    close(moving_average(t(1), t(2), keep=1.0), 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from repo_exp.core.advantage import decoupled_advantage, gae, group_advantage
 from repo_exp.core.enhancement import enhance
-from repo_exp.core.masks import masked_sum, standardize, token_weights, weighted_sum
+from repo_exp.core.masks import aggregation_weights, masked_sum, standardize, weighted_sum
 from repo_exp.core.policy_loss import (
     clipped_surrogate,
     is_clipped,
@@ -148,7 +148,7 @@ def test_masked_tokens_never_contribute(seed, aggregation) -> None:
         torch.where(mask_BT, 0.1 * draw(seed + k, 4, 5), torch.full((), junk).double())
         for k, junk in enumerate((math.nan, math.nan, 0.0))
     )
-    weight_BT = token_weights(mask_BT, aggregation, longest=5).double()
+    weight_BT = aggregation_weights(mask_BT, aggregation, longest=5).double()
     for ratio_of in (probability_ratio, lambda logp, old: sequence_ratio(logp, old, mask_BT)):
         for loss_of in (
             lambda ratio, logp: clipped_surrogate(ratio, advantage_BT, low=0.2, high=0.2),
@@ -167,7 +167,7 @@ def test_masked_tokens_never_contribute(seed, aggregation) -> None:
 def test_where_all_replies_are_equally_long_a_mean_is_a_mean(count, length, padding) -> None:
     mask_BT = torch.cat([torch.ones(count, length), torch.zeros(count, padding)], 1).bool()
     weights = {
-        how: token_weights(mask_BT, how, longest=length)
+        how: aggregation_weights(mask_BT, how, longest=length)
         for how in ("token_mean", "sequence_mean", "constant", "sequence_sum")
     }
     for how in ("sequence_mean", "constant"):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from repo_exp.core.rejection import (
     acceptance,
-    kept_distribution,
     kept_weight,
     overlap,
     overlap_calibration,
@@ -19,6 +18,11 @@ from repo_exp.core.rejection import (
 
 def t(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def kept_distribution(logp: torch.Tensor, logq: torch.Tensor, *, lam: float) -> torch.Tensor:
+    """Return how tokens are distributed that were drawn from q and kept with their acceptance: q a / Z."""
+    return logq.exp() * acceptance(logp, logq, lam=lam) / overlap(logp, logq, lam=lam)[:, None]
 
 
 P, Q = t(0.5, 0.3, 0.15, 0.05)[None], t(0.25, 0.25, 0.1, 0.4)[None]

@@ -8,7 +8,7 @@ import torch
 from repo_exp.core.advantage import gae, group_advantage, reward_at_last_token
 from repo_exp.core.diagnostics import explained_variance, surrogate_metrics
 from repo_exp.core.kl import kl_per_token
-from repo_exp.core.masks import masked_mean, standardize, token_weights
+from repo_exp.core.masks import aggregation_weights, masked_mean, standardize
 from repo_exp.core.policy_loss import is_clipped, sequence_ratio, truncated_importance
 
 NAN = math.nan
@@ -61,8 +61,8 @@ def test_a_mean_over_nothing_is_zero() -> None:
 )
 def test_weights_of_replies_with_no_one_and_two_tokens(aggregation, expected) -> None:
     mask_BT = mask([0, 0], [1, 0], [1, 1])
-    torch.testing.assert_close(token_weights(mask_BT, aggregation, longest=4), torch.tensor(expected))
-    assert token_weights(mask_BT[:1], aggregation, longest=4).tolist() == [[0, 0]]
+    torch.testing.assert_close(aggregation_weights(mask_BT, aggregation, longest=4), torch.tensor(expected))
+    assert aggregation_weights(mask_BT[:1], aggregation, longest=4).tolist() == [[0, 0]]
 
 
 def test_sequence_ratios_of_replies_with_no_one_and_two_tokens() -> None:

@@ -13,7 +13,7 @@ from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import decoupled_advantage, group_advantage
 from repo_exp.rewards.joins import build_join
 from repo_exp.types import Score
-from tests.algorithms.parts import knobs, part
+from tests.algorithms.parts import knobs, minibatch
 from tests.independent.tiny import ARGUMENTS, model, tokenizer
 
 REPLIES, GROUP, LONGEST = 8, 4, 6
@@ -166,8 +166,8 @@ def test_losses_and_their_gradients(grpo, name) -> None:
                           num_items_in_batch=s.mask_BT.sum())  # fmt: skip
     algorithm = Algorithm(Options(**knobs("grpo", **changes)))
     advantage_BT = torch.where(s.mask_BT, s.advantage_B[:, None], torch.zeros(()))
-    reference = {"reference_logp_BT": s.reference_BT} if algorithm.needs_reference else {}
-    given = part(s.mask_BT, advantage_BT, s.old_BT, aggregation=algorithm.aggregation, **reference)
+    reference = {"reference_logp": s.reference_BT} if algorithm.needs_reference else {}
+    given = minibatch(s.mask_BT, advantage_BT, s.old_BT, aggregation=algorithm.aggregation, **reference)
     loss, _ = algorithm.policy_loss(mine, given)
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
     loss.backward(), expected.backward()
@@ -182,5 +182,5 @@ def test_the_gradient_of_rloo_where_the_policy_has_not_moved(rloo) -> None:
     their_loss(rloo, s, peers, old_logps=(s.old_BT * s.mask_BT).sum(1)).backward()
     algorithm = Algorithm(Options(**knobs("grpo", aggregation="sequence_sum", baseline="leave_one_out", scale="none")))
     advantage_BT = torch.where(s.mask_BT, s.advantage_B[:, None], torch.zeros(()))
-    algorithm.policy_loss(mine, part(s.mask_BT, advantage_BT, s.old_BT, aggregation="sequence_sum"))[0].backward()
+    algorithm.policy_loss(mine, minibatch(s.mask_BT, advantage_BT, s.old_BT, aggregation="sequence_sum"))[0].backward()
     torch.testing.assert_close(mine.grad, peers.grad, atol=1e-6, rtol=1e-5)

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from repo_exp.errors import WriteError
-from repo_exp.learner.fit import Checkpoint, checkpoint
 from repo_exp.stages import policy
 from repo_exp.stages.store import Store, write_json, write_lines
 from repo_exp.tracking.jsonl import JsonlTracker, read_metrics
+from repo_exp.training.callbacks.checkpoint import Checkpoint, newest
 from tests.stages.cutting import cut
 
 UPDATES = 4
@@ -31,7 +31,7 @@ class Learner:
 
     def save_checkpoint(self, path: Path) -> None:
         """The trainer's part."""
-        kept = {"learner": {"done": self.done, "history": self.history}, "state": self.state}
+        kept = {"progress": {"done": self.done, "history": self.history}, "state": self.state}
         content = io.BytesIO()
         torch.save(kept, content)
         path.write_bytes(content.getvalue())
@@ -43,7 +43,7 @@ def stage(root: Path) -> None:
 
     def build(folder: Path) -> None:
         learner = Learner()
-        start, done, history = checkpoint(folder, lambda updates: policy._unreadable_part(folder, updates))
+        start, done, history = newest(folder, lambda updates: policy._unreadable_part(folder, updates))
         if start is not None:
             learner.done, learner.history = done, history
             learner.state = torch.load(start, weights_only=True)["state"]
@@ -131,11 +131,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path, c
     torch.save({"weights": 1}, other)
     kinds = {"empty": b"", "half": last.read_bytes()[:300], "one bit": content, "no zip": b"x" * 999}
     last.write_bytes(kinds.get(harm, other.getvalue()))
-    path, done, history = checkpoint(tmp_path, lambda done: "")
+    path, done, history = newest(tmp_path, lambda done: "")
     assert (path.name, done, history) == ("previous.ckpt", 1, [{"step": 1}])
     assert f"{last} cannot be used" in caplog.text and "the checkpoint before it is tried" in caplog.text
     (tmp_path / "previous.ckpt").write_bytes(b"")
-    assert checkpoint(tmp_path, lambda done: "") == (None, 0, [])
+    assert newest(tmp_path, lambda done: "") == (None, 0, [])
     assert "the stage starts again" in caplog.text
 
 

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from repo_exp.algorithms.registry import find
 from repo_exp.config.schema import LearningRates
 from repo_exp.errors import ConfigError, NotFiniteError, StoreError
-from repo_exp.learner.objectives import Imitation, Judging, Preferring, Valuing, WorthItem
 from repo_exp.stages import judge, reward_model, value_model
 from repo_exp.stages.digests import digest
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Store
+from repo_exp.training.losses import Imitation, Judging, Preferring, Valuing, WorthItem
 from repo_exp.types import Message
 from tests.stages.test_pipeline import made, rows
 

@@ -84,7 +84,7 @@ def test_two_stores_hold_the_same_bits(experiment, tmp_path) -> None:
 
 def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, monkeypatch) -> None:
     """The power goes in the policy's second update; the same command then gives the bits of an unbroken run."""
-    from repo_exp.learner.progress import StageProgress
+    from repo_exp.training.callbacks.progress import StageProgress
 
     class PowerCut(Exception):
         pass

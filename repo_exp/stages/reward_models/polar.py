@@ -22,13 +22,13 @@ from pathlib import Path
 import torch
 
 from repo_exp.errors import DataError, Problem
-from repo_exp.learner.objectives import PairItem, Preferring
 from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.sampler import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
+from repo_exp.training.losses import PairItem, Preferring
 from repo_exp.types import Context, Preference
 
 VERSION = 3

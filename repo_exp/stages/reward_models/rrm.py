@@ -19,7 +19,6 @@ import torch
 from repo_exp.core.augmentation import Contest, Which, contests, partners
 from repo_exp.core.preference import disagrees
 from repo_exp.errors import DataError, Problem
-from repo_exp.learner.objectives import PairItem
 from repo_exp.models.packing import pack
 from repo_exp.models.passes import final_scores
 from repo_exp.rollout.sampler import derived_seed
@@ -27,6 +26,7 @@ from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
 from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.store import Artifact, write_json
+from repo_exp.training.losses import PairItem
 from repo_exp.types import Context, Corpus, Preference
 
 VERSION = 2

@@ -1,0 +1,36 @@
+"""Sampler and training must compute the same probabilities, or what is trained on is not what was sampled."""
+
+from __future__ import annotations
+
+import torch
+
+from repo_exp.errors import ModelError, Problem
+
+# mean |log p(training) - log p(sampler)| of the sampled tokens, in nats at temperature 1; rounding is far below
+BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+
+
+def require_agreement(gap: float, *, dtype: torch.dtype, temperature: float, bound: float | None) -> None:
+    """Stop where the mean difference of the two log-probabilities is more than rounding.
+
+    Args:
+        gap: ``policy/sampler_gap``, in nats.
+        bound: the largest that is accepted (``rollout.max_gap``); None is by ``dtype``, and below temperature 1 as many
+            times more as the temperature enlarges logits.
+
+    Raises:
+        ModelError: the gap is larger, or is not a number.
+    """
+    most = BOUND.get(dtype, BOUND[torch.bfloat16]) / min(temperature, 1.0) if bound is None else bound
+    if gap <= most:
+        return
+    found = (
+        f"log-probabilities of the sampled tokens differ by {gap:.2g} nats on average; at most {most:.2g} is accepted"
+    )
+    remedy = (
+        "model.engine=transformers or model.dtype=float32 show whether the passes differ; rollout.max_gap=NATS accepts "
+        "more, and rollout.correction.kind=truncated weights it"
+    )
+    raise ModelError(
+        "sampler and training do not compute the same model", [Problem("policy/sampler_gap", found, remedy)]
+    )

@@ -1,0 +1,287 @@
+"""Training a policy on responses that it samples: collect -> signals -> credit -> steps.   B responses, T tokens."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repo_exp.algorithms.interface import Comparison, Credit, OldLogprobs, OnlineAlgorithm, RolloutBatch, Values, find
+from repo_exp.algorithms.options.base import StepOptions
+from repo_exp.config.schema import Correction
+from repo_exp.core.diagnostics import explained_variance
+from repo_exp.core.masks import masked_mean
+from repo_exp.models.backbone import Backbone
+from repo_exp.rollout.sampler import Sampled, sample, spoken
+from repo_exp.training.agreement import require_agreement
+from repo_exp.training.base import Metrics, TrainingSettings
+from repo_exp.training.batch import Microbatch, TrainingBatch, add_up, split
+from repo_exp.training.followers import Followers
+from repo_exp.training.policy import PolicyModule, Updates
+from repo_exp.training.signals import SignalComputer
+from repo_exp.training.steps import PolicyStep, Update, ValueStep
+from repo_exp.types import Context, Reply, RewardBreakdown
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """Where rewards come from and where they go.
+
+    Attributes:
+        score: returns the reward of each response.
+        describe: turns the rewards of an update into metrics.
+        record: is called with (update, responses, rewards) to keep them.
+        begin: is called with each response as soon as it has ended, so that scoring can begin; None waits.
+    """
+
+    score: Callable[[Sequence[Reply]], list[RewardBreakdown]]
+    describe: Callable[[Sequence[RewardBreakdown]], Metrics] = lambda _: {}
+    record: Callable[[int, Sequence[Reply], Sequence[RewardBreakdown]], None] = lambda *_: None
+    begin: Callable[[Reply], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How responses are sampled.
+
+    Attributes:
+        temperature, max_new_tokens, batch_size: see :func:`rollout.sampler.sample`.
+        correction: what is done where sampler and training compute other probabilities; None is nothing.
+        max_gap: how far these may differ, in nats, before the run stops; None is by the model's precision.
+    """
+
+    temperature: float
+    max_new_tokens: int
+    batch_size: int
+    correction: Correction | None = None
+    max_gap: float | None = None
+
+
+class OnlineModule(PolicyModule):
+    """Trains the ``policy`` role, and ``value`` where the algorithm trains a value network.
+
+    Args:
+        algorithm: gives credit and losses (``algorithms/<kind>.py``).
+        prompts: each update takes the next ones of an order that depends on the seed.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        algorithm: OnlineAlgorithm[StepOptions],
+        prompts: Sequence[Context],
+        *,
+        settings: TrainingSettings,
+        updates: Updates,
+        sampling: Sampling,
+        rewards: Rewards,
+    ) -> None:
+        super().__init__(backbone, settings, updates)
+        self.algorithm, self.prompts, self.sampling, self.rewards = algorithm, prompts, sampling, rewards
+        self.followers = Followers(backbone, algorithm.followers)
+        self.comparison, self.values = find(algorithm.signals, Comparison), find(algorithm.signals, Values)
+        self.steps_per_update = algorithm.options.passes * algorithm.options.minibatches
+        self.signals = SignalComputer(backbone, self.microbatches, temperature=sampling.temperature, phases=self.phases)
+
+    def update(self, step: int) -> Metrics:
+        """Sample responses to the next prompts, score them, and train on them."""
+        prompts, prompt_ids, completions = self.collect(step)
+        responses = spoken(self.backbone, prompts, completions)
+        with self.phases("score"):
+            rewards = self.rewards.score(responses)
+        self.rewards.record(step, responses, rewards)
+        metrics: Metrics = dict(self.rewards.describe(rewards))
+        metrics["reply/tokens"] = sum(response.tokens for response in responses) / len(responses)
+        metrics["reply/unfinished"] = sum(not response.finished for response in responses) / len(responses)
+        batch = TrainingBatch.of([prompt.id for prompt in prompts], prompt_ids, completions, rewards)
+        if batch is not None:  # without a single total there is nothing to train on; the metrics say so
+            metrics |= self.train_on(step, batch)
+        if self.followers.due(step + 1):
+            self.begin_change()
+            self.followers.update(step + 1, self.fp32_weights["policy"])
+        return metrics
+
+    def upcoming(self, step: int) -> list[int]:
+        """Return which prompts an update takes, each as often as a group is large."""
+        size = self.algorithm.group_size
+        chosen = self.next_of(len(self.prompts), self.updates.rollouts // size, step)
+        return [i for i in chosen for _ in range(size)]
+
+    def collect(self, step: int) -> tuple[list[Context], list[list[int]], list[Sampled]]:
+        """Return the prompts of an update, their tokens, and a sampled response to each."""
+        prompts = [self.prompts[i] for i in self.upcoming(step)]
+        prompt_ids = [self.backbone.tokens.context(prompt.messages) for prompt in prompts]
+        begin = self.rewards.begin
+
+        def ended(i: int, completion: Sampled) -> None:
+            assert begin is not None
+            begin(spoken(self.backbone, [prompts[i]], [completion])[0])
+
+        with self.phases("sample"):
+            completions = sample(
+                self.backbone,
+                self.algorithm.sampling_role,
+                prompt_ids,
+                seed=self.derived("sample", step),
+                temperature=self.sampling.temperature,
+                max_new_tokens=self.sampling.max_new_tokens,
+                batch_size=self.sampling.batch_size,
+                finished=None if begin is None else ended,
+            )
+        return prompts, prompt_ids, completions
+
+    # -- training on them ------------------------------------------------------------------------------
+
+    def train_on(self, step: int, batch: TrainingBatch) -> Metrics:
+        """Compute signals and credit, and take the optimizer steps of one update."""
+        algorithm, every_row = self.algorithm, range(len(batch))
+        rollouts = self.precompute(step, batch)
+        metrics: Metrics = {}
+        value_loss: float | None = None
+        if self.values is not None and Values not in rollouts:
+            value_loss, value_BT = self.value_gradients(batch, rollouts, every_row, credit=None)
+            rollouts, metrics["loss/value"] = rollouts.with_signal(self.values, value_BT), value_loss
+        self.begin_change()  # an algorithm may remember what it gave
+        credit = algorithm.credit(rollouts)
+        metrics |= credit_metrics(rollouts, credit)
+        sums: Metrics = {}
+        planned, taken = self.steps * self.steps_per_update, 0
+        for rows in self.minibatches(step, batch, credit):
+            progress = (step * self.steps_per_update + taken, planned)
+            add_up(sums, self.optimize(Update(step, batch, rollouts, credit), rows, progress, value_loss))
+            taken += 1
+        # steps may be fewer than planned where few responses can be trained on
+        return metrics | {name: value / taken for name, value in sums.items()}
+
+    def precompute(self, step: int, batch: TrainingBatch) -> RolloutBatch:
+        """Return the signals of an update. What its only step computes anyway is not computed before it."""
+        signals = [signal for signal in self.algorithm.signals if not isinstance(signal, Comparison)]
+        if self.steps_per_update > 1 and find(signals, OldLogprobs) is None:
+            signals.append(OldLogprobs())
+        if self.values is not None and self.values.train and self.values.separable and self.steps_per_update == 1:
+            signals.remove(self.values)
+        rollouts = self.signals.batch(batch, signals, max_tokens=self.sampling.max_new_tokens)
+        if OldLogprobs in rollouts:
+            gap_BT = (rollouts[OldLogprobs] - batch.sampler_logp_BT).abs()
+            self._require_agreement(step, masked_mean(gap_BT, batch.mask_BT).item())
+        return rollouts
+
+    def minibatches(self, step: int, batch: TrainingBatch, credit: Credit) -> Iterator[list[int]]:
+        """Yield the rows of each optimizer step of an update."""
+        kept = range(len(batch)) if credit.kept_B is None else credit.kept_B.nonzero().squeeze(1).tolist()
+        units = batch.grouped(kept) if self.algorithm.unit == "group" else [[i] for i in kept]
+        for number in range(self.algorithm.options.passes):
+            order = list(units)
+            random.Random(self.derived("minibatch", step, number)).shuffle(order)
+            yield from split(order, self.algorithm.options.minibatches)
+
+    def optimize(
+        self, update: Update, rows: Sequence[int], progress: tuple[int, int], value_loss: float | None
+    ) -> Metrics:
+        """Take one optimizer step of each role on some rows; ``value_loss`` is there if its gradients are."""
+        batch = update.batch
+        importance_BT, sums = self.importance(update, rows)
+        step_loss = PolicyStep(
+            self.backbone,
+            self.algorithm,
+            update,
+            rows,
+            importance_BT=importance_BT,
+            temperature=self.sampling.temperature,
+            correction=self.sampling.correction,
+        )
+        losses: dict[str, float] = {}
+        losses["policy"], metrics = self.accumulate(
+            "policy", self.microbatches(batch, rows), step_loss, phase="train: policy"
+        )
+        sums |= metrics
+        if update.old_logp is None:
+            self._require_agreement(update.step, sums["policy/sampler_gap"])
+        if "value" in self.learning_rates:
+            if value_loss is None:
+                value_loss, _ = self.value_gradients(batch, update.rollouts, rows, credit=update.credit)
+                sums["loss/value"] = value_loss
+            losses["value"] = value_loss
+        with self.phases("optimizer"):
+            for role in self.learning_rates:
+                sums[f"grad/{role}_norm"] = self.apply_gradients(
+                    role, progress=progress, loss=losses[role], names=lambda: self.signals.names(batch, rows)
+                )
+        return sums
+
+    def value_gradients(
+        self, batch: TrainingBatch, rollouts: RolloutBatch, rows: Sequence[int], *, credit: Credit | None
+    ) -> tuple[float, Tensor]:
+        """Accumulate the value network's gradients; return the loss, and the values of these rows: (B, T)."""
+        assert self.values is not None
+        loss = ValueStep(self.backbone, self.algorithm, rollouts, rows, signal=self.values, credit=credit)
+        total, _ = self.accumulate("value", self.microbatches(batch, rows), loss, phase="train: value")
+        return total, loss.value_BT
+
+    def importance(self, update: Update, rows: Sequence[int]) -> tuple[Tensor | None, Metrics]:
+        """Return the algorithm's importance weights of a step, (B, T), and metrics; None without a comparison."""
+        if self.comparison is None:
+            return None, {}
+        generator = torch.Generator().manual_seed(self.derived("compare", update.step))
+        uniform_BT = torch.rand(len(update.batch), self.sampling.max_new_tokens, generator=generator)
+        weight_BT = torch.zeros(update.batch.mask_BT.shape)
+        tokens = self.signals.compare(
+            self.comparison,
+            update.batch,
+            rows,
+            old_logp_BT=update.old_logp,
+            uniform_BT=uniform_BT[:, : weight_BT.shape[1]],
+        )
+        weight_BT[list(rows)], metrics = self.algorithm.token_weights(tokens)
+        return weight_BT, metrics
+
+    def microbatches(self, batch: TrainingBatch, rows: Sequence[int]) -> Iterator[Microbatch]:
+        """Yield rows of a batch, laid out for forward passes."""
+        backbone = self.backbone
+        for chosen in batch.microbatches(
+            rows,
+            tokens=self.settings.microbatch_tokens,
+            whole_groups=self.algorithm.unit == "group",
+            chunks=backbone.chunks,
+            packs=backbone.packs,
+        ):
+            yield batch.lay_out(chosen, backbone)
+
+    def _require_agreement(self, step: int, gap: float) -> None:
+        """Stop before anything is trained on responses that training sees differently. An older copy may differ.
+
+        A gap that is not finite comes from a loss that is not, which the guard of the step handles.
+        """
+        if math.isfinite(gap) and self.followers.is_policy(self.algorithm.sampling_role, step):
+            dtype, sampling = self.backbone.model.dtype, self.sampling
+            require_agreement(gap, dtype=dtype, temperature=sampling.temperature, bound=sampling.max_gap)
+
+    # -- what a checkpoint keeps besides weights ---------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the algorithm remembers."""
+        checkpoint["algorithm"] = self.algorithm.state()
+        super().on_save_checkpoint(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore it."""
+        super().on_load_checkpoint(checkpoint)
+        self.algorithm.restore(checkpoint["algorithm"])
+
+
+def credit_metrics(rollouts: RolloutBatch, credit: Credit) -> Metrics:
+    """Return what the dashboard shows of an update's credit: the share of responses with an advantage of zero,
+    values."""
+    # the metric's name is older than its meaning: the zero-advantage fraction
+    metrics = {"credit/silent": (credit.advantage_BT.abs().amax(1) == 0).float().mean().item(), **credit.metrics}
+    if Values in rollouts:
+        value_BT, mask_BT = rollouts[Values], rollouts.mask_BT
+        if credit.return_BT is not None:
+            metrics["value/explained_variance"] = explained_variance(value_BT, credit.return_BT, mask_BT).item()
+        metrics["value/mean"] = masked_mean(value_BT, mask_BT).item()
+    return metrics

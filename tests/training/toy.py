@@ -1,0 +1,104 @@
+"""A toy task on the tiny model: say characters with odd codes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from repo_exp.algorithms.registry import find, options_of
+from repo_exp.config.schema import Optimizer, Trainer
+from repo_exp.training.base import TrainingSettings
+from repo_exp.training.fit import fit
+from repo_exp.training.module import OnlineModule, Rewards, Sampling
+from repo_exp.training.policy import Updates
+from repo_exp.types import Context, Message, RewardBreakdown
+from tests.algorithms.parts import knobs
+
+RATES = {"sft": 1e-2, "reward_model": 1e-2, "judge": 1e-2, "policy": 1e-2, "value": 1e-2}
+OPTIMIZER = Optimizer(
+    kind="adamw",
+    learning_rate=RATES,
+    betas=(0.9, 0.95),
+    eps=1e-8,
+    weight_decay=0.0,
+    clip_norm=1.0,
+    warmup_steps=1,
+    schedule="constant",
+    max_skipped_steps=3,
+)
+TRAINER = Trainer(
+    accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
+)
+OPTIONS = {
+    "ppo": knobs("ppo"),
+    "grpo": knobs("grpo", group_size=4),
+    "jackpot": knobs("grpo", group_size=4) | knobs("jackpot"),
+    "dvpo": knobs("dvpo", passes=1),
+}
+OPTIONS |= {kind: knobs(kind, group_size=4) for kind in ("gdpo", "gopo", "grpo_care", "sppo")} | {"p3o": knobs("p3o")}
+CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
+
+
+def oddness(replies) -> list[RewardBreakdown]:
+    """Score the share of characters with an odd code, centred."""
+    shares = [sum(ord(c) % 2 for c in reply.text) / max(len(reply.text), 1) for reply in replies]
+    return [RewardBreakdown({}, 0.0, share - 0.5) for share in shares]
+
+
+def settings(
+    learning_rates, *, stage="sft", seed=0, microbatch_tokens=4096, optimizer=OPTIMIZER, report=lambda *_: None
+) -> TrainingSettings:
+    """Return the settings of a training loop on the toy."""
+    return TrainingSettings(stage, learning_rates, optimizer, seed, microbatch_tokens, report)
+
+
+class Stop(Exception):
+    """The machine goes down."""
+
+
+@pytest.fixture
+def online(tiny, tmp_path) -> Callable:
+    """Return a function that runs the toy task and returns its learner."""
+
+    def run(
+        *, kind="ppo", updates=6, rollouts=12, stop_at=None, folder=None, score=oddness, prepare=None, **options
+    ) -> OnlineModule:
+        names = ("microbatch_tokens", "seed", "temperature", "correction", "max_gap")
+        others = {key: options.pop(key) for key in names if key in options}
+        algorithm = find(kind).Algorithm(options_of(kind)(**OPTIONS[kind] | options))
+        backbone = tiny("policy", "value", "reference")
+        backbone.add("value", seed=9)
+        backbone.copy("policy", "reference")
+        if prepare is not None:
+            prepare(backbone)
+
+        def report(step, metrics) -> None:
+            if step == stop_at:
+                raise Stop
+
+        module = OnlineModule(
+            backbone,
+            algorithm,
+            CONTEXTS,
+            settings=settings(
+                {role: {"policy": 2e-2, "value": 1e-2}[role] for role in algorithm.trained_roles},
+                stage="policy",
+                seed=others.get("seed", 0),
+                microbatch_tokens=others.get("microbatch_tokens", 4096),
+                report=report,
+            ),
+            updates=Updates(updates, rollouts),
+            sampling=Sampling(
+                temperature=others.get("temperature", 1.0),
+                max_new_tokens=10,
+                batch_size=32,
+                correction=others.get("correction"),
+                max_gap=others.get("max_gap"),
+            ),
+            rewards=Rewards(score, describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)}),
+        )
+        folder = folder or tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        fit(module, TRAINER, folder=folder)
+        return module
+
+    return run
