@@ -17,9 +17,13 @@ from repo_exp.config.schema import LearningRates, Optimizer, Trainer
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import score_replies
 from repo_exp.models.source import read
+from repo_exp.rollout.engine import Sampling
+from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.machine import prepare
+from repo_exp.training.base import TrainingSettings
 from repo_exp.training.fit import fit
-from repo_exp.training.module import OnlineModule
+from repo_exp.training.module import OnlineModule, Rewards
+from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 
 # larger ones are a little faster and keep more: chosen so that a quarter of the peer's memory is not passed
@@ -37,7 +41,7 @@ def main(folder: str, kind: str) -> None:
     if "group_size" in options:
         options["group_size"] = WORK.group
     algorithm = find(kind).Algorithm(options_of(kind)(**options))
-    roles = ("policy", "value") if algorithm.needs_value else ("policy",)
+    roles = algorithm.trained_roles
     for role in (*roles, *(("reward",) if kind == "ppo" else ())):
         backbone.add(role, seed=0)
     for number in range(len(backbone.roles), WORK.roles):
@@ -61,34 +65,33 @@ def main(folder: str, kind: str) -> None:
 
     clock = Clock()
     rates = LearningRates(sft=0, reward_model=0, judge=0, policy=WORK.learning_rate, value=WORK.learning_rate)
-    learner = OnlineModule(
+    optimizer = Optimizer(
+        kind="adamw",
+        learning_rate=rates,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        clip_norm=1.0,
+        max_skipped_steps=3,
+        warmup_steps=0,
+        schedule="constant",
+    )
+    module = OnlineModule(
         backbone,
         algorithm,
         contexts,
-        score=score,
-        describe=lambda found: {},
-        record=lambda *_: None,
-        rollouts=WORK.replies,
-        temperature=1.0,
-        max_new_tokens=WORK.new_tokens,
-        batch_size=WORK.replies,
-        microbatch_tokens=microbatch,
-        stage="policy",
-        steps=updates,
-        rates=dict.fromkeys(roles, WORK.learning_rate),
-        optimizer=Optimizer(
-            kind="adamw",
-            learning_rate=rates,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            weight_decay=0.0,
-            clip_norm=1.0,
-            max_skipped_steps=3,
-            warmup_steps=0,
-            schedule="constant",
+        settings=TrainingSettings(
+            stage="policy",
+            learning_rates=dict.fromkeys(roles, WORK.learning_rate),
+            optimizer=optimizer,
+            seed=0,
+            microbatch_tokens=microbatch,
+            report=lambda *_: clock.tick(),
         ),
-        seed=0,
-        report=lambda *_: clock.tick(),
+        updates=Updates(updates, WORK.replies),
+        engine=TorchEngine(backbone, batch_size=WORK.replies),
+        sampling=Sampling(1.0, WORK.new_tokens),
+        rewards=Rewards(score),
     )
     trainer = Trainer(
         accelerator="cpu",
@@ -101,7 +104,7 @@ def main(folder: str, kind: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clock.marks.clear()
         clock.tick()
-        fit(learner, trainer, folder=Path(scratch))
+        fit(module, trainer, folder=Path(scratch))
     clock.report(f"repo_exp {kind}", torch=torch.__version__, threads=torch.get_num_threads())
 
 

@@ -2,7 +2,7 @@
 
 Every completion has a stream of random numbers of its own, from its seed: which other prompts share the batch cannot
 change what it draws. The distribution is the plain softmax at the given temperature, without truncation, so the
-learner's log-probabilities are those of the tokens drawn.
+log-probabilities in training are those of the tokens drawn.
 """
 
 from __future__ import annotations

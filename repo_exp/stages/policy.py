@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from repo_exp.algorithms.interface import OfflineAlgorithm, OnlineAlgorithm, ReferenceLogprobs, Values
 from repo_exp.algorithms.interface import find as declared
@@ -15,9 +15,12 @@ from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Config
 from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
+from repo_exp.models.backbone import Backbone
 from repo_exp.rewards.missing import MissingScores
 from repo_exp.rewards.record import record
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.engine import Sampling
+from repo_exp.rollout.seeds import derived_seed
+from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.lengths import differ
@@ -26,7 +29,7 @@ from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.training.base import Metrics, TrainingSettings
 from repo_exp.training.losses import PairItem
-from repo_exp.training.module import OnlineModule, Rewards, Sampling
+from repo_exp.training.module import Mismatch, OnlineModule, Rewards
 from repo_exp.training.paired import PairedModule
 from repo_exp.training.policy import Updates
 from repo_exp.training.timing import PhaseTimer
@@ -103,10 +106,10 @@ def algorithm_of(config: Config) -> OnlineAlgorithm[StepOptions] | OfflineAlgori
     return find(kind).Algorithm(options_of(kind).model_validate(config.algorithm))
 
 
-def asks_value_model(algorithm: OnlineAlgorithm[StepOptions] | OfflineAlgorithm[MethodOptions]) -> bool:
-    """Does it need a value model that has to be trained beforehand?"""
+def frozen_values(algorithm: OnlineAlgorithm[StepOptions] | OfflineAlgorithm[MethodOptions]) -> Values | None:
+    """Return the values that a value model has to predict, which is trained beforehand; None if there are none."""
     values = declared(algorithm.signals, Values)
-    return values is not None and not values.train
+    return values if values is not None and not values.train else None
 
 
 def _from_replies(
@@ -135,7 +138,7 @@ def _from_replies(
             corpus.contexts["train"],
             settings=settings(config, algorithm.trained_roles, report),
             updates=updates(config, keep),
-            sampling=sampling(config),
+            **sampling(config, bench.backbone),
             rewards=Rewards(
                 scorer.score,
                 describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
@@ -209,16 +212,22 @@ def updates(config: Config, save: Callable[[int], None]) -> Updates:
     return Updates(count, config.budget.rollouts, save=save, save_after=kept_after(count))
 
 
-def sampling(config: Config) -> Sampling:
-    """Return how responses are sampled."""
+class SamplingArguments(TypedDict):
+    """How an online method samples."""
+
+    engine: TorchEngine
+    sampling: Sampling
+    mismatch: Mismatch
+
+
+def sampling(config: Config, backbone: Backbone) -> SamplingArguments:
+    """Return how responses are sampled: in this process."""
     rollout = config.rollout
-    return Sampling(
-        temperature=rollout.temperature,
-        max_new_tokens=rollout.max_new_tokens,
-        batch_size=rollout.batch_size,
-        correction=rollout.correction,
-        max_gap=rollout.max_gap,
-    )
+    return {
+        "engine": TorchEngine(backbone, batch_size=rollout.batch_size),
+        "sampling": Sampling(rollout.temperature, rollout.max_new_tokens),
+        "mismatch": Mismatch(rollout.correction, rollout.max_gap),
+    }
 
 
 def kept_after(updates: int) -> tuple[int, ...]:

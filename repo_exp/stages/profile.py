@@ -29,7 +29,7 @@ from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
 from repo_exp.stages.instruments import declared
 from repo_exp.stages.machine import peak_memory, prepare
-from repo_exp.stages.policy import algorithm_of, asks_value_model, sampling, settings
+from repo_exp.stages.policy import algorithm_of, frozen_values, sampling, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
 from repo_exp.training.fit import fit
@@ -80,7 +80,7 @@ def _learner(bench: Workbench, algorithm: OnlineAlgorithm[StepOptions], *, steps
     local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
     others = [
         *(["reference"] if find(algorithm.signals, ReferenceLogprobs) is not None else []),
-        *(["value"] if asks_value_model(algorithm) else []),
+        *(["value"] if frozen_values(algorithm) is not None else []),
         *(["reward"] if "model" in asked else []),
     ]
     for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
@@ -115,7 +115,7 @@ def _learner(bench: Workbench, algorithm: OnlineAlgorithm[StepOptions], *, steps
         corpus.contexts["train"],
         settings=settings(config, roles),
         updates=Updates(steps, config.budget.rollouts),
-        sampling=sampling(config),
+        **sampling(config, bench.backbone),
         rewards=Rewards(scorer.score),
     )
     phases.append(learner.phases)

@@ -18,7 +18,7 @@ from repo_exp import stopping
 from repo_exp.config.schema import Optimizer
 from repo_exp.errors import NotFiniteError
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.training.batch import add_up, over_microbatches
 from repo_exp.training.callbacks.guard import StepGuard, check_checkpoint
 from repo_exp.training.fp32_weights import FP32Weights

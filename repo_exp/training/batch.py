@@ -16,8 +16,7 @@ from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import ReplyBatch, lay_out
-from repo_exp.rollout.sampler import Sampled
-from repo_exp.types import RewardBreakdown
+from repo_exp.types import RewardBreakdown, Trajectory
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -92,16 +91,20 @@ class TrainingBatch:
 
     Attributes:
         prompts, completions: their tokens.
+        logprobs: of the completions' tokens, as the engine computed them.
+        finished: did the response end by itself? (B,)
         total_B: R_total of each.
         group_B: equal numbers for responses that are compared: to the same prompt, and without the same scores.
         mask_BT: True at response tokens.
         scores: by source, (B,); NaN where there is none.
         places: their places in the round, of which some may have no total.
-        sampler_logp_BT: log-probabilities as the sampler computed them.
+        sampler_logp_BT: ``logprobs``, laid out.
     """
 
     prompts: Sequence[Sequence[int]]
-    completions: Sequence[Sampled]
+    completions: Sequence[Sequence[int]]
+    logprobs: Sequence[Sequence[float]]
+    finished: Tensor
     total_B: Tensor
     group_B: Tensor
     mask_BT: Tensor
@@ -111,50 +114,44 @@ class TrainingBatch:
 
     def __post_init__(self) -> None:
         logp_BT = torch.zeros(self.mask_BT.shape)
-        logp_BT[self.mask_BT] = torch.tensor([p for completion in self.completions for p in completion.logp])
+        logp_BT[self.mask_BT] = torch.tensor([p for logprobs in self.logprobs for p in logprobs])
         object.__setattr__(self, "sampler_logp_BT", logp_BT)
 
     @classmethod
-    def of(
-        cls,
-        prompt_ids: Sequence[str],
-        prompts: Sequence[Sequence[int]],
-        completions: Sequence[Sampled],
-        breakdowns: Sequence[RewardBreakdown],
-    ) -> TrainingBatch | None:
+    def of(cls, trajectories: Sequence[Trajectory], rewards: Sequence[RewardBreakdown]) -> TrainingBatch | None:
         """Return what can be trained on; None if no response has a total.
 
         Totals that lack different scores are not on one scale, so a response is compared with those that lack the same.
 
-        Args:
-            prompt_ids: equal for responses to the same prompt.
+        Raises:
+            ValueError: a trajectory has several turns; training reads one.
         """
-        places = [i for i, breakdown in enumerate(breakdowns) if math.isfinite(breakdown.total)]
+        places = [i for i, reward in enumerate(rewards) if math.isfinite(reward.total)]
         if not places:
             return None
-        length_B = torch.tensor([len(completions[i].tokens) for i in places])
+        if any(len(trajectory.turns) > 1 for trajectory in trajectories):
+            raise ValueError("training reads trajectories of one turn")
+        turns = [trajectories[i].turns[0] for i in places]
+        length_B = torch.tensor([len(turn.completion_ids) for turn in turns])
         numbers: dict[tuple[str, ...], int] = {}
-        keys = [(prompt_ids[i], *breakdowns[i].lacks) for i in places]
+        keys = [(trajectories[i].prompt.id, *rewards[i].lacks) for i in places]
         return cls(
-            prompts=[prompts[i] for i in places],
-            completions=[completions[i] for i in places],
-            total_B=torch.tensor([breakdowns[i].total for i in places], dtype=torch.float32),
+            prompts=[turn.prompt_ids for turn in turns],
+            completions=[turn.completion_ids for turn in turns],
+            logprobs=[turn.logprobs for turn in turns],
+            finished=torch.tensor([turn.finished for turn in turns]),
+            total_B=torch.tensor([rewards[i].total for i in places], dtype=torch.float32),
             group_B=torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys]),
             mask_BT=torch.arange(int(length_B.max()))[None] < length_B[:, None],
             scores={
-                name: torch.tensor([breakdowns[i].sources[name].value for i in places], dtype=torch.float32)
-                for name in breakdowns[places[0]].sources
+                name: torch.tensor([rewards[i].sources[name].value for i in places], dtype=torch.float32)
+                for name in rewards[places[0]].sources
             },
             places=places,
         )
 
     def __len__(self) -> int:
         return len(self.completions)
-
-    @property
-    def finished(self) -> Tensor:
-        """Did the response end by itself?"""
-        return torch.tensor([completion.finished for completion in self.completions])
 
     def grouped(self, rows: Sequence[int]) -> list[list[int]]:
         """Return rows in groups, those that are compared together."""
@@ -180,15 +177,13 @@ class TrainingBatch:
             groups = [[i] for group in groups for i in group]
         elif not whole_groups:
             groups = [piece for group in groups for piece in self._pieces(group, tokens)]
-        sequences = [[[*self.prompts[i], *self.completions[i].tokens] for i in group] for group in groups]
+        sequences = [[[*self.prompts[i], *self.completions[i]] for i in group] for group in groups]
         for chosen in chunks(sequences, tokens):
             yield [i for k in chosen for i in groups[k]]
 
     def lay_out(self, rows: Sequence[int], backbone: Backbone) -> Microbatch:
         """Return rows laid out for a pass; neighbours with the same prompt share its computation."""
-        layout = lay_out(
-            [self.prompts[i] for i in rows], [self.completions[i].tokens for i in rows], pad=backbone.tokens.pad
-        )
+        layout = lay_out([self.prompts[i] for i in rows], [self.completions[i] for i in rows], pad=backbone.tokens.pad)
         return Microbatch(list(rows), layout, backbone.model.device)
 
     def _pieces(self, group: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -204,7 +199,7 @@ class TrainingBatch:
 
     def _length(self, group: Sequence[int]) -> int:
         """Return the tokens of responses to one prompt, the prompt counted once."""
-        return len(self.prompts[group[0]]) + sum(len(self.completions[i].tokens) for i in group)
+        return len(self.prompts[group[0]]) + sum(len(self.completions[i]) for i in group)
 
 
 def split(units: Sequence[list[int]], parts: int) -> Iterator[list[int]]:

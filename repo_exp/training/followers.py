@@ -35,6 +35,10 @@ class Followers(nn.Module):
         for follower in self.due(done):
             self.fp32_weights[follower.role].ema_update(policy, keep=follower.keep)
 
+    def version(self, role: str, done: int) -> int:
+        """Return how often the weights of a role have changed after ``done`` updates."""
+        return next((done // follower.every for follower in self.followers if follower.role == role), done)
+
     def is_policy(self, role: str, done: int) -> bool:
         """Are the weights of a role the policy's, after ``done`` updates?"""
         return role == "policy" or any(

@@ -17,7 +17,8 @@ from repo_exp.config.schema import Correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import masked_mean
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.sampler import Sampled, sample, spoken
+from repo_exp.rollout.collector import collect
+from repo_exp.rollout.engine import Engine, Sampling
 from repo_exp.training.agreement import require_agreement
 from repo_exp.training.base import Metrics, TrainingSettings
 from repo_exp.training.batch import Microbatch, TrainingBatch, add_up, split
@@ -25,7 +26,7 @@ from repo_exp.training.followers import Followers
 from repo_exp.training.policy import PolicyModule, Updates
 from repo_exp.training.signals import SignalComputer
 from repo_exp.training.steps import PolicyStep, Update, ValueStep
-from repo_exp.types import Context, Reply, RewardBreakdown
+from repo_exp.types import Prompt, RewardBreakdown, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,21 @@ class Rewards:
         begin: is called with each response as soon as it has ended, so that scoring can begin; None waits.
     """
 
-    score: Callable[[Sequence[Reply]], list[RewardBreakdown]]
+    score: Callable[[Sequence[Trajectory]], list[RewardBreakdown]]
     describe: Callable[[Sequence[RewardBreakdown]], Metrics] = lambda _: {}
-    record: Callable[[int, Sequence[Reply], Sequence[RewardBreakdown]], None] = lambda *_: None
-    begin: Callable[[Reply], None] | None = None
+    record: Callable[[int, Sequence[Trajectory], Sequence[RewardBreakdown]], None] = lambda *_: None
+    begin: Callable[[Trajectory], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How responses are sampled.
+class Mismatch:
+    """What is done where the engine and training compute other probabilities of the same tokens.
 
     Attributes:
-        temperature, max_new_tokens, batch_size: see :func:`rollout.sampler.sample`.
-        correction: what is done where sampler and training compute other probabilities; None is nothing.
-        max_gap: how far these may differ, in nats, before the run stops; None is by the model's precision.
+        correction: of the policy's loss; None is nothing.
+        max_gap: how far they may differ, in nats, before the run stops; None is by the model's precision.
     """
 
-    temperature: float
-    max_new_tokens: int
-    batch_size: int
     correction: Correction | None = None
     max_gap: float | None = None
 
@@ -68,21 +65,25 @@ class OnlineModule(PolicyModule):
     Args:
         algorithm: gives credit and losses (``algorithms/<kind>.py``).
         prompts: each update takes the next ones of an order that depends on the seed.
+        engine: samples the responses.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         algorithm: OnlineAlgorithm[StepOptions],
-        prompts: Sequence[Context],
+        prompts: Sequence[Prompt],
         *,
         settings: TrainingSettings,
         updates: Updates,
+        engine: Engine,
         sampling: Sampling,
         rewards: Rewards,
+        mismatch: Mismatch = Mismatch(),
     ) -> None:
         super().__init__(backbone, settings, updates)
-        self.algorithm, self.prompts, self.sampling, self.rewards = algorithm, prompts, sampling, rewards
+        self.algorithm, self.prompts, self.rewards = algorithm, prompts, rewards
+        self.engine, self.sampling, self.mismatch = engine, sampling, mismatch
         self.followers = Followers(backbone, algorithm.followers)
         self.comparison, self.values = find(algorithm.signals, Comparison), find(algorithm.signals, Values)
         self.steps_per_update = algorithm.options.passes * algorithm.options.minibatches
@@ -90,15 +91,14 @@ class OnlineModule(PolicyModule):
 
     def update(self, step: int) -> Metrics:
         """Sample responses to the next prompts, score them, and train on them."""
-        prompts, prompt_ids, completions = self.collect(step)
-        responses = spoken(self.backbone, prompts, completions)
+        trajectories = self.collect(step)
         with self.phases("score"):
-            rewards = self.rewards.score(responses)
-        self.rewards.record(step, responses, rewards)
+            rewards = self.rewards.score(trajectories)
+        self.rewards.record(step, trajectories, rewards)
         metrics: Metrics = dict(self.rewards.describe(rewards))
-        metrics["reply/tokens"] = sum(response.tokens for response in responses) / len(responses)
-        metrics["reply/unfinished"] = sum(not response.finished for response in responses) / len(responses)
-        batch = TrainingBatch.of([prompt.id for prompt in prompts], prompt_ids, completions, rewards)
+        metrics["reply/tokens"] = sum(each.tokens for each in trajectories) / len(trajectories)
+        metrics["reply/unfinished"] = sum(not each.finished for each in trajectories) / len(trajectories)
+        batch = TrainingBatch.of(trajectories, rewards)
         if batch is not None:  # without a single total there is nothing to train on; the metrics say so
             metrics |= self.train_on(step, batch)
         if self.followers.due(step + 1):
@@ -112,28 +112,19 @@ class OnlineModule(PolicyModule):
         chosen = self.next_of(len(self.prompts), self.updates.rollouts // size, step)
         return [i for i in chosen for _ in range(size)]
 
-    def collect(self, step: int) -> tuple[list[Context], list[list[int]], list[Sampled]]:
-        """Return the prompts of an update, their tokens, and a sampled response to each."""
-        prompts = [self.prompts[i] for i in self.upcoming(step)]
-        prompt_ids = [self.backbone.tokens.context(prompt.messages) for prompt in prompts]
-        begin = self.rewards.begin
-
-        def ended(i: int, completion: Sampled) -> None:
-            assert begin is not None
-            begin(spoken(self.backbone, [prompts[i]], [completion])[0])
-
+    def collect(self, step: int) -> list[Trajectory]:
+        """Return the trajectories of an update, one for each upcoming prompt."""
+        role = self.algorithm.sampling_role
+        self.engine.publish(role, self.followers.version(role, step))
         with self.phases("sample"):
-            completions = sample(
-                self.backbone,
-                self.algorithm.sampling_role,
-                prompt_ids,
+            return collect(
+                [self.prompts[i] for i in self.upcoming(step)],
+                self.engine,
+                self.backbone.tokens,
+                self.sampling,
                 seed=self.derived("sample", step),
-                temperature=self.sampling.temperature,
-                max_new_tokens=self.sampling.max_new_tokens,
-                batch_size=self.sampling.batch_size,
-                finished=None if begin is None else ended,
+                on_finished=self.rewards.begin,
             )
-        return prompts, prompt_ids, completions
 
     # -- training on them ------------------------------------------------------------------------------
 
@@ -193,7 +184,7 @@ class OnlineModule(PolicyModule):
             rows,
             importance_BT=importance_BT,
             temperature=self.sampling.temperature,
-            correction=self.sampling.correction,
+            correction=self.mismatch.correction,
         )
         losses: dict[str, float] = {}
         losses["policy"], metrics = self.accumulate(
@@ -258,8 +249,8 @@ class OnlineModule(PolicyModule):
         A gap that is not finite comes from a loss that is not, which the guard of the step handles.
         """
         if math.isfinite(gap) and self.followers.is_policy(self.algorithm.sampling_role, step):
-            dtype, sampling = self.backbone.model.dtype, self.sampling
-            require_agreement(gap, dtype=dtype, temperature=sampling.temperature, bound=sampling.max_gap)
+            dtype, temperature = self.backbone.model.dtype, self.sampling.temperature
+            require_agreement(gap, dtype=dtype, temperature=temperature, bound=self.mismatch.max_gap)
 
     # -- what a checkpoint keeps besides weights ---------------------------------------------------------
 

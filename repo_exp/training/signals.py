@@ -95,7 +95,7 @@ class SignalComputer:
         if delimiter is None:
             return batch.mask_BT
         tokens = self.backbone.tokens
-        start_B = torch.tensor([tokens.behind(completion.tokens, delimiter) for completion in batch.completions])
+        start_B = torch.tensor([tokens.behind(completion, delimiter) for completion in batch.completions])
         return batch.mask_BT & (torch.arange(batch.mask_BT.shape[1])[None] >= start_B[:, None])
 
     def compare(
@@ -134,7 +134,7 @@ class SignalComputer:
     def names(self, batch: TrainingBatch, rows: Iterable[int]) -> list[str]:
         """Return responses as messages name them: their places in the round, and their first words."""
         text = self.backbone.tokens.text
-        return [item_name("response", batch.places[i], text(batch.completions[i].tokens)) for i in rows]
+        return [item_name("response", batch.places[i], text(batch.completions[i])) for i in rows]
 
     def _passes(self, role: str, batch: TrainingBatch, run: Callable[[Microbatch], Tensor]) -> Tensor:
         x_BT = torch.zeros(batch.mask_BT.shape)

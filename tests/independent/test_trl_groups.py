@@ -166,7 +166,7 @@ def test_losses_and_their_gradients(grpo, name) -> None:
                           num_items_in_batch=s.mask_BT.sum())  # fmt: skip
     algorithm = Algorithm(Options(**knobs("grpo", **changes)))
     advantage_BT = torch.where(s.mask_BT, s.advantage_B[:, None], torch.zeros(()))
-    reference = {"reference_logp": s.reference_BT} if algorithm.needs_reference else {}
+    reference = {"reference_logp": s.reference_BT} if algorithm.signals else {}
     given = minibatch(s.mask_BT, advantage_BT, s.old_BT, aggregation=algorithm.aggregation, **reference)
     loss, _ = algorithm.policy_loss(mine, given)
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)

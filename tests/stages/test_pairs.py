@@ -39,5 +39,5 @@ def test_the_record_says_what_the_policy_cost(experiment) -> None:
     said = sum(row["tokens"] for row in rows(online / "rollouts.jsonl"))
     cost = record(online)["cost"]
     assert cost["tokens"] == {"sampled": said, "learnt": 2 * said}  # two passes, and every reply had a total
-    assert cost["peak_memory"]["process"] > 2**20 and "learn: policy" in cost["phases"]
+    assert cost["peak_memory"]["process"] > 2**20 and "train: policy" in cost["phases"]
     assert record(online, "sft")["cost"] == {}

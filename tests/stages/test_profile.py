@@ -20,12 +20,12 @@ def config(*overrides: str):
 @pytest.mark.parametrize(
     ("overrides", "phases"),
     [
-        ((), {"sample", "score: model", "score: judge", "learn: policy", "learn: value"}),
-        (("algorithm=grpo", "algorithm.group_size=2", "reward=rm+rf"), {"sample", "score: model", "learn: policy"}),
-        (("algorithm=grpo_care", "algorithm.group_size=2", "reward=rm"), {"survey: average", "learn: policy"}),
-        (("reward=rf",), {"sample", "score", "learn: value"}),
-        (("algorithm=dvpo", "reward_model=polar"), {"score: model", "survey: value", "survey: reference"}),
-        (("algorithm=jackpot", "algorithm.group_size=2", "reward=rm"), {"sample", "compare", "learn: policy"}),
+        ((), {"sample", "score: model", "score: judge", "train: policy", "train: value"}),
+        (("algorithm=grpo", "algorithm.group_size=2", "reward=rm+rf"), {"sample", "score: model", "train: policy"}),
+        (("algorithm=grpo_care", "algorithm.group_size=2", "reward=rm"), {"precompute: average", "train: policy"}),
+        (("reward=rf",), {"sample", "score", "train: value"}),
+        (("algorithm=dvpo", "reward_model=polar"), {"score: model", "precompute: value", "precompute: reference"}),
+        (("algorithm=jackpot", "algorithm.group_size=2", "reward=rm"), {"sample", "compare", "train: policy"}),
     ],
     ids=["repo", "grpo", "grpo_care", "rules alone", "dvpo", "jackpot"],
 )

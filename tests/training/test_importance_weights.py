@@ -8,7 +8,7 @@ import torch
 
 from repo_exp.config.schema import Correction
 from repo_exp.training import module
-from repo_exp.types import RewardBreakdown
+from repo_exp.types import RewardBreakdown, Turn
 from tests.training.test_online import history, same, weights
 from tests.training.toy import Stop
 
@@ -17,13 +17,17 @@ JACKPOT = {"kind": "jackpot", "refresh_every": 2}
 
 @pytest.fixture
 def half_as_likely(monkeypatch) -> None:
-    """The sampler says that every token was half as likely as it was: w = 2."""
-    real = module.sample
+    """The engine says that every token was half as likely as it was: w = 2."""
+    real = module.collect
 
-    def told(*given, **known):
-        return [replace(each, logprobs=tuple(p - math.log(2) for p in each.logprobs)) for each in real(*given, **known)]
+    def halved(turn: Turn) -> Turn:
+        return replace(turn, logprobs=tuple(p - math.log(2) for p in turn.logprobs))
 
-    monkeypatch.setattr(module, "sample", told)
+    def collect(*arguments, **options):
+        found = real(*arguments, **options)
+        return [replace(each, turns=tuple(map(halved, each.turns))) for each in found]
+
+    monkeypatch.setattr(module, "collect", collect)
 
 
 def corrected(online, tmp_path, kind: str, cap: float, **options) -> dict[str, float]:

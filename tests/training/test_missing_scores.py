@@ -13,9 +13,8 @@ from repo_exp.algorithms.registry import find, learns_from, options_of
 from repo_exp.config.compose import Composer
 from repo_exp.config.places import conf_dir, stems
 from repo_exp.rewards.joins import KNOBS, build_join, join_names
-from repo_exp.rollout.sampler import Sampled
 from repo_exp.training.batch import TrainingBatch
-from repo_exp.types import RewardBreakdown, Score
+from repo_exp.types import Prompt, RewardBreakdown, Score, Trajectory, Turn
 from tests.algorithms.parts import rollouts
 
 TOKENS = 3
@@ -48,8 +47,8 @@ def credited(method: OnlineAlgorithm, join: str, batch: list[dict[str, Score]]) 
         RewardBreakdown(said, told.enhancement, told.total, told.clipped, told.lacks)
         for said, told in zip(batch, joined, strict=True)
     ]
-    completions = [Sampled((5,) * TOKENS, (-1.0,) * TOKENS, True)] * len(batch)
-    made = TrainingBatch.of(["c"] * len(batch), [[1]] * len(batch), completions, worths)
+    turn = Turn("", completion_ids=(5,) * TOKENS, prompt_ids=(1,), logprobs=(-1.0,) * TOKENS)
+    made = TrainingBatch.of([Trajectory(Prompt("c", ()), (turn,))] * len(batch), worths)
     # whatever else a method reads is the same for all responses
     signals = {
         signal: made.mask_BT if isinstance(signal, AnswerMask) else -1.0 * made.mask_BT for signal in method.signals

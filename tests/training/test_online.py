@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from repo_exp.algorithms import ppo
-from repo_exp.algorithms.interface import Values
+from repo_exp.algorithms.interface import Signal, Values
 from repo_exp.models.packing import chunks
 from repo_exp.rewards.joins import build_join
-from repo_exp.rollout.sampler import Sampled
+from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.training.batch import TrainingBatch
-from repo_exp.types import RewardBreakdown, Score
+from repo_exp.training.signals import SignalComputer
+from repo_exp.types import Prompt, RewardBreakdown, Score, Trajectory, Turn
 from tests.training.toy import Stop, oddness
 
 
@@ -150,15 +151,23 @@ def test_values_are_clipped_around_what_they_were_before_the_update(online, tmp_
 def test_a_long_context_is_read_once_for_its_group() -> None:
     """100 tokens and four replies of 10 are one row of 140, though a microbatch has 50; at 200 a row is full."""
     short, long = [1] * 10, [1] * 100
-    for context, replies, expected in ((long, 4, [4]), (long, 12, [10, 2]), (short, 6, [4, 2])):
-        said = [Sampled((5 + i,) * 10, (-1.0,) * 10, True) for i in range(replies)]
-        zeros = torch.zeros(replies)
-        seen = TrainingBatch([context] * replies, said, zeros, zeros.long(), torch.ones(replies, 10).bool(), {})
-        found = list(seen.microbatches(range(replies), tokens=50, whole_groups=False, chunks=chunks))
-        assert sorted(i for part in found for i in part) == list(range(replies))
+    for prompt, count, expected in ((long, 4, [4]), (long, 12, [10, 2]), (short, 6, [4, 2])):
+        zeros = torch.zeros(count)
+        seen = TrainingBatch(
+            prompts=[prompt] * count,
+            completions=[(5 + i,) * 10 for i in range(count)],
+            logprobs=[(-1.0,) * 10] * count,
+            finished=zeros == 0,
+            total_B=zeros,
+            group_B=zeros.long(),
+            mask_BT=torch.ones(count, 10).bool(),
+            scores={},
+        )
+        found = list(seen.microbatches(range(count), tokens=50, whole_groups=False, chunks=chunks))
+        assert sorted(i for part in found for i in part) == list(range(count))
         assert sorted(map(len, found), reverse=True) == expected
-        whole = seen.microbatches(range(replies), tokens=50, whole_groups=True, chunks=chunks)
-        assert [len(part) for part in whole] == [replies]
+        whole = seen.microbatches(range(count), tokens=50, whole_groups=True, chunks=chunks)
+        assert [len(part) for part in whole] == [count]
 
 
 def test_each_context_is_answered_by_a_whole_group(online) -> None:
@@ -200,3 +209,36 @@ def test_the_reference_and_the_backbone_do_not_move(online, tiny) -> None:
             assert torch.equal(p, learner.backbone.model.get_parameter(name))
     moved = weights(learner)
     assert any(not torch.equal(p, start.parameters_of("policy")[name]) for name, p in moved.items())
+
+
+def test_the_engine_is_told_which_role_samples_and_when_its_weights_have_changed(online, monkeypatch) -> None:
+    """The policy changes with every update, a copy of every second update with every second one."""
+    for kind, options, expected in (
+        ("ppo", {}, [("policy", 0), ("policy", 1), ("policy", 2)]),
+        ("jackpot", {"refresh_every": 2}, [("rollout", 0), ("rollout", 0), ("rollout", 1)]),
+    ):
+        published: list[tuple[str, int]] = []
+        before = TorchEngine.publish
+
+        def publish(self, role, version, published=published, before=before) -> None:
+            published.append((role, version))
+            before(self, role, version)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(TorchEngine, "publish", publish)
+            online(kind=kind, updates=3, **options)
+        assert published == expected
+
+
+def test_a_trajectory_of_several_turns_is_refused() -> None:
+    turns = (Turn("a", completion_ids=(5,), prompt_ids=(1,), logprobs=(-1.0,)),) * 2
+    with pytest.raises(ValueError, match="one turn"):
+        TrainingBatch.of([Trajectory(Prompt("c", ()), turns)], [RewardBreakdown({}, 0.0, 1.0)])
+
+
+def test_a_signal_that_nothing_computes_is_named() -> None:
+    class Unknown(Signal):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Unknown"):
+        SignalComputer.compute(None, Unknown(), None)

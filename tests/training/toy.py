@@ -6,9 +6,11 @@ import pytest
 
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Optimizer, Trainer
+from repo_exp.rollout.engine import Sampling
+from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.training.base import TrainingSettings
 from repo_exp.training.fit import fit
-from repo_exp.training.module import OnlineModule, Rewards, Sampling
+from repo_exp.training.module import Mismatch, OnlineModule, Rewards
 from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, RewardBreakdown
 from tests.algorithms.parts import knobs
@@ -87,13 +89,9 @@ def online(tiny, tmp_path) -> Callable:
                 report=report,
             ),
             updates=Updates(updates, rollouts),
-            sampling=Sampling(
-                temperature=others.get("temperature", 1.0),
-                max_new_tokens=10,
-                batch_size=32,
-                correction=others.get("correction"),
-                max_gap=others.get("max_gap"),
-            ),
+            engine=TorchEngine(backbone, batch_size=32),
+            sampling=Sampling(others.get("temperature", 1.0), max_new_tokens=10),
+            mismatch=Mismatch(others.get("correction"), others.get("max_gap")),
             rewards=Rewards(score, describe=lambda found: {"reward/total": sum(b.total for b in found) / len(found)}),
         )
         folder = folder or tmp_path / "work"
