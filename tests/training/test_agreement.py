@@ -23,7 +23,7 @@ def test_rounding_passes_and_more_does_not() -> None:
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_nothing_is_learnt_from_replies_that_the_learner_sees_otherwise(online, monkeypatch, passes) -> None:
+def test_nothing_is_learnt_from_replies_that_the_learner_sees_differently(online, monkeypatch, passes) -> None:
     learner = online(updates=0, passes=passes)
     before = [p.detach().clone() for p in learner.backbone.parameters_of("policy").values()]
     plain = learner.backbone.session
@@ -43,7 +43,7 @@ def test_nothing_is_learnt_from_replies_that_the_learner_sees_otherwise(online, 
             self.inner.select(row_B)
 
     monkeypatch.setattr(learner.backbone, "session", lambda *args, **how: Off(plain(*args, **how)))
-    with pytest.raises(ModelError, match="do not see the same model"):
+    with pytest.raises(ModelError, match="do not compute the same model"):
         learner.update(0)
     assert all(
         torch.equal(a, b) for a, b in zip(before, learner.backbone.parameters_of("policy").values(), strict=True)

@@ -31,5 +31,5 @@ def test_a_phase_that_fails_is_counted_and_leaves_the_next_one_right() -> None:
 
 def test_an_update_is_counted_by_phase(online) -> None:
     learner = online(updates=1)
-    assert {"sample", "score", "learn: policy", "learn: value", "optimiser"} == set(learner.phases.seconds)
+    assert {"sample", "score", "train: policy", "train: value", "optimizer"} == set(learner.phases.seconds)
     assert not any("phase" in name for name in learner.history[-1])
