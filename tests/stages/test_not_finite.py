@@ -65,7 +65,7 @@ def test_a_loss_of_nan_stops_each_stage_and_poisons_nothing(experiment, monkeypa
     assert "learning_rate.reward_model" in stops("reward_model", Preferring)
     assert "learning_rate.judge" in stops("judge", Judging)
     said = stops("policy", find("ppo").Algorithm, "policy_loss")
-    assert "learning_rate.policy" in said and "reply 0 " in said
+    assert "learning_rate.policy" in said and "response 0 " in said
     assert "role value" in stops("policy", find("ppo").Algorithm, "value_loss")
     folder = experiment("good", f"store={store}", *SHORT)
     assert (folder / "report.html").is_file()
