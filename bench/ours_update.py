@@ -21,8 +21,9 @@ from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.machine import prepare
 from repo_exp.training.base import TrainingSettings
+from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
-from repo_exp.training.module import OnlineModule, Rewards
+from repo_exp.training.module import OnlineModule
 from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 

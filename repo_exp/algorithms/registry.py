@@ -22,7 +22,8 @@ def options_of(kind: str) -> type[MethodOptions]:
     Raises:
         ConfigError: if there is no such method.
     """
-    return importlib.import_module(f"repo_exp.algorithms.options.{_existing(kind)}").Options
+    options: type[MethodOptions] = importlib.import_module(f"repo_exp.algorithms.options.{_existing(kind)}").Options
+    return options
 
 
 def find(kind: str) -> ModuleType:

@@ -52,7 +52,7 @@ def in_groups_with_spread(x_B: Tensor, group_B: Tensor) -> Tensor:
     """
     same_shape("in_groups_with_spread", x_B, group_B)
     there_B = ~x_B.isnan()
-    _, place_B = group_B.unique(return_inverse=True)
+    _, place_B = torch.unique(group_B, return_inverse=True)
     groups = int(place_B.max()) + 1 if len(place_B) else 0
     highest_G, lowest_G = (
         x_B.new_full((groups,), worst).scatter_reduce_(0, place_B[there_B], x_B[there_B], how)
@@ -80,7 +80,7 @@ def group_advantage(
     """
     same_shape("group_advantage", total_B, group_B)
     there_B = ~total_B.isnan()
-    _, place_B = group_B.unique(return_inverse=True)
+    _, place_B = torch.unique(group_B, return_inverse=True)
     groups = int(place_B.max()) + 1 if len(place_B) else 0
 
     def summed(x_B: Tensor) -> Tensor:

@@ -27,9 +27,11 @@ from repo_exp.stages.lengths import differ
 from repo_exp.stages.machine import forget_peak, peak_memory
 from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
+from repo_exp.training.agreement import Mismatch
 from repo_exp.training.base import Metrics, TrainingSettings
+from repo_exp.training.collecting import Rewards
 from repo_exp.training.losses import PairItem
-from repo_exp.training.module import Mismatch, OnlineModule, Rewards
+from repo_exp.training.module import OnlineModule
 from repo_exp.training.paired import PairedModule
 from repo_exp.training.policy import Updates
 from repo_exp.training.timing import PhaseTimer

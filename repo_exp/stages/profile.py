@@ -32,8 +32,9 @@ from repo_exp.stages.machine import peak_memory, prepare
 from repo_exp.stages.policy import algorithm_of, frozen_values, sampling, settings
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
+from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
-from repo_exp.training.module import OnlineModule, Rewards
+from repo_exp.training.module import OnlineModule
 from repo_exp.training.policy import Updates
 from repo_exp.types import Reply
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
+from repo_exp.config.schema import Correction
 from repo_exp.errors import ModelError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """What is done where the engine and training compute other probabilities of the same tokens.
+
+    Attributes:
+        correction: of the policy's loss; None is nothing.
+        max_gap: how far they may differ, in nats, before the run stops; None is by the model's precision.
+    """
+
+    correction: Correction | None = None
+    max_gap: float | None = None
+
+
+UNCORRECTED = Mismatch()
+
 
 # mean |log p(training) - log p(sampler)| of the sampled tokens, in nats at temperature 1; rounding is far below
 BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.1}

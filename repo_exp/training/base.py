@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from repo_exp import stopping
 from repo_exp.config.schema import Optimizer
@@ -21,7 +21,7 @@ from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.training.batch import add_up, over_microbatches
 from repo_exp.training.callbacks.guard import StepGuard, check_checkpoint
-from repo_exp.training.fp32_weights import FP32Weights
+from repo_exp.training.fp32_weights import RoleWeights
 from repo_exp.training.optimizer import build, rate_factor
 from repo_exp.training.timing import PhaseTimer
 
@@ -72,9 +72,7 @@ class TrainingModule(L.LightningModule):
         self.backbone, self.settings, self.steps = backbone, settings, steps
         self.stage, self.learning_rates = settings.stage, dict(settings.learning_rates)
         self.guard = StepGuard(settings.stage, settings.optimizer, self.learning_rates)
-        self.fp32_weights = nn.ModuleDict(
-            {role: FP32Weights(backbone.parameters_of(role).values()) for role in self.learning_rates}
-        )
+        self.fp32_weights = RoleWeights(backbone, self.learning_rates)
         self.phases = PhaseTimer()
         self.done = 0
         self.changing = False
@@ -119,7 +117,7 @@ class TrainingModule(L.LightningModule):
 
     def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         """Run the backward pass; called through ``manual_backward``."""
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def accumulate(
         self,
@@ -221,7 +219,7 @@ class TrainingModule(L.LightningModule):
     def on_train_start(self) -> None:
         """Sync the adapters with the fp32 weights, which may have come from a checkpoint."""
         for module in self.modules():
-            if isinstance(module, FP32Weights):
+            if isinstance(module, RoleWeights):
                 module.sync()
 
 

@@ -161,14 +161,27 @@ class TrainingBatch:
         return list(groups.values())
 
     def microbatches(
-        self, rows: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks, packs: bool = True
-    ) -> Iterator[list[int]]:
-        """Yield rows in microbatches of similar length, responses to the same prompt side by side.
+        self, rows: Sequence[int], backbone: Backbone, *, tokens: int, whole_groups: bool
+    ) -> Iterator[Microbatch]:
+        """Yield rows of similar length together, laid out for forward passes.
 
         Args:
             rows: which of the batch.
             tokens: of a microbatch.
             whole_groups: are responses to the same prompt never split?
+        """
+        found = self.cut(rows, tokens=tokens, whole_groups=whole_groups, chunks=backbone.chunks, packs=backbone.packs)
+        for some in found:
+            prompts, completions = [self.prompts[i] for i in some], [self.completions[i] for i in some]
+            layout = lay_out(prompts, completions, pad=backbone.tokens.pad)
+            yield Microbatch(some, layout, backbone.model.device)
+
+    def cut(
+        self, rows: Sequence[int], *, tokens: int, whole_groups: bool, chunks: Chunks, packs: bool = True
+    ) -> Iterator[list[int]]:
+        """Yield the rows of each microbatch; responses to the same prompt stand side by side.
+
+        Args:
             chunks: cuts rows as the passes that read them can take them: :meth:`Backbone.chunks`.
             packs: do responses to the same prompt share its computation? If not, they need not stay together.
         """
@@ -180,11 +193,6 @@ class TrainingBatch:
         sequences = [[[*self.prompts[i], *self.completions[i]] for i in group] for group in groups]
         for chosen in chunks(sequences, tokens):
             yield [i for k in chosen for i in groups[k]]
-
-    def lay_out(self, rows: Sequence[int], backbone: Backbone) -> Microbatch:
-        """Return rows laid out for a pass; neighbours with the same prompt share its computation."""
-        layout = lay_out([self.prompts[i] for i in rows], [self.completions[i] for i in rows], pad=backbone.tokens.pad)
-        return Microbatch(list(rows), layout, backbone.model.device)
 
     def _pieces(self, group: Sequence[int], tokens: int) -> Iterator[list[int]]:
         """Split a group whose row would be longer than a microbatch; few responses do not repeat a long prompt."""

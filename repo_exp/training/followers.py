@@ -8,7 +8,7 @@ from torch import nn
 
 from repo_exp.algorithms.interface import Follower
 from repo_exp.models.backbone import Backbone
-from repo_exp.training.fp32_weights import FP32Weights
+from repo_exp.training.fp32_weights import FP32Weights, RoleWeights
 
 
 class Followers(nn.Module):
@@ -19,12 +19,8 @@ class Followers(nn.Module):
         self.followers = tuple(followers)
         for follower in followers:
             backbone.copy("policy", follower.role)
-        self.fp32_weights = nn.ModuleDict(
-            {
-                follower.role: FP32Weights(backbone.parameters_of(follower.role).values()).requires_grad_(False)
-                for follower in followers
-            }
-        )
+        self.fp32_weights = RoleWeights(backbone, [follower.role for follower in followers])
+        self.requires_grad_(False)
 
     def due(self, done: int) -> list[Follower]:
         """Return the followers that take a step after ``done`` updates."""

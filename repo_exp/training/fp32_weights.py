@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from repo_exp.models.backbone import Backbone
+
 
 class FP32Weights(nn.Module):
     """fp32 copies of parameters: what an optimizer steps and a checkpoint keeps. :meth:`sync` updates the live ones."""
@@ -39,14 +41,31 @@ class FP32Weights(nn.Module):
 
     def ema_update(self, others: FP32Weights, *, keep: float) -> None:
         """Become keep * self + (1 - keep) * others, and sync. With 0 this is a copy of the others, to the bit."""
-        get_ema_multi_avg_fn(keep)(list(self.weights), list(others.weights), 0)
+        get_ema_multi_avg_fn(keep)(list(self.weights), list(others.weights), 0)  # type: ignore[no-untyped-call]
         self.sync()
 
     def clip(self, norm: float) -> float:
         """Scale the gradients down to a global norm of at most ``norm``; return the norm they had."""
-        return torch.nn.utils.clip_grad_norm_(self.weights, norm).item()
+        return float(torch.nn.utils.clip_grad_norm_(self.weights, norm).item())
 
     @torch.no_grad()
     def norm(self) -> float:
         """Return the global norm of the weights; NaN or infinite where one of them is."""
-        return torch.stack(torch._foreach_norm(list(self.weights))).norm().item()
+        return float(torch.stack(torch._foreach_norm(list(self.weights))).norm().item())
+
+
+class RoleWeights(nn.ModuleDict):
+    """The fp32 weights of some roles of a backbone, by role."""
+
+    def __init__(self, backbone: Backbone, roles: Iterable[str]) -> None:
+        super().__init__({role: FP32Weights(backbone.parameters_of(role).values()) for role in roles})
+
+    def __getitem__(self, role: str) -> FP32Weights:
+        weights = super().__getitem__(role)
+        assert isinstance(weights, FP32Weights)
+        return weights
+
+    def sync(self) -> None:
+        """Write the copies of every role to the live parameters."""
+        for role in self:
+            self[role].sync()

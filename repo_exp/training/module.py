@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,50 +12,18 @@ from torch import Tensor
 
 from repo_exp.algorithms.interface import Comparison, Credit, OldLogprobs, OnlineAlgorithm, RolloutBatch, Values, find
 from repo_exp.algorithms.options.base import StepOptions
-from repo_exp.config.schema import Correction
-from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import masked_mean
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.collector import collect
 from repo_exp.rollout.engine import Engine, Sampling
-from repo_exp.training.agreement import require_agreement
+from repo_exp.training.agreement import UNCORRECTED, Mismatch, require_agreement
 from repo_exp.training.base import Metrics, TrainingSettings
 from repo_exp.training.batch import Microbatch, TrainingBatch, add_up, split
+from repo_exp.training.collecting import Collector, Rewards
 from repo_exp.training.followers import Followers
 from repo_exp.training.policy import PolicyModule, Updates
 from repo_exp.training.signals import SignalComputer
-from repo_exp.training.steps import PolicyStep, Update, ValueStep
-from repo_exp.types import Prompt, RewardBreakdown, Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Rewards:
-    """Where rewards come from and where they go.
-
-    Attributes:
-        score: returns the reward of each response.
-        describe: turns the rewards of an update into metrics.
-        record: is called with (update, responses, rewards) to keep them.
-        begin: is called with each response as soon as it has ended, so that scoring can begin; None waits.
-    """
-
-    score: Callable[[Sequence[Trajectory]], list[RewardBreakdown]]
-    describe: Callable[[Sequence[RewardBreakdown]], Metrics] = lambda _: {}
-    record: Callable[[int, Sequence[Trajectory], Sequence[RewardBreakdown]], None] = lambda *_: None
-    begin: Callable[[Trajectory], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """What is done where the engine and training compute other probabilities of the same tokens.
-
-    Attributes:
-        correction: of the policy's loss; None is nothing.
-        max_gap: how far they may differ, in nats, before the run stops; None is by the model's precision.
-    """
-
-    correction: Correction | None = None
-    max_gap: float | None = None
+from repo_exp.training.steps import PolicyStep, Update, ValueStep, credit_metrics
+from repo_exp.types import Prompt
 
 
 class OnlineModule(PolicyModule):
@@ -79,11 +46,11 @@ class OnlineModule(PolicyModule):
         engine: Engine,
         sampling: Sampling,
         rewards: Rewards,
-        mismatch: Mismatch = Mismatch(),
+        mismatch: Mismatch = UNCORRECTED,
     ) -> None:
         super().__init__(backbone, settings, updates)
-        self.algorithm, self.prompts, self.rewards = algorithm, prompts, rewards
-        self.engine, self.sampling, self.mismatch = engine, sampling, mismatch
+        self.algorithm, self.prompts, self.sampling, self.mismatch = algorithm, prompts, sampling, mismatch
+        self.collector = Collector(engine, backbone.tokens, sampling, rewards, self.phases)
         self.followers = Followers(backbone, algorithm.followers)
         self.comparison, self.values = find(algorithm.signals, Comparison), find(algorithm.signals, Values)
         self.steps_per_update = algorithm.options.passes * algorithm.options.minibatches
@@ -91,13 +58,10 @@ class OnlineModule(PolicyModule):
 
     def update(self, step: int) -> Metrics:
         """Sample responses to the next prompts, score them, and train on them."""
-        trajectories = self.collect(step)
-        with self.phases("score"):
-            rewards = self.rewards.score(trajectories)
-        self.rewards.record(step, trajectories, rewards)
-        metrics: Metrics = dict(self.rewards.describe(rewards))
-        metrics["reply/tokens"] = sum(each.tokens for each in trajectories) / len(trajectories)
-        metrics["reply/unfinished"] = sum(not each.finished for each in trajectories) / len(trajectories)
+        role = self.algorithm.sampling_role
+        prompts = [self.prompts[i] for i in self.upcoming(step)]
+        version, seed = self.followers.version(role, step), self.derived("sample", step)
+        trajectories, rewards, metrics = self.collector.collect(step, prompts, role=role, version=version, seed=seed)
         batch = TrainingBatch.of(trajectories, rewards)
         if batch is not None:  # without a single total there is nothing to train on; the metrics say so
             metrics |= self.train_on(step, batch)
@@ -111,20 +75,6 @@ class OnlineModule(PolicyModule):
         size = self.algorithm.group_size
         chosen = self.next_of(len(self.prompts), self.updates.rollouts // size, step)
         return [i for i in chosen for _ in range(size)]
-
-    def collect(self, step: int) -> list[Trajectory]:
-        """Return the trajectories of an update, one for each upcoming prompt."""
-        role = self.algorithm.sampling_role
-        self.engine.publish(role, self.followers.version(role, step))
-        with self.phases("sample"):
-            return collect(
-                [self.prompts[i] for i in self.upcoming(step)],
-                self.engine,
-                self.backbone.tokens,
-                self.sampling,
-                seed=self.derived("sample", step),
-                on_finished=self.rewards.begin,
-            )
 
     # -- training on them ------------------------------------------------------------------------------
 
@@ -218,33 +168,18 @@ class OnlineModule(PolicyModule):
         """Return the algorithm's importance weights of a step, (B, T), and metrics; None without a comparison."""
         if self.comparison is None:
             return None, {}
-        generator = torch.Generator().manual_seed(self.derived("compare", update.step))
-        uniform_BT = torch.rand(len(update.batch), self.sampling.max_new_tokens, generator=generator)
-        weight_BT = torch.zeros(update.batch.mask_BT.shape)
-        tokens = self.signals.compare(
-            self.comparison,
-            update.batch,
-            rows,
-            old_logp_BT=update.old_logp,
-            uniform_BT=uniform_BT[:, : weight_BT.shape[1]],
-        )
+        weight_BT, seed = torch.zeros(update.batch.mask_BT.shape), self.derived("compare", update.step)
+        tokens = self.signals.compare(self.comparison, update, rows, seed=seed)
         weight_BT[list(rows)], metrics = self.algorithm.token_weights(tokens)
         return weight_BT, metrics
 
     def microbatches(self, batch: TrainingBatch, rows: Sequence[int]) -> Iterator[Microbatch]:
         """Yield rows of a batch, laid out for forward passes."""
-        backbone = self.backbone
-        for chosen in batch.microbatches(
-            rows,
-            tokens=self.settings.microbatch_tokens,
-            whole_groups=self.algorithm.unit == "group",
-            chunks=backbone.chunks,
-            packs=backbone.packs,
-        ):
-            yield batch.lay_out(chosen, backbone)
+        tokens, whole_groups = self.settings.microbatch_tokens, self.algorithm.unit == "group"
+        return batch.microbatches(rows, self.backbone, tokens=tokens, whole_groups=whole_groups)
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before anything is trained on responses that training sees differently. An older copy may differ.
+        """Stop before training on responses that training sees differently. An older copy may differ.
 
         A gap that is not finite comes from a loss that is not, which the guard of the step handles.
         """
@@ -263,16 +198,3 @@ class OnlineModule(PolicyModule):
         """Restore it."""
         super().on_load_checkpoint(checkpoint)
         self.algorithm.restore(checkpoint["algorithm"])
-
-
-def credit_metrics(rollouts: RolloutBatch, credit: Credit) -> Metrics:
-    """Return what the dashboard shows of an update's credit: the share of responses with an advantage of zero,
-    values."""
-    # the metric's name is older than its meaning: the zero-advantage fraction
-    metrics = {"credit/silent": (credit.advantage_BT.abs().amax(1) == 0).float().mean().item(), **credit.metrics}
-    if Values in rollouts:
-        value_BT, mask_BT = rollouts[Values], rollouts.mask_BT
-        if credit.return_BT is not None:
-            metrics["value/explained_variance"] = explained_variance(value_BT, credit.return_BT, mask_BT).item()
-        metrics["value/mean"] = masked_mean(value_BT, mask_BT).item()
-    return metrics

@@ -27,6 +27,7 @@ from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import reply_comparison, reply_logp, reply_values
 from repo_exp.training.batch import Microbatch, TrainingBatch, over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite
+from repo_exp.training.steps import Update
 
 Cut = Callable[[TrainingBatch, Sequence[int]], Iterable[Microbatch]]
 
@@ -101,17 +102,19 @@ class SignalComputer:
     def compare(
         self,
         comparison: Comparison,
-        batch: TrainingBatch,
+        update: Update,
         rows: Sequence[int],
         *,
-        old_logp_BT: Tensor | None,
-        uniform_BT: Tensor,
+        seed: int,
     ) -> ComparedTokens:
-        """Return what policy and role say of some rows, just before they are trained on: (rows, T).
+        """Return policy and role on some rows, just before they are trained on: (rows, T).
 
         Args:
-            old_logp_BT: the policy's log-probabilities before the update; None where this is its first step.
+            seed: of the uniform numbers, which are those of the whole update.
         """
+        batch, width = update.batch, update.batch.mask_BT.shape[1]
+        generator = torch.Generator().manual_seed(seed)
+        uniform_BT = torch.rand(len(batch), update.rollouts.max_tokens, generator=generator)[:, :width]
         logp_BT, role_logp_BT, compared_BT = (torch.zeros(batch.mask_BT.shape) for _ in range(3))
 
         def run(microbatch: Microbatch) -> None:
@@ -125,7 +128,7 @@ class SignalComputer:
         microbatches = self.microbatches(batch, rows)
         for _ in over_microbatches(self.backbone, "policy", microbatches, run, timed=lambda: self.phases("compare")):
             pass
-        old_logp_BT = logp_BT if old_logp_BT is None else old_logp_BT
+        old_logp_BT = logp_BT if update.old_logp is None else update.old_logp
         i = list(rows)
         return ComparedTokens(
             batch.mask_BT[i], logp_BT[i], role_logp_BT[i], compared_BT[i], old_logp_BT[i], uniform_BT[i]

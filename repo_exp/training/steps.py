@@ -25,7 +25,8 @@ from repo_exp.algorithms.options.base import StepOptions
 from repo_exp.config.schema import Correction
 from repo_exp.core.choices import Aggregation
 from repo_exp.core.correction import sampler_correction
-from repo_exp.core.masks import aggregation_weights, weighted_sum
+from repo_exp.core.diagnostics import explained_variance
+from repo_exp.core.masks import aggregation_weights, masked_mean, weighted_sum
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.passes import reply_logp, reply_values
 from repo_exp.training.batch import Microbatch, TrainingBatch
@@ -61,6 +62,18 @@ def step_weights(rollouts: RolloutBatch, rows: Sequence[int], aggregation: Aggre
     return weight_BT
 
 
+def credit_metrics(rollouts: RolloutBatch, credit: Credit) -> Metrics:
+    """Return what the dashboard shows of an update's credit: responses with an advantage of zero, and values."""
+    # the metric's name is older than its meaning: the zero-advantage fraction
+    metrics = {"credit/silent": (credit.advantage_BT.abs().amax(1) == 0).float().mean().item(), **credit.metrics}
+    if Values in rollouts:
+        value_BT, mask_BT = rollouts[Values], rollouts.mask_BT
+        if credit.return_BT is not None:
+            metrics["value/explained_variance"] = explained_variance(value_BT, credit.return_BT, mask_BT).item()
+        metrics["value/mean"] = masked_mean(value_BT, mask_BT).item()
+    return metrics
+
+
 class PolicyStep:
     """The policy's loss in one optimizer step; called with each of its microbatches.
 
@@ -92,6 +105,7 @@ class PolicyStep:
         logp_BT, entropy_BT = reply_logp(
             self.backbone, microbatch.layout, temperature=self.temperature, with_entropy=True
         )
+        assert entropy_BT is not None
         old_logp_BT = self.update.old_logp
         old_logp_BT = logp_BT.detach() if old_logp_BT is None else microbatch.slice(old_logp_BT)
         sampler_logp_BT = microbatch.slice(self.update.batch.sampler_logp_BT)
@@ -164,11 +178,16 @@ class ValueStep:
         microbatch.write(self.value_BT, value_BT)
         if self.credit is None:
             rollouts = self.rollouts.with_signal(self.signal, self.value_BT).rows(microbatch.rows)
-            return_BT = self.algorithm.credit(rollouts).return_BT
-            return_BT = return_BT[:, : microbatch.width].to(microbatch.device)
+            return_BT = _returns(self.algorithm.credit(rollouts))[:, : microbatch.width].to(microbatch.device)
             old_value_BT = value_BT.detach()
         else:
-            return_BT = microbatch.slice(self.credit.return_BT)
+            return_BT = microbatch.slice(_returns(self.credit))
             old_value_BT = microbatch.slice(self.rollouts[Values])
         minibatch = ValueMinibatch(microbatch.mask, microbatch.slice(self.weight_BT), return_BT, old_value_BT)
         return self.algorithm.value_loss(value_BT, minibatch), {}
+
+
+def _returns(credit: Credit) -> Tensor:
+    if credit.return_BT is None:
+        raise ValueError("the algorithm trains a value network, and its credit has no returns")
+    return credit.return_BT

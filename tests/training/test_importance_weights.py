@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from repo_exp.config.schema import Correction
-from repo_exp.training import module
+from repo_exp.training import collecting
 from repo_exp.types import RewardBreakdown, Turn
 from tests.training.test_online import history, same, weights
 from tests.training.toy import Stop
@@ -18,7 +18,7 @@ JACKPOT = {"kind": "jackpot", "refresh_every": 2}
 @pytest.fixture
 def half_as_likely(monkeypatch) -> None:
     """The engine says that every token was half as likely as it was: w = 2."""
-    real = module.collect
+    real = collecting.collect
 
     def halved(turn: Turn) -> Turn:
         return replace(turn, logprobs=tuple(p - math.log(2) for p in turn.logprobs))
@@ -27,7 +27,7 @@ def half_as_likely(monkeypatch) -> None:
         found = real(*arguments, **options)
         return [replace(each, turns=tuple(map(halved, each.turns))) for each in found]
 
-    monkeypatch.setattr(module, "collect", collect)
+    monkeypatch.setattr(collecting, "collect", collect)
 
 
 def corrected(online, tmp_path, kind: str, cap: float, **options) -> dict[str, float]:

@@ -163,10 +163,10 @@ def test_a_long_context_is_read_once_for_its_group() -> None:
             mask_BT=torch.ones(count, 10).bool(),
             scores={},
         )
-        found = list(seen.microbatches(range(count), tokens=50, whole_groups=False, chunks=chunks))
+        found = list(seen.cut(range(count), tokens=50, whole_groups=False, chunks=chunks))
         assert sorted(i for part in found for i in part) == list(range(count))
         assert sorted(map(len, found), reverse=True) == expected
-        whole = seen.microbatches(range(count), tokens=50, whole_groups=True, chunks=chunks)
+        whole = seen.cut(range(count), tokens=50, whole_groups=True, chunks=chunks)
         assert [len(part) for part in whole] == [count]
 
 

@@ -8,9 +8,11 @@ from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.schema import Optimizer, Trainer
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
+from repo_exp.training.agreement import Mismatch
 from repo_exp.training.base import TrainingSettings
+from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
-from repo_exp.training.module import Mismatch, OnlineModule, Rewards
+from repo_exp.training.module import OnlineModule
 from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, RewardBreakdown
 from tests.algorithms.parts import knobs

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import lightning as L
 import torch
@@ -33,14 +33,16 @@ class Checkpoint(L.Callback):
     def __init__(self, folder: Path, *, every: int, done: int) -> None:
         self.folder, self.every, self.saved, self.at = folder, every, done, time.monotonic()
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: TrainingModule, *_: object) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Save after every ``every`` steps, but for the last, which the stage's artifact keeps."""
+        module = cast(TrainingModule, pl_module)
         due = module.done % self.every == 0 or time.monotonic() - self.at > SECONDS
         if due and module.done < module.steps:
             self.save(trainer, module)
 
-    def on_exception(self, trainer: L.Trainer, module: TrainingModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save the finished steps when the run is stopped, or ends for a reason that the user can fix."""
+        module = cast(TrainingModule, pl_module)
         ends = isinstance(exception, stopping.Stopped | RepoExpError) and not isinstance(exception, WriteError)
         if ends and not module.changing and self.saved < module.done:
             try:
