@@ -29,7 +29,7 @@ from torch import Tensor
 from repo_exp.algorithms.clipped import ClippedAlgorithm
 from repo_exp.algorithms.interface import Credit, Metrics, Minibatch, RolloutBatch
 from repo_exp.algorithms.options.grpo import LossOptions, Options
-from repo_exp.core.advantage import group_advantage, in_groups_with_spread, overlong_penalty
+from repo_exp.core.advantage import group_advantage, in_unequal_groups, overlong_penalty
 from repo_exp.core.masks import weighted_sum
 from repo_exp.core.policy_loss import sequence_ratio, truncated_importance
 
@@ -52,7 +52,7 @@ class GroupAlgorithm(ClippedAlgorithm[LossOptionsT]):
         """Give every token of a response the response's advantage."""
         advantage_B = self.advantage(batch)
         # a response at its group's very mean has no advantage, and is kept all the same: its group has unequal totals
-        kept_B = in_groups_with_spread(advantage_B, batch.group_B) if self.options.drop_silent_groups else None
+        kept_B = in_unequal_groups(advantage_B, batch.group_B) if self.options.drop_silent_groups else None
         advantage_BT = torch.where(batch.mask_BT, advantage_B[:, None], torch.zeros(()))
         return Credit(advantage_BT, kept_B=kept_B)
 

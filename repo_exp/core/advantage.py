@@ -45,12 +45,12 @@ def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, g
     return advantage_BT
 
 
-def in_groups_with_spread(x_B: Tensor, group_B: Tensor) -> Tensor:
+def in_unequal_groups(x_B: Tensor, group_B: Tensor) -> Tensor:
     """Return which replies have a number, in a group whose numbers are not all alike: (B,) of True and False.
 
     NaN is no number. Compared are the numbers themselves: a mean of equal ones may be off by rounding.
     """
-    same_shape("in_groups_with_spread", x_B, group_B)
+    same_shape("in_unequal_groups", x_B, group_B)
     there_B = ~x_B.isnan()
     _, place_B = torch.unique(group_B, return_inverse=True)
     groups = int(place_B.max()) + 1 if len(place_B) else 0
@@ -64,7 +64,7 @@ def in_groups_with_spread(x_B: Tensor, group_B: Tensor) -> Tensor:
 def group_advantage(
     total_B: Tensor, group_B: Tensor, *, scale: Scale, baseline: Baseline = "group_mean", eps: float = 1e-4
 ) -> Tensor:
-    """Return how much better each reply is than the others to its context: (B,), in units of ``scale``.
+    """Return how much better each response is than the others to its prompt: (B,), in units of ``scale``.
 
         baseline  group_mean     R - mean of the group                   GRPO, Shao et al., 2024
                   leave_one_out  R - mean of the others                  RLOO, Kool et al., 2019; Ahmadian et al., 2024
@@ -89,19 +89,19 @@ def group_advantage(
     count_G = summed(torch.ones_like(total_B))
     centred_B = total_B - (summed(total_B) / count_G.clamp(min=1))[place_B]
     if scale == "group":
-        spread_B = (summed(centred_B.square()) / (count_G - 1).clamp(min=1)).sqrt()[place_B] + eps
+        std_B = (summed(centred_B.square()) / (count_G - 1).clamp(min=1)).sqrt()[place_B] + eps
     elif scale == "batch":
-        spread_B = (total_B[there_B].std() if there_B.sum() > 1 else total_B.new_zeros(())) + eps
+        std_B = (total_B[there_B].std() if there_B.sum() > 1 else total_B.new_zeros(())) + eps
     elif scale == "none":
-        spread_B = torch.ones(())
+        std_B = torch.ones(())
     else:
         raise ValueError(f"the scale is group, batch or none, got {scale!r}")
     if baseline == "leave_one_out":  # R - mean of the others = (R - mean of all) times n / (n - 1)
         centred_B = centred_B * (count_G / (count_G - 1).clamp(min=1))[place_B]
     elif baseline != "group_mean":
         raise ValueError(f"the baseline is group_mean or leave_one_out, got {baseline!r}")
-    credited_B = in_groups_with_spread(total_B, group_B)
-    return torch.where(credited_B, centred_B / spread_B, torch.zeros_like(total_B))
+    credited_B = in_unequal_groups(total_B, group_B)
+    return torch.where(credited_B, centred_B / std_B, torch.zeros_like(total_B))
 
 
 def decoupled_advantage(
@@ -138,8 +138,8 @@ def conditioned(
 
     The floor is ``zero`` as published, for scores that are never below it; where scores have either sign a broken
     condition would pay, so ``lowest`` takes the lowest score of the source in the group. Weights alone set no priority
-    where one source is easier to please than another. A score that is not there stays so, and where there is none of
-    ``on`` nobody knows whether the condition is met: the others are not there either (NaN).
+    where one source is easier to please than another. A missing score stays missing; where that of ``on`` is missing,
+    it is unknown whether the condition is met, and the others are missing too (NaN).
     """
     key_B = sources[on]
 
@@ -149,14 +149,14 @@ def conditioned(
             there_B = torch.where(r_B.isnan(), torch.full_like(r_B, torch.inf), r_B)
             none_G = there_B.new_full((int(group_B.max()) + 1,), torch.inf)
             floor_B = none_G.scatter_reduce(0, group_B, there_B, "amin")[group_B]
-        said_B = torch.where(key_B >= threshold, r_B, floor_B)
-        return torch.where(key_B.isnan() | r_B.isnan(), torch.full_like(r_B, torch.nan), said_B)
+        conditioned_B = torch.where(key_B >= threshold, r_B, floor_B)
+        return torch.where(key_B.isnan() | r_B.isnan(), torch.full_like(r_B, torch.nan), conditioned_B)
 
     return {name: r_B if name == on else met(r_B) for name, r_B in sources.items()}
 
 
 def overlong_penalty(length_B: Tensor, *, longest: int, cache: int) -> Tensor:
-    """Return what a reply loses for coming near the longest allowed length, DAPO (Yu et al., 2025): (B,).
+    """Return the penalty of a response near the longest allowed length, DAPO (Yu et al., 2025): (B,).
 
         0                                      if length <= longest - cache
         (longest - cache - length) / cache     up to longest, falling to -1

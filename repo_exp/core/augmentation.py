@@ -1,4 +1,4 @@
-"""RRM's pairs (Liu et al., 2024, arXiv 2409.13156): what is preferred must hang on the context.
+"""RRM's pairs (Liu et al., 2024, arXiv 2409.13156): preferences have to depend on the prompt.
 
 An example is a context with its two replies. With two other examples it makes 15 pairs under its own context:
 

@@ -1,7 +1,7 @@
 """GRPO-CARE's bonus (2025, arXiv 2506.16141) for an answer that follows from its reasoning.   B replies, T tokens.
 
-How likely a slow-moving average of the policy finds an answer, given the reasoning before it, says how well the two
-fit together. Among replies that are right, those whose answer is at least as likely as usual earn a bonus.
+How likely a slow-moving average of the policy finds an answer, given the reasoning before it, measures how well the
+two fit together. Among correct replies, those whose answer is at least as likely as usual earn a bonus.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def answer_likelihood(logp_BT: Tensor, answer_BT: Tensor, *, mean: LikelihoodMea
         answer_BT: True at the tokens of the answer.
     """
     same_shape("answer_likelihood", logp_BT, answer_BT)
-    said_BT = logp_BT.exp() if mean == "arithmetic" else logp_BT
-    mean_B = torch.where(answer_BT, said_BT, torch.zeros_like(said_BT)).sum(1) / answer_BT.sum(1)
+    p_BT = logp_BT.exp() if mean == "arithmetic" else logp_BT
+    mean_B = torch.where(answer_BT, p_BT, torch.zeros_like(p_BT)).sum(1) / answer_BT.sum(1)
     if mean == "arithmetic":
         return mean_B
     if mean == "geometric":
@@ -47,14 +47,14 @@ def consistency_bonus(
     """Return what each reply earns for an answer that follows from its reasoning: (B,), in units of accuracy.
 
         selected   accuracy >= max(mean accuracy of the group, accuracy_floor)
-        p          min(likelihood, likelihood_cap): beyond the cap no answer is more of an answer
+        p          min(likelihood, likelihood_cap): beyond the cap all answers count as equally likely
         mu         mean of p over the selected of the group, less the margin
         bonus      weight * accuracy where selected and p >= mu, 0 elsewhere
 
     A NaN accuracy or likelihood earns no bonus and counts in no mean.
 
     Args:
-        accuracy_B: how right each reply is, in [0, 1].
+        accuracy_B: how correct each reply is, in [0, 1].
         likelihood_B: of its answer, see :func:`answer_likelihood`.
     """
     same_shape("consistency_bonus", accuracy_B, likelihood_B, group_B)

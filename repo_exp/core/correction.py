@@ -1,4 +1,4 @@
-"""When the sampler's probabilities are not the learner's: another rounding, another engine.   B replies, T tokens."""
+"""Sampler and training compute other probabilities: another rounding, another engine.   B responses, T tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that tell whether learning is healthy.   B replies, T tokens, V vocabulary."""
+"""Metrics of a healthy run.   B replies, T tokens, V vocabulary."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def surrogate_metrics(
 
 
 def explained_variance(value_BT: Tensor, return_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return 1 - Var(R - V) / Var(R): 1 is a perfect value network, 0 one that says the mean; NaN without spread."""
+    """Return 1 - Var(R - V) / Var(R): 1 is a perfect value network, 0 one that predicts the mean; NaN for equal R."""
 
     def variance(x_BT: Tensor) -> Tensor:
         return masked_mean((x_BT - masked_mean(x_BT, mask_BT)).square(), mask_BT)
 
-    spread = variance(return_BT)
-    return 1 - variance(return_BT - value_BT) / spread if spread > 0 else spread * float("nan")
+    of_returns = variance(return_BT)
+    return 1 - variance(return_BT - value_BT) / of_returns if of_returns > 0 else of_returns * float("nan")
 
 
 def negative_log_likelihood(logp_BT: Tensor, mask_BT: Tensor, *, count: Tensor | float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Values that are learnt before the policy and then stand still (DVPO, arXiv 2502.16944).   B replies, T tokens."""
+"""Values that are trained before the policy and then frozen (DVPO, arXiv 2502.16944).   B replies, T tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from repo_exp.core.masks import same_shape, standardize
 def value_targets(
     reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, targets: ValueTargets, gamma: float, gae_lambda: float
 ) -> Tensor:
-    """Return what the values of a finished reply are drawn to: (B, T) in reward units, 0 outside the mask.
+    """Return the targets of the values of a finished response: (B, T) in reward units, 0 outside the mask.
 
         td0              r_t + gamma Q_{t+1}                               the paper's, as others read it
         monte_carlo      sum over k of gamma^k r_{t+k}

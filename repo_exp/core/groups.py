@@ -1,4 +1,4 @@
-"""Replies beside the others to their context.   B replies."""
+"""Responses compared with the others to their prompt.   B responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from repo_exp.core.masks import same_shape
 
 
 def peers(group_B: Tensor, there_B: Tensor) -> Tensor:
-    """Return whom each reply is compared with: (B, B), True at [i, j] where j answers the context of i and is there.
+    """Return which responses each is compared with: (B, B), True at [i, j] where j shares the prompt of i and takes part.
 
     Args:
         group_B: equal numbers for replies to the same context.

@@ -71,8 +71,8 @@ def aggregation_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: i
 def standardize(x_BT: Tensor, mask_BT: Tensor, *, keep_mean: bool = False, eps: float = 1e-8) -> Tensor:
     """Return (x - mean) / sqrt(var + eps) over the masked tokens, 0 outside; var is unbiased.
 
-    With ``keep_mean`` the mean is added again, so that only the spread becomes 1. A single token, which has no
-    spread, becomes 0, or the mean.
+    With ``keep_mean`` the mean is added again, so that only the standard deviation becomes 1. A single token
+    becomes 0, or the mean.
     """
     same_shape("standardize", x_BT, mask_BT)
     count = mask_BT.sum()

@@ -1,7 +1,7 @@
-"""P3O (2023, arXiv 2310.00212): two replies to a context, judged by their difference.   B replies, P pairs.
+"""P3O (2023, arXiv 2310.00212): two replies to a context, compared by their difference.   B replies, P pairs.
 
-A reward model learnt from comparisons is only defined up to a constant a context. The difference of two replies to
-one context does not know of that constant, and neither does anything here.
+A reward model that is trained on comparisons is only defined up to a constant a context. It cancels in the difference
+of two replies to one context, which is all that is read here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pairwise_surrogate(
 
     Args:
         log_ratio_P2: log pi - log pi_old, summed over each reply, in nats; gradients flow through it.
-        advantage_P2: what one reply is worth above the other: a number, and minus that number.
+        advantage_P2: the difference of the two rewards: a number, and minus that number.
     """
     same_shape("pairwise_surrogate", log_ratio_P2, advantage_P2)
     if not torch.equal(advantage_P2[:, 0], -advantage_P2[:, 1]):

@@ -1,6 +1,6 @@
 """Policy losses per token.   B replies, T tokens.
 
-Losses stay per token: the learner sums them over microbatches and divides by the tokens of the batch.
+Losses are per token: an algorithm sums them with the token weights of its minibatch.
 """
 
 from __future__ import annotations

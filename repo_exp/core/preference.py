@@ -49,14 +49,14 @@ def pair_accuracy(chosen_B: Tensor, rejected_B: Tensor) -> float:
 
 
 def calibration(score_B: Tensor) -> tuple[float, float]:
-    """Return the mean and the unbiased spread of scores, which become the zero and the unit of a reward model.
+    """Return the mean and the unbiased standard deviation of scores: the zero and the unit of a reward model.
 
-    Scores without spread get the unit 1, so that calibrating never divides by zero.
+    Equal scores get the unit 1, so that calibrating never divides by zero.
     """
     if len(score_B) < 2:
         raise ValueError(f"calibration needs at least 2 scores, got {len(score_B)}")
-    spread = score_B.double().std().item()
-    return score_B.double().mean().item(), spread if spread > 1e-8 else 1.0
+    std = score_B.double().std().item()
+    return score_B.double().mean().item(), std if std > 1e-8 else 1.0
 
 
 def calibrate(score_B: Tensor, *, mean: float, spread: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Optimal budgeted rejection sampling, of Jackpot (2026, arXiv 2602.06107): tokens of one policy made into another's.
 
-p is what the learner wants, q is what drew the token, lam > 0 the budget. A token drawn from q is kept with
+p is the policy that is trained, q the one that sampled, lam > 0 the budget. A token drawn from q is kept with
 
     a(x)  = min(1, p(x) / (lam q(x)))                chance to be kept
     Z     = sum over x of min(q(x), p(x) / lam)      how many are kept on average
@@ -37,8 +37,8 @@ def overlap(logp_MV: Tensor, logq_MV: Tensor, *, lam: float, top: int | None = N
     if top is None or top >= shared_MV.shape[-1]:
         return shared_MV.sum(-1)
     likely_MV = torch.zeros_like(shared_MV, dtype=torch.bool)
-    for said_MV in (logp_MV, logq_MV):
-        likely_MV.scatter_(-1, said_MV.topk(top).indices, True)
+    for log_MV in (logp_MV, logq_MV):
+        likely_MV.scatter_(-1, log_MV.topk(top).indices, True)
     return (shared_MV * likely_MV).sum(-1)
 
 

@@ -37,7 +37,7 @@ def best_and_worst(total_B: Tensor, group_B: Tensor) -> Tensor:
 
 
 def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: SelfPlayTarget) -> tuple[Tensor, Tensor]:
-    """Return what log pi - log pi_t of each reply should become, and which replies are learnt from: (B,) each.
+    """Return what log pi - log pi_t of each reply should become, and which responses are trained on: (B,) each.
 
         (P - 1/2) / beta     for the best and the worst of each group, with P by ``target``:
         win_rate   how often it beats a reply of its group, itself included
@@ -45,12 +45,12 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: S
         hard       1 and 0
 
     Targets are large, hundreds at the published beta of 0.001 (at most 500, with hard), and never reached; that is as
-    published. What is not learnt from gets 0.
+    published. The others get 0.
     """
     side_B = best_and_worst(total_B, group_B)
     if target == "win_rate":
         chance_B = win_rate(total_B, group_B)
-    elif target == "single":  # the worst is whom the best beats most surely
+    elif target == "single":  # the worst is the one that the best beats most surely
         chance_BB = chances(total_B, peers(group_B, ~total_B.isnan())).nan_to_num(0.5)
         chance_B = torch.where(side_B > 0, chance_BB.amax(1), chance_BB.amin(1))
     elif target == "hard":

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.core.advantage import gae, group_advantage, in_groups_with_spread, reward_at_last_token
+from repo_exp.core.advantage import gae, group_advantage, in_unequal_groups, reward_at_last_token
 from repo_exp.core.masks import aggregation_weights, masked_mean, masked_sum, standardize, weighted_sum
 
 
@@ -82,7 +82,7 @@ def test_which_replies_are_in_a_group_with_spread() -> None:
     """Groups 0: 1 2 3, 1: alike, 2: alike but for one without a number, 3: one alone."""
     x = t([1, 2, 3, 0.1, 0.1, 5, math.nan, 5, 7])
     group = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3])
-    assert in_groups_with_spread(x, group).tolist() == [True] * 3 + [False] * 6
+    assert in_unequal_groups(x, group).tolist() == [True] * 3 + [False] * 6
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Says where a stage is: a bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of a stage: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ SHOWN = {  # metric -> what it is called on the bar
     "reward/judge": "RJ",
     "reward/rules": "RF",
     "composition/violations": "violations",
-    "implicit/accuracy": "pairs put right",
+    "implicit/accuracy": "accuracy",
     "implicit/margin": "margin",
 }
 
 
 class Heartbeat:
-    """Says that a stage is at work whenever nothing else was said of it for a while: in a long step, while sampling.
+    """Prints that a stage is at work after a while without output: in a long step, while sampling.
 
     Args:
         stage: its name.
-        first: seconds of silence until it says so for the first time.
-        every: seconds of silence from then on.
+        first: seconds without output until the first line.
+        every: seconds without output from then on.
     """
 
     step = ""  # of the stage at work: "step 3 of 25"
-    said = 0.0  # when something was last said of a stage, or a bar is seen to move
+    last_output = 0.0  # when something was last printed of a stage; infinite while a bar is shown
 
     def __init__(self, stage: str, *, first: float = 8.0, every: float = 20.0) -> None:
         self.stage, self.first, self.every = stage, first, every
@@ -41,7 +41,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat of {stage}", daemon=True)
 
     def __enter__(self) -> Heartbeat:
-        Heartbeat.step, Heartbeat.said = "", time.monotonic()
+        Heartbeat.step, Heartbeat.last_output = "", time.monotonic()
         self.start = time.monotonic()
         self._thread.start()
         return self
@@ -53,22 +53,22 @@ class Heartbeat:
 
     def _beat(self) -> None:
         silence = self.first
-        while not self._over.wait(max(0.05, Heartbeat.said + silence - time.monotonic())):
-            if time.monotonic() - Heartbeat.said < silence:
+        while not self._over.wait(max(0.05, Heartbeat.last_output + silence - time.monotonic())):
+            if time.monotonic() - Heartbeat.last_output < silence:
                 continue
-            silence, Heartbeat.said = self.every, time.monotonic()
+            silence, Heartbeat.last_output = self.every, time.monotonic()
             step = f"  {Heartbeat.step}" if Heartbeat.step else ""
             spent = time.monotonic() - self.start
             print(f"{self.stage:>13} at work for {spent:.0f} s{step}", file=sys.stderr, flush=True)
 
 
 class StageProgress:
-    """The progress of one stage: stage, step, the figures that matter, time left.
+    """The progress of one stage: stage, step, the metrics that matter, time left.
 
     Args:
         stage: its name.
         total: its steps.
-        every: seconds between two lines where there is no terminal.
+        every: seconds between two lines without a terminal.
     """
 
     def __init__(self, stage: str, total: int, *, every: float = 20.0) -> None:
@@ -88,16 +88,16 @@ class StageProgress:
     def __enter__(self) -> StageProgress:
         if self.bar is not None:
             self.bar.start()
-            Heartbeat.said = math.inf  # the bar moves by itself
+            Heartbeat.last_output = math.inf  # the bar moves by itself
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
-        Heartbeat.step, Heartbeat.said = "", time.monotonic()
+        Heartbeat.step, Heartbeat.last_output = "", time.monotonic()
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show that ``step`` steps are done, and the figures of the last one."""
+        """Show that ``step`` steps are done, and the metrics of the last one."""
         if self.before is None:
             self.before = max(step - 1, 0)
         figures = "  ".join(f"{name} {metrics[key]:.2f}" for key, name in SHOWN.items() if key in metrics)
@@ -107,7 +107,7 @@ class StageProgress:
         Heartbeat.step = f"step {min(step + 1, self.total)} of {self.total}"
         now = time.monotonic()
         if step == self.total or now - self.last >= self.every:
-            self.last = Heartbeat.said = now
+            self.last = Heartbeat.last_output = now
             taken = max(step - self.before, 1)
             left = (now - self.start) / taken * (self.total - step)
             self.console.print(
