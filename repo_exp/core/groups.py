@@ -9,7 +9,7 @@ from repo_exp.core.masks import same_shape
 
 
 def peers(group_B: Tensor, there_B: Tensor) -> Tensor:
-    """Return which responses each is compared with: (B, B), True at [i, j] where j shares the prompt of i and takes part.
+    """Return which responses each is compared with: (B, B), True at [i, j] where j shares the prompt of i and counts.
 
     Args:
         group_B: equal numbers for replies to the same context.
