@@ -1,4 +1,4 @@
-"""``python -m repo_exp`` and the command ``repo-exp``: help, or one look at the command line and then Hydra.
+"""``python -m repo_exp`` and the command ``repo-exp``: help, or a check of the command line and then Hydra.
 
 It ends with 0 if all went well, 2 if what you gave cannot run, 1 if something failed on the way, and 128 + the number
 of the signal if you stopped it: 130 (SIGINT, Ctrl-C), 143 (SIGTERM), 129 (SIGHUP), within ten seconds.
@@ -6,9 +6,11 @@ of the signal if you stopped it: 130 (SIGINT, Ctrl-C), 143 (SIGTERM), 129 (SIGHU
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 from repo_exp import durable, stopping
 from repo_exp.errors import ConfigError, DataError, RepoExpError, RewardError
@@ -31,18 +33,16 @@ def _main() -> int:
     arguments = sys.argv[1:]
     try:
         if {"-h", "--help"} & set(arguments):
-            from repo_exp.config.help import help_text
-
-            print(help_text())
+            print(_help([text for text in arguments if not text.startswith("-")]))
             return 0
-        return _through_hydra(arguments)
+        return _run(arguments)
     except RepoExpError as error:
         if _wants_tracebacks():
             raise
         print(error, file=sys.stderr)
         return YOUR_INPUT if isinstance(error, ConfigError | DataError | RewardError) else FAILED
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the stages that are finished.", file=sys.stderr)
+        print("\nStopped. The same command continues from the stages that are finished.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # the reader has left, as in `repo-exp --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,37 +55,60 @@ def _main() -> int:
         return FAILED
 
 
-def _wants_tracebacks() -> bool:
-    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+# The imports are in the functions: help needs next to nothing.
 
 
-def _through_hydra(arguments: list[str]) -> int:
+def _help(topics: list[str]) -> str:
+    if topics:
+        from repo_exp.config.topics import topic_text
+
+        return topic_text(topics)
+    from repo_exp.config.help import help_text
+
+    return help_text()
+
+
+def _run(arguments: list[str]) -> int:
     import hydra
     from hydra.errors import HydraException
 
     from repo_exp import job
     from repo_exp.config import entrance
     from repo_exp.config.places import conf_dir
+    from repo_exp.stages.checks import CHECKS
+    from repo_exp.stages.summary import checked
 
-    command = entrance.inspect(arguments, further=job.FURTHER)
-    if command.only_checks:
-        print(job.checked(command.first, jobs=command.jobs, looked_at=command.looked_at))
+    command = entrance.inspect(arguments, checks=CHECKS)
+    if command.only_checks and command.first is not None:
+        print(checked(command.first, jobs=command.jobs, checked=command.looked_at))
         return 0
     sys.argv[1:] = command.arguments
-    wish = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets errors come out as they are, so that they can be told apart
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job.run)()
+        with _errors_as_they_are():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job.run)()
     except HydraException as error:
-        if wish == "1":
+        if _wants_tracebacks():
             raise
         print(error, *([error.__cause__] if error.__cause__ else []), sep="\n", file=sys.stderr)
         return YOUR_INPUT
+    return 0
+
+
+def _wants_tracebacks() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+@contextlib.contextmanager
+def _errors_as_they_are() -> Iterator[None]:
+    """Keep Hydra from printing errors by itself, so that they can be told apart."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
-        if wish is not None:
-            os.environ["HYDRA_FULL_ERROR"] = wish
-    return 0
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 if __name__ == "__main__":

@@ -28,15 +28,15 @@ LAYERS: dict[str, set[str]] = {
     "domains": {"language"},
     "rewards": {"language", "core"},
     "algorithms": {"core"},
-    "models": {"config"},
+    "models": set(),
     "rollout": {"domains", "models"},
     "training": {"stopping", "core", "config", "models", "rollout", "algorithms"},
     "evaluation": set(),
     "tracking": set(),
     "stages": {"core", "config", "domains", "rewards", "algorithms", "models", "rollout", "training", "evaluation",
                "tracking", "stopping"},
-    "job": {"config", "domains", "rewards", "stages"},
-    "__main__": {"stopping", "config", "job"},
+    "job": {"config", "stages"},
+    "__main__": {"stopping", "config", "stages", "job"},
     "__init__": set(),
 }  # fmt: skip
 # what a module of BASE imports of BASE: the others import nothing of the project

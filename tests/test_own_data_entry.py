@@ -46,10 +46,10 @@ def test_the_check_reads_the_data_and_says_what_was_counted(run, tmp_path):
     )
     assert (code, calls) == (0, [])
     for said in (
-        "The data: 40 pairs",
+        "Data: 40 pairs",
         "'lables' is not used: 40 of 40",
         "'no_such' answers no question",
-        "worth knowing",
+        " notes:",
     ):
         assert said in printed.out
 

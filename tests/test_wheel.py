@@ -66,7 +66,7 @@ def test_an_installed_wheel_helps_and_checks_from_an_empty_folder(unpacked, tmp_
     assert str(unpacked / "repo_exp" / "conf") in helped.stdout
     checked = run(unpacked, tmp_path, "task=check", "experiment=smoke")
     assert checked.returncode == 0, checked.stderr
-    assert "The configuration is sound." in checked.stdout
+    assert "Configuration OK." in checked.stdout
 
 
 def test_an_installed_wheel_runs_the_whole_pipeline_from_an_empty_folder(unpacked, tmp_path):

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.combinations import COMBINATIONS
+from repo_exp.config.places import PATHS, expanded
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in
 from repo_exp.config.wording import (
@@ -30,30 +31,30 @@ from repo_exp.errors import ConfigError, Problem, did_you_mean, from_system
 Check = Callable[[Any], Iterable[Problem]]
 
 
-def load(cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()) -> Config:
+def load(cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()) -> Config:
     """Return the configuration, typed and sound.
 
     Args:
         cfg: what Hydra composed (the ``hydra`` node is ignored), or a plain mapping.
-        further: checks that other layers know how to make; each gets the configuration and returns problems.
+        checks: those that other layers make; each gets the configuration and yields problems.
 
     Raises:
         ConfigError: with every problem that there is.
     """
-    config, problems = look_over(cfg, further=further)
+    config, problems = look_over(cfg, checks=checks)
     if config is None:
         raise refusal(problems)
     return config
 
 
 def look_over(
-    cfg: DictConfig | Mapping[str, Any], *, further: Iterable[Check] = ()
+    cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()
 ) -> tuple[Config | None, list[Problem]]:
     """Return the typed configuration (None if it is not sound), and all its problems."""
     container, open_ones = plain(cfg)
-    config, problems = examine(container, further=further)
+    config, problems = examine(container, checks=checks)
     if problems and OmegaConf.is_config(cfg) and (decoded := _decoded(cfg, container, problems)) is not None:
-        config, problems = examine(decoded, further=further)
+        config, problems = examine(decoded, checks=checks)
     open_ones += secrets_in(container)
     already = {problem.where for problem in open_ones}
     problems = open_ones + [problem for problem in problems if problem.where not in already]
@@ -143,22 +144,23 @@ class View:
         return getattr(self, key)
 
 
-def examine(container: Mapping[str, Any], *, further: Iterable[Check] = ()) -> tuple[Config | None, list[Problem]]:
+def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tuple[Config | None, list[Problem]]:
     """Return the typed configuration (None if it is not sound), and all its problems.
 
     What only several values together can show is looked at even where other values are wrong. An algorithm's
     options may have a check of their own, ``Options.problems(config)``.
     """
+    container = _at_home(container)
     missing = {path: no_value(path) for path in missing_values(container)}
     options, in_algorithm = _algorithm(container)
     config, in_config = _typed(container)
     found = {**in_config, **in_algorithm, **missing}
     problems = list(found.values())
     subject = config if config is not None and not problems else View(container, frozenset(found))
-    checks: list[Check] = [*COMBINATIONS, *further]
+    every = [*COMBINATIONS, *checks]
     if options is not None:
-        checks.append(options.problems)
-    for check in checks:
+        every.append(options.problems)
+    for check in every:
         try:
             problems.extend(check(subject))
         except UnsoundError:
@@ -180,6 +182,15 @@ def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
         return value
     inside = dict(node) if isinstance(node, Mapping) else {}
     return inside | {path[0]: _replaced(inside.get(path[0]), path[1:], value)}
+
+
+def _at_home(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with ``~`` as the home folder at the beginning of paths."""
+    for path in (each.split(".") for each in PATHS):
+        value = lookup(container, path)
+        if isinstance(value, str) and value.startswith("~"):
+            container = _replaced(container, path, str(expanded(value)))
+    return container
 
 
 def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Problem]]:

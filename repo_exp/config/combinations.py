@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repo_exp.algorithms.registry import learns_from
-from repo_exp.config.places import PACKAGE, cannot_be_made, conf_dir, expanded, rubric_folder, rules_folder, stems
+from repo_exp.config.places import PACKAGE, cannot_be_made, conf_dir, rubric_folder, rules_folder, stems
 from repo_exp.errors import Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
@@ -94,9 +94,8 @@ def data_file_is_there(c: Any) -> Iterator[Problem]:
     """A file or folder of data has to exist; whether it can be read is seen when it is (``job.py``)."""
     if c.data.kind != "jsonl":
         return
-    path = expanded(c.data.path)
-    if not os.path.exists(path):
-        found = f"there is no such file or folder: {os.path.abspath(path)}"
+    if not os.path.exists(c.data.path):
+        found = f"there is no such file or folder: {os.path.abspath(c.data.path)}"
         yield Problem("data.path", found, "data.path=PATH, from the folder you are in or whole")
     if c.data.development + c.data.test >= 0.9:
         share = c.data.development + c.data.test
@@ -207,10 +206,10 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
             "model.source is folder, and none is given",
             "model.folder=PATH; or model.source=hub model.hub=NAME",
         )
-    elif m.source == "folder" and not expanded(m.folder).is_dir():
+    elif m.source == "folder" and not Path(m.folder).is_dir():
         yield Problem(
             "model.folder",
-            f"there is no such folder: {expanded(m.folder).resolve()}",
+            f"there is no such folder: {Path(m.folder).resolve()}",
             "a folder with config.json, a tokenizer and weights",
         )
     elif m.source == "hub" and not m.hub:

@@ -1,75 +1,67 @@
 """Hydra's loader, asked for single things: its groups, its options, one composition.
 
-Hydra itself stops at its first error. Here each part of a command line can be tried by itself. The names from
-``hydra._internal`` are those that ``hydra.main`` uses; the project pins hydra-core below 1.4.
+Hydra itself stops at its first error. Here each part of a command line can be tried by itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, ClassVar
 
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.default_element import ResultDefault
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobRuntime, setup_globals
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.places import conf_dir
-from repo_exp.errors import ConfigError, Problem
 
 VERSION_BASE = "1.3"
 
 
-def command_line(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the command line as Hydra reads it, with flags anywhere, and the flags that do not exist.
+class AddedFolder(SearchPathPlugin):
+    """Puts the folder of ``--config-dir`` where Hydra's flag puts it: behind the main folder."""
 
-    Raises:
-        ConfigError: a flag of Hydra lacks its value, or has one that does not suit it.
-    """
-    parser = get_args_parser()
+    folder: ClassVar[str | None] = None
 
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError("The command cannot be read.", [Problem("flags", message, "--hydra-help lists the flags")])
-
-    parser.error = refuse
-    return parser.parse_known_intermixed_args(list(arguments))
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folder, if there is one."""
+        if self.folder:
+            search_path.append("command-line", f"file://{Path(self.folder).resolve()}")
 
 
 @dataclass(frozen=True)
 class Composer:
     """Composes one configuration after the other from the same folders."""
 
-    loader: ConfigLoaderImpl
+    loader: ConfigLoader
     name: str
 
     @classmethod
-    def create(cls, folder: Path | None = None, *, extra: str | None = None, name: str | None = None) -> Composer:
+    def create(cls, folder: Path | str | None = None, *, extra: str | None = None, name: str | None = None) -> Composer:
         """Return a composer for a folder (by default the project's), with the folder of ``--config-dir``."""
         register_resolver()
-        version.setbase(VERSION_BASE)
-        setup_globals()
-        JobRuntime.instance().set("name", "repo_exp")
-        search_path = create_config_search_path(str(folder or conf_dir()))
-        if extra:
-            anchor = SearchPathQuery(provider="schema")
-            search_path.prepend("command-line", f"file://{Path(extra).resolve()}", anchor)
-        return cls(ConfigLoaderImpl(search_path), name or "config")
+        Plugins.instance().register(AddedFolder)
+        AddedFolder.folder = extra
+        try:
+            main = str(Path(folder or conf_dir()).absolute())
+            with initialize_config_dir(main, job_name="repo_exp", version_base=VERSION_BASE):
+                return cls(GlobalHydra.instance().config_loader(), name or "config")
+        finally:
+            AddedFolder.folder = None
 
     def parse(self, text: str) -> Override:
         """Return one override, parsed. Raises a HydraException where it cannot be."""
@@ -85,12 +77,11 @@ class Composer:
 
     def options(self, group: str) -> list[str]:
         """Return the options of a group; none if there is no such group."""
-        return self.loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+        return self.loader.get_group_options(group)
 
-    def contents(self, group: str) -> dict[str, DictConfig]:
+    def contents(self, group: str) -> dict[str, dict[str, Any]]:
         """Return option -> content of its file, for a whole group."""
-        files = {option: self.loader.repository.load_config(f"{group}/{option}") for option in self.options(group)}
-        return {option: file.config for option, file in files.items() if file and isinstance(file.config, DictConfig)}
+        return {option: self._content(f"{group}/{option}") for option in self.options(group)}
 
     def files_that_choose(self, group: str, option: str) -> list[str]:
         """Return the files whose defaults list has this option, as ``conf/...``."""
@@ -114,20 +105,21 @@ class Composer:
         mode = RunMode.MULTIRUN if sweep else RunMode.RUN
         return self.loader.load_configuration(self.name, list(overrides), mode, validate_sweep_overrides=not sweep)
 
-    def sources(self, overrides: Sequence[str]) -> Iterator[tuple[str, str, DictConfig]]:
+    def sources(self, overrides: Sequence[str]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Yield file, package and content of each file that a composition reads, the strongest first."""
         defaults = self.loader.compute_defaults_list(self.name, list(overrides), RunMode.RUN).defaults
         for default in reversed(defaults):
-            loaded = _read(self.loader, default)
-            if loaded is not None:
-                yield f"{default.config_path}.yaml", default.package or "", loaded
+            path = default.config_path
+            if path is not None and not path.startswith("hydra/"):
+                yield f"{path}.yaml", default.package or "", self._content(path)
 
-
-def _read(loader: ConfigLoaderImpl, default: ResultDefault) -> DictConfig | None:
-    if default.config_path is None or default.config_path.startswith("hydra/"):
-        return None
-    result = loader.repository.load_config(default.config_path)
-    return result.config if result is not None and isinstance(result.config, DictConfig) else None
+    def _content(self, path: str) -> dict[str, Any]:
+        """Return what a file says, without its defaults list; nothing where it is no mapping."""
+        for source in self.loader.get_sources():
+            if source.is_config(path):
+                content = OmegaConf.to_container(source.load_config(path).config, resolve=False)
+                return {k: v for k, v in content.items() if k != "defaults"} if isinstance(content, dict) else {}
+        return {}
 
 
 @contextlib.contextmanager

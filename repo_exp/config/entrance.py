@@ -21,7 +21,8 @@ from yaml import MarkedYAMLError
 from repo_exp.bounds import unreasonable
 from repo_exp.config import sweeps
 from repo_exp.config.check import Check, look_over, of_types, plain, refusal
-from repo_exp.config.compose import Composer, as_if_running, command_line
+from repo_exp.config.compose import Composer, as_if_running
+from repo_exp.config.flags import command_line
 from repo_exp.config.job_folders import SUBDIR, subdir_of
 from repo_exp.config.overrides import (
     HYDRA_ERRORS,
@@ -36,6 +37,7 @@ from repo_exp.config.overrides import (
 )
 from repo_exp.config.places import at_home, cannot_be_made
 from repo_exp.config.reading import flag_as_override, scattered
+from repo_exp.config.renamed import new_choice
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in, secrets_in_arguments
 from repo_exp.config.sweeps import Dimension
@@ -72,7 +74,7 @@ class Look:
     configs: tuple[Config, ...] = ()
 
 
-def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Command:
+def inspect(arguments: Sequence[str], *, checks: Iterable[Check] = ()) -> Command:
     """Look at a command line, and say everything that is wrong with it.
 
     ``--cfg`` and ``--info`` show what is there, so only names that do not exist stop them; Hydra's other
@@ -85,7 +87,7 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
         raise refusal(secret)
     arguments = at_home(arguments)
     args, unknown = command_line(arguments)
-    if args.hydra_help or args.shell_completion or args.experimental_rerun is not None:
+    if args.hydra_help or args.version or args.shell_completion or args.experimental_rerun is not None:
         return Command(list(arguments))
     loose, flags = _apart(arguments, args.overrides, unknown)
     given, problems = scattered(loose)
@@ -108,7 +110,7 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
         flags=flags,
         multirun=args.multirun,
         names_only=names_only,
-        further=further,
+        checks=checks,
     )
     if problems or look.problems:
         raise refusal([*problems, *look.problems])
@@ -116,8 +118,8 @@ def inspect(arguments: Sequence[str], *, further: Iterable[Check] = ()) -> Comma
         spelt = [look.subdir, *spelt]
     if names_only:
         return Command(spelt)
-    checks = all(config.task.kind == "check" for config in look.configs)
-    return Command(spelt, sweeps.size(look.dimensions), look.looked_at, look.configs[0], checks)
+    only_checks = all(config.task.kind == "check" for config in look.configs)
+    return Command(spelt, sweeps.size(look.dimensions), look.looked_at, look.configs[0], only_checks)
 
 
 def _unreasonable_files(*folders: str | None) -> list[Problem]:
@@ -160,7 +162,7 @@ def look_over_all(
     flags: Sequence[tuple[str, str]] = (),
     multirun: bool = False,
     names_only: bool = False,
-    further: Iterable[Check] = (),
+    checks: Iterable[Check] = (),
 ) -> Look:
     """Look at these overrides and at the configurations that they make.
 
@@ -196,7 +198,7 @@ def look_over_all(
         return look
     if multirun and OmegaConf.to_container(base.hydra.sweep, resolve=False)["subdir"] == SUBDIR:
         look.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
-    _check(look, composer, list(further))
+    _check(look, composer, list(checks))
     look.problems += _of_folder(look, composer, "hydra.sweep.dir" if multirun else "hydra.run.dir")
     return look
 
@@ -260,13 +262,13 @@ def _dimensions(
     return list(dimensions.values())
 
 
-def _check(look: Look, composer: Composer, further: list[Check]) -> None:
+def _check(look: Look, composer: Composer, checks: list[Check]) -> None:
     """Add the problems of the jobs, each once; where only some have it, with what those have in common."""
     combinations = sweeps.combinations(look.dimensions)
     found: dict[Problem, list[tuple[str, ...]]] = {}
     configs, container = [], None
     for lines in combinations:
-        config, problems, values = _job(lines, composer, further)
+        config, problems, values = _job(lines, composer, checks)
         configs += [config] if config is not None else []
         container = container or values
         for problem in dict.fromkeys(problems):
@@ -289,7 +291,7 @@ def _of_values_alone(lines: Sequence[str], container: dict[str, Any] | None, com
 
 
 def _job(
-    lines: Sequence[str], composer: Composer, further: list[Check]
+    lines: Sequence[str], composer: Composer, checks: list[Check]
 ) -> tuple[Config | None, list[Problem], dict[str, Any] | None]:
     """Return a job's configuration (None if it is not sound), its problems, and its values as they were composed."""
     try:
@@ -297,7 +299,7 @@ def _job(
     except HYDRA_ERRORS as error:
         return None, [_composition_problem(error, composer)], None
     with as_if_running(cfg):
-        config, problems = look_over(cfg, further=further)
+        config, problems = look_over(cfg, checks=checks)
         values = plain(cfg)[0]
     hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
     hydra.pop("overrides", None)  # these have been looked at
@@ -315,7 +317,7 @@ def _with_file(problem: Problem, lines: Sequence[str], composer: Composer) -> Pr
         inside = problem.where.removeprefix(f"{package}.") if package else problem.where
         if package and inside == problem.where:
             continue
-        if walk(inside.split("."), OmegaConf.to_container(content, resolve=False))[0]:
+        if walk(inside.split("."), content)[0]:
             return replace(problem, where=f"{problem.where} (conf/{file})")
     return problem
 
@@ -330,6 +332,8 @@ def _composition_problem(error: Exception, composer: Composer) -> Problem:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")
         where = ", ".join(composer.files_that_choose(group, option)) or f"{group}={option}"
+        if new := new_choice(group, option):
+            return Problem(where, f"the option {group}={option} was renamed", new)
         return Problem(where, f"the group '{group}' has no option '{option}'", did_you_mean(option, error.options))
     named = re.match(r"Could not (?:override|append|delete|find)\b.*?'([^']+)'", text[0]) if text else None
     if named:

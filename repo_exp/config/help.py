@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from repo_exp.config.places import conf_dir
+from repo_exp.config.schema import Config
 
 COMMANDS = {
     "python -m repo_exp": "the default experiment, on a laptop, with no network",
@@ -14,8 +16,8 @@ COMMANDS = {
     "python -m repo_exp reward=rm+rj+rf model=qwen3_32b": "all three sources on a large model",
     "python -m repo_exp -m reward=rm+rj+rf,rm+rj,rm+rf,rm": "a sweep: drop the judge, the rules, both",
     "python -m repo_exp -m reward.n=25,50,100,200 seed=0,1,2": "a sweep over a value and seeds",
-    "python -m repo_exp task=check ...": "only look at the configuration",
-    "python -m repo_exp ... --cfg job": "print the configuration, and run nothing",
+    "python -m repo_exp task=check ...": "check the configuration, and run nothing",
+    "python -m repo_exp ... --cfg job": "print the configuration",
 }
 NO_GROUPS = ("hydra", "rules", "rubric")
 
@@ -60,11 +62,11 @@ def help_text(folder: Path | None = None) -> str:
     experiments = found.pop("experiment", {})
     width = max((len(name) for each in (*found.values(), experiments) for name in each), default=0)
     lines = ["repo_exp post-trains a language model on a reward model, a judge and rules (REPO).", "", "Commands"]
-    lines += _table(COMMANDS, max(map(len, COMMANDS)))
+    lines += table(COMMANDS)
     lines += ["", "Options: GROUP=OPTION chooses one; * marks the default"]
     for group, each in found.items():
-        lines += [f"  {group}", *_table(each, width, default=chosen.get(group), indent="  ")]
-    lines += ["", "Experiments: experiment=NAME", *_table(experiments, width, indent="  ")]
+        lines += [f"  {group}", *table(each, width=width, default=chosen.get(group), indent="  ")]
+    lines += ["", "Experiments: experiment=NAME", *table(experiments, width=width, indent="  ")]
     for kind, key in (("rules", "domain.rules"), ("rubric", "domain.rubric")):
         shelf = folder / kind
         names = sorted(path.name for path in shelf.iterdir() if path.is_dir()) if shelf.is_dir() else []
@@ -78,7 +80,9 @@ def help_text(folder: Path | None = None) -> str:
         [
             *lines,
             "",
-            "Values: KEY=VALUE sets one, such as reward.n=50; docs/configuration.md lists them with their types.",
+            "Keys: KEY=VALUE sets one. --help SECTION, --help GROUP=OPTION and --help KEY list them with their values,",
+            "types and meaning (--help algorithm=grpo, --help reward.n). Sections:",
+            f"    {', '.join(Config.model_fields)}",
             "Sweeps: -m, and values with commas between them. Every problem of a command is reported before it starts.",
             'Hydra: --cfg job, --info defaults, --hydra-help; eval "$(repo-exp -sc install=bash)" completes names.',
             f"The files are in {folder}; REPO_EXP_CONF names another folder.",
@@ -86,7 +90,9 @@ def help_text(folder: Path | None = None) -> str:
     )
 
 
-def _table(rows: dict[str, str], width: int, *, default: str | None = None, indent: str = "") -> list[str]:
+def table(rows: Mapping[str, str], *, width: int = 0, default: str | None = None, indent: str = "") -> list[str]:
+    """Return a line for each name with its text; ``default`` has a star."""
+    width = width or max(map(len, rows), default=0)
     return [
         f"{indent}{'*' if name == default else ' '} {name:<{width}}  {text}".rstrip() for name, text in rows.items()
     ]

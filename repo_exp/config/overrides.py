@@ -9,13 +9,13 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from repo_exp.config.compose import Composer
 from repo_exp.config.open_keys import open_mappings
 from repo_exp.config.reading import ALIASES, shell, unreadable, without_secret
+from repo_exp.config.renamed import new_choice, new_key
 from repo_exp.config.schema import Config
 from repo_exp.config.wording import unknown_key
 from repo_exp.errors import Problem, did_you_mean
@@ -38,7 +38,7 @@ class Findings:
 def with_plus(text: str) -> str:
     """Return an override with the two plus signs that Hydra wants for an entry where any key may stand."""
     key = text.partition("=")[0]
-    return f"++{text}" if {key, key.rpartition(".")[0]} & open_mappings() else text
+    return f"++{text}" if any(f"{key}.".startswith(f"{path}.") for path in open_mappings()) else text
 
 
 def sorted_out(
@@ -102,6 +102,8 @@ def look_at_choice(override: Override, composer: Composer, findings: Findings) -
         if option in ("None", ""):
             remedy = _instead(group, known) if group in Config.model_fields else f"~{group} leaves it out"
             findings.add(override.input_line, f"a group cannot be null: '{group}'", remedy)
+        elif new := new_choice(group, option):
+            findings.add(f"{group}={option}", "this option was renamed", new)
         else:
             remedy = _own_model(option) if group == "model" else _own_data(option) if group == "data" else ""
             remedy = remedy or did_you_mean(option, known)
@@ -151,6 +153,10 @@ def look_at_key(
         findings.add(override.input_line, f"the key '{override.key_or_group}' is there already", "leave out the +")
     elif known:
         findings.usable.append(override)
+    elif new := new_key(path):
+        line = override.input_line or ""
+        found = f"the key '{override.key_or_group}' was renamed"
+        findings.add(without_secret(line), found, shell(f"{new}={line.partition('=')[2]}"))
     elif len(path) == 1:
         names = {*groups, *content}
         found = f"there is no group and no key '{path[0]}'"
@@ -179,8 +185,7 @@ def _no_key(
 def _options_with(path: Sequence[str], composer: Composer) -> list[str]:
     """Return the options of the group ``path[0]`` that have this key."""
     found = []
-    for option, file in composer.contents(path[0]).items():
-        content = OmegaConf.to_container(file, resolve=False)
+    for option, content in composer.contents(path[0]).items():
         # A file for the whole configuration names its group, one for the group does not.
         if walk(path[1:], content)[0] or walk(path, content)[0]:
             found.append(f"{path[0]}={option}")

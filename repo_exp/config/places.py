@@ -11,6 +11,8 @@ from pathlib import Path
 from repo_exp.errors import ConfigError, Problem
 
 PACKAGE = Path(__file__).resolve().parents[1]
+PATHS = ("store", "data.path", "model.folder", "domain.rules", "domain.rubric")
+"""The keys that hold a path, in which ``~`` is the home folder. ``check.py`` replaces it; nobody else has to."""
 
 
 def expanded(text: str) -> Path:
@@ -35,18 +37,13 @@ def cannot_be_made(folder: Path) -> str:
     return ""
 
 
-def user_path(text: str) -> str:
-    """Return a path of the configuration with ``~`` as the home folder."""
-    return str(expanded(text))
-
-
 def at_home(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command with ``~`` as the home folder where a value or a flag's folder begins with it.
 
     A shell does this for a word, not behind ``=``; and Hydra cannot read ``~`` in a value that is not quoted.
     """
     return [
-        _value_at_home(text) if "=" in text else user_path(text) if f"{text}/".startswith("~/") else text
+        _value_at_home(text) if "=" in text else str(expanded(text)) if f"{text}/".startswith("~/") else text
         for text in arguments
     ]
 
@@ -55,8 +52,8 @@ def _value_at_home(text: str) -> str:
     if "'" in text or '"' in text:
         return text  # quoted: Hydra reads it, and the configuration expands it
     key, _, value = text.partition("=")
-    found = re.sub(r"(?<![^,\[])~[\w.-]*(?=[/,\]]|$)", lambda match: user_path(match[0]), value)
-    plain = found == value or key.startswith("-") or re.fullmatch(r"[\w/.+-]*", user_path("~"))
+    found = re.sub(r"(?<![^,\[])~[\w.-]*(?=[/,\]]|$)", lambda match: str(expanded(match[0])), value)
+    plain = found == value or key.startswith("-") or re.fullmatch(r"[\w/.+-]*", str(expanded("~")))
     return f"{key}={found}" if plain else f"{key}='{found}'"
 
 
@@ -89,7 +86,7 @@ def named_folder(kind: str, name: str) -> Path:
     The result may not exist; ``combinations.py`` says so to the user.
     """
     inside = conf_dir() / kind / name
-    return inside if inside.is_dir() else expanded(name)
+    return inside if inside.is_dir() else Path(name)
 
 
 def rules_folder(name: str) -> Path:

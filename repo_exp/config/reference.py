@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from repo_exp.algorithms.registry import names, options_of
+from repo_exp.algorithms.registry import names
 from repo_exp.config.help import groups
+from repo_exp.config.keys import Section, sections
 from repo_exp.config.places import PACKAGE, conf_dir
-from repo_exp.config.schema import Config
 from repo_exp.durable import write_text
 
 _HEAD = """# Configuration
@@ -23,7 +22,8 @@ _HEAD = """# Configuration
 <!-- Written by `make docs` from repo_exp/config/schema.py and conf/; a test says if it is out of date. -->
 
 A command is a choice of options and some values: `python -m repo_exp model=tiny reward.n=50`. Types live in Python,
-values in `conf/`; this page lists the types. `python -m repo_exp --cfg job` prints the values, `--help` the options.
+values in `conf/`; this page lists the types. `python -m repo_exp --cfg job` prints the values, `--help` the options,
+`--help reward` or `--help algorithm=grpo` the keys of a section with types and values.
 
 * `GROUP=OPTION` takes a file of `conf/GROUP/`. `~GROUP` leaves a group out.
 * `KEY=VALUE` sets a value: `reward.n=50`, `reward.drop_rules=[too_long]`, `reward.rule_points.too_long=-40`.
@@ -46,22 +46,19 @@ fail their own examples. `task=check` does only that. In a sweep all values are 
 
 def markdown() -> str:
     """Return the whole page."""
-    schema = Config.model_json_schema()
-    parts = [_HEAD, "## Options\n", *_option_tables(), "## Keys\n", *_sections(schema, schema, "")]
-    parts.append("## Keys of `algorithm`, by its kind\n")
-    for kind in names():
-        options = options_of(kind)
-        parts.append(f"### `algorithm.kind={kind}`\n\n{_first_line(options.__doc__ or '')}\n")
-        own = options.model_json_schema()
-        nested = [
-            row
-            for name, each in own["properties"].items()
-            for member in _members(each, own)
-            if "properties" in member
-            for row in _rows(member, own, f"algorithm.{name}.")
-        ]
-        parts.append(_table([*_rows(own, own, "algorithm."), *nested]))
-    return "\n".join(parts)
+    tables = (f"### {_title(section)}\n\n{section.meaning}\n\n{_table(section)}" for section in sections())
+    return "\n".join([_HEAD, "## Options\n", *_option_tables(), "## Keys\n", *tables])
+
+
+def _title(section: Section) -> str:
+    title = f"`{section.path}`" if section.path else "At the top"
+    when = ", ".join(f"`{key}={value}`" for key, value in section.when.items())
+    return f"{title} with {when}" if when else title
+
+
+def _table(section: Section) -> str:
+    rows = [f"| `{key.path}` | {_escaped(key.kind)} | {_escaped(key.meaning)} |" for key in section.keys]
+    return "\n".join(["| key | type | meaning |", "| --- | --- | --- |", *rows, ""])
 
 
 def _option_tables() -> Iterator[str]:
@@ -70,72 +67,8 @@ def _option_tables() -> Iterator[str]:
         yield "\n".join(f"* `{group}={name}`: {_escaped(text)}" for name, text in options.items()) + "\n"
 
 
-def _sections(node: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Yield a table for each section, the outer ones first."""
-    rows = _rows(node, root, prefix)
-    title = f"`{prefix.rstrip('.')}`" if prefix else "At the top"
-    if "kind" in node["properties"] and prefix.count(".") == 1 and "const" in node["properties"]["kind"]:
-        title += f", kind `{node['properties']['kind']['const']}`"
-    if rows:
-        yield f"### {title}\n\n{_first_line(node.get('description', ''))}\n\n{_table(rows)}"
-    for name, each in node["properties"].items():
-        for member in _members(each, root):
-            if "properties" in member:
-                yield from _sections(member, root, f"{prefix}{name}.")
-
-
-def _rows(node: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> list[tuple[str, str, str]]:
-    rows = []
-    for name, each in node["properties"].items():
-        members = _members(each, root)
-        plain = [member for member in members if "properties" not in member]
-        if any("properties" in member for member in members) and not [m for m in plain if m.get("type") != "null"]:
-            continue
-        rows.append(
-            (f"{prefix}{name}", " or ".join(_type(member, root) for member in plain), each.get("description", ""))
-        )
-    return rows
-
-
-def _members(each: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what a value may be, references followed."""
-    found = []
-    for member in each.get("anyOf") or each.get("oneOf") or [each]:
-        reference = member.get("$ref", "").rsplit("/", 1)[-1]
-        found.append(root["$defs"][reference] if reference else member)
-    return found
-
-
-def _type(node: Mapping[str, Any], root: Mapping[str, Any]) -> str:
-    if "const" in node or "enum" in node:
-        return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
-    kind = {
-        "integer": "whole number",
-        "number": "number",
-        "string": "text",
-        "boolean": "true or false",
-        "null": "null",
-        "object": "keys with values",
-    }.get(node.get("type", ""), "")
-    if node.get("type") == "array":
-        if "prefixItems" in node:
-            return f"list of {len(node['prefixItems'])} × {_type(node['prefixItems'][0], root)}"
-        return f"list of {_type(node['items'], root)}"
-    bounds = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    return " ".join([kind or "anything", *(f"{sign} {node[key]:g}" for key, sign in bounds.items() if key in node)])
-
-
-def _table(rows: list[tuple[str, str, str]]) -> str:
-    lines = [f"| `{key}` | {_escaped(kind)} | {_escaped(text)} |" for key, kind, text in rows]
-    return "\n".join(["| key | type | meaning |", "| --- | --- | --- |", *lines, ""])
-
-
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n\n")[0].replace("\n", " ")
 
 
 FROM_FILES = "<!-- from the files: what follows is written by `make docs` -->"

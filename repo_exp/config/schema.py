@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from repo_exp.config.places import user_path
+from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 CountOrZero = Annotated[int, Field(ge=0, strict=True)]
@@ -22,7 +20,6 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 LearningRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
-PathName = Annotated[str, Field(min_length=1), AfterValidator(user_path)]  # a path; ~ is the home folder
 Source = Literal["model", "judge", "rules"]
 
 
@@ -74,7 +71,7 @@ class JsonlData(Section):
     """Your own pairs of replies: JSON Lines, a JSON array, CSV, parquet or a folder of them (docs/data.md)."""
 
     kind: Literal["jsonl"]
-    path: PathName = Field(description="the file or folder, from the folder you are in or whole")
+    path: Name = Field(description="the file or folder, from the folder you are in or whole")
     skip_bad_lines: bool = Field(description="go on without the lines that cannot be read, instead of listing them")
     development: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for development")
     test: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for the final evaluation")
@@ -122,7 +119,7 @@ class Model(Section):
     gguf: Name | None = Field(description="name of the GGUF file inside the package or folder")
     hub: Name | None = Field(description="name on the hub")
     revision: Name | None = Field(description="branch, tag or commit of the hub's model; null is its main branch")
-    folder: PathName | None = Field(description="a local folder in the hub's format")
+    folder: Name | None = Field(description="a local folder in the hub's format")
     random: RandomModel | None = Field(description="the shape, where source is random")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         description="of the frozen weights; auto: bfloat16 where CPU or accelerator has units for it, else float32"
@@ -364,7 +361,7 @@ class Config(Section):
     """One experiment, whole."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice hangs on it")
-    store: PathName = Field(description="folder of the artifacts, shared by all runs")
+    store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")
     reward: Reward

@@ -10,11 +10,12 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hydra.core.override_parser.types import Override, RangeSweep, ValueType
-from omegaconf import DictConfig, OmegaConf
 
 from repo_exp.config.overrides import Findings, line_of
+from repo_exp.config.wording import lookup
 from repo_exp.errors import Problem
 
 MOST_COMBINATIONS = 16
@@ -89,7 +90,7 @@ def size(dimensions: Sequence[Dimension]) -> int:
 
 
 def inside_sweeps(
-    dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, DictConfig]]
+    dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, Mapping[str, Any]]]
 ) -> list[Problem]:
     """Return the problems of options that are sweeps themselves: as one job of another sweep they would not be.
 
@@ -101,7 +102,7 @@ def inside_sweeps(
         for line in each.lines if each.swept and each.chooses else ():
             group, _, option = line.partition("=")
             content = contents(group).get(option)
-            if content is not None and OmegaConf.select(content, "hydra.sweeper.params"):
+            if content is not None and lookup(content, ("hydra", "sweeper", "params")):
                 problems.append(Problem(line, "it is a sweep itself, and no single job", f"run it by itself: {line}"))
     return problems
 

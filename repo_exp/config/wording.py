@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from repo_exp.config.renamed import new_choice, new_key
 from repo_exp.config.schema import Config
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.redaction import masked
@@ -82,10 +83,14 @@ def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, A
     deeper = {path[:depth] for path in grouped for depth in range(len(path))}
     unknown = {path for path, group in grouped.items() if group[0]["type"] == "extra_forbidden"}
     lacking = {path for path, group in grouped.items() if group[0]["type"] == "missing"}
+    renamed = {new_key(path) for path in unknown}
+    lacking_now = {path for path in lacking if dotted(path) in renamed}  # given, under its old name
     problems = {}
     for path, group in grouped.items():
         if path in deeper and path not in unknown | lacking:
             continue  # another member of a union got further
+        if path in lacking_now:
+            continue
         if path in unknown:
             siblings = {*(lookup(container, path[:-1]) or {}), *(p[-1] for p in lacking if p[:-1] == path[:-1])}
             siblings -= {p[-1] for p in unknown if p[:-1] == path[:-1]}
@@ -98,7 +103,9 @@ def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, A
 
 
 def unknown_key(path: Sequence[str | int], siblings: Iterable[Any]) -> Problem:
-    """Return the problem of a key that does not exist, with the nearest one that does."""
+    """Return the problem of a key that does not exist: what it is called now, or the nearest one that exists."""
+    if new := new_key(path):
+        return Problem(dotted(path), "this key was renamed", f"{new}=VALUE")
     remedy = did_you_mean(str(path[-1]), map(str, siblings))
     if len(path) > 1:
         remedy = remedy.replace("did you mean '", f"did you mean '{dotted(path[:-1])}.")
@@ -130,7 +137,8 @@ def unresolved(where: str, text: str, reason: str) -> Problem:
             where, f"{found}: there is no resolver '{resolver[1]}'", "oc.env, oc.decode and oc.select are there"
         )
     if key := re.search(r"Interpolation key '([^']+)' not found", reason):
-        return Problem(where, f"{found}: there is no key '{key[1]}'", "${reward.n} takes the value of reward.n")
+        remedy = f"${{{new}}}" if (new := new_key(key[1].split("."))) else "${reward.n} takes the value of reward.n"
+        return Problem(where, f"{found}: there is no key '{key[1]}'", remedy)
     return Problem(where, found, "write a value, ${KEY} or ${oc.env:NAME}")
 
 
@@ -159,6 +167,8 @@ def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> 
     if path[-1] == "api_key_env":  # whoever mistakes it for the key itself must not find the key in a log
         found = "that is not the name of an environment variable (it is not shown, as it may be a secret)"
         return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")
+    if new := new_choice(dotted(path), value):
+        return Problem(dotted(path), f"the value {value!r} was renamed", new)
     text = masked(repr(value))
     shown = "nothing (null)" if value is None else text if len(text) < 60 else text[:57] + "..."
     shown = "an empty value" if value == "" else shown

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from repo_exp.config.places import expanded
 from repo_exp.errors import ModelError, Problem
 
 RANDOM_POSITIONS = 4096  # of a model with random weights
@@ -65,7 +64,7 @@ def resolve(model: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _folder(name: str) -> Path:
-    place = expanded(name)
+    place = Path(name)
     if not (place / "config.json").is_file():
         found = Problem("model.folder", f"no config.json in '{name}'", "give a folder in the hub's format")
         raise ModelError("the model cannot be read", [found])

@@ -7,6 +7,7 @@ runs need several times as much. Nothing is loaded for it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +23,12 @@ TEXT_BYTES = 2_000  # of a conversation in memory
 
 def accelerator_is_there(config: Any) -> Iterator[Problem]:
     """The accelerator that is asked for is in this machine, and is a single one."""
+    wanted = config.trainer.accelerator
+    if not _may_be_there(wanted):
+        return
     import torch
 
-    wanted, count = config.trainer.accelerator, torch.cuda.device_count()
+    count = torch.cuda.device_count()
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not (wanted == "gpu" and _mps()):
         built = "" if torch.backends.cuda.is_built() else f", and torch {torch.__version__} is built without CUDA"
         yield Problem("trainer.accelerator", f"there is no GPU that torch can use here{built}", "trainer=cpu")
@@ -32,6 +36,12 @@ def accelerator_is_there(config: Any) -> Iterator[Problem]:
         yield Problem("trainer.accelerator", "there is no Apple GPU that torch can use here", "trainer=cpu")
     if config.trainer.devices == "auto" and wanted != "cpu" and count > 1:
         yield Problem("trainer.devices", f"auto would take all {count} GPUs, and a run uses one", "trainer.devices=1")
+
+
+def _may_be_there(accelerator: str) -> bool:
+    """Is torch to be asked for an accelerator? Importing it takes seconds, so ``auto`` looks for a driver first."""
+    drivers = sys.platform != "linux" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))
+    return accelerator != "cpu" and (accelerator != "auto" or drivers)
 
 
 def _mps() -> bool:
@@ -144,6 +154,8 @@ def _adapter(shape: Shape, model: Any) -> float:
 
 def _memory(accelerator: str) -> tuple[str, float]:
     """Return where the model will be, and how many bytes there are."""
+    if not _may_be_there(accelerator):
+        return "this machine", _ram()
     import torch
 
     if accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available():

@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from repo_exp.config.check import look_over
 from repo_exp.config.compose import Composer
@@ -46,7 +45,8 @@ def problems_in():
         parsed = [composer.parse(text) for text in overrides]
         choices = [each for each in parsed if composer.options(each.key_or_group) and isinstance(each.value(), str)]
         cfg = copy.deepcopy(composed(tuple(each.input_line for each in choices)))
-        ConfigLoaderImpl._apply_overrides_to_config([each for each in parsed if each not in choices], cfg)
+        for each in (each for each in parsed if each not in choices):
+            OmegaConf.update(cfg, each.key_or_group, each.value(), force_add=True)
         return by_place(look_over(cfg, **options)[1])
 
     return ask

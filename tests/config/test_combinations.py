@@ -118,12 +118,12 @@ def test_checks_of_other_layers_join_the_same_report(problems_in):
     def further(config):
         return [Problem("rules/x.yaml:3", f"wrong with {config.domain.rules}")]
 
-    found = problems_in("reward.n=abc", further=[further])
+    found = problems_in("reward.n=abc", checks=[further])
     assert found == {"reward.n": "'abc' does not work here; give a number", "rules/x.yaml:3": "wrong with hotel; "}
 
 
 def test_a_check_that_asks_for_a_wrong_value_is_left_out(problems_in):
-    assert list(problems_in("reward.n=abc", further=[lambda config: [Problem("x", str(config.reward.n))]])) == [
+    assert list(problems_in("reward.n=abc", checks=[lambda config: [Problem("x", str(config.reward.n))]])) == [
         "reward.n"
     ]
 

@@ -8,7 +8,7 @@ from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
 from repo_exp.config.entrance import inspect, look_at
 from repo_exp.errors import ConfigError, Problem
-from repo_exp.job import FURTHER
+from repo_exp.stages.checks import CHECKS
 
 
 def test_every_mistake_of_a_command_is_in_one_report():
@@ -111,7 +111,7 @@ def test_a_launcher_that_is_not_installed_is_named(problems_of):
 
 
 def test_a_join_that_does_not_exist_is_named(problems_of):
-    assert "enhancement" in problems_of("reward.join=maximum", further=FURTHER)["reward.join"]
+    assert "enhancement" in problems_of("reward.join=maximum", checks=CHECKS)["reward.join"]
 
 
 def test_a_value_of_several_types_is_one_problem(problems_in):
@@ -286,7 +286,7 @@ SECRETS = [
 @pytest.mark.parametrize("arguments", SECRETS, ids=lambda arguments: arguments[-1][:24])
 def test_a_secret_on_the_command_line_is_refused_before_anything_writes_it_down(arguments, capsys):
     with pytest.raises(ConfigError) as caught:
-        inspect(arguments, further=FURTHER)
+        inspect(arguments, checks=CHECKS)
     assert "hunter22" not in str(caught.value) + "".join(capsys.readouterr())
     assert "environment variable" in str(caught.value)
 
@@ -300,7 +300,7 @@ def test_a_secret_on_the_command_line_is_refused_before_anything_writes_it_down(
     ],
 )
 def test_what_is_no_secret_passes(arguments):
-    inspect(arguments, further=FURTHER)
+    inspect(arguments, checks=CHECKS)
 
 
 def test_a_secret_in_a_file_of_your_own_is_refused(tmp_path):
@@ -319,13 +319,13 @@ def test_a_secret_in_a_file_of_your_own_is_refused(tmp_path):
 def test_a_key_that_comes_in_through_an_interpolation_is_not_repeated(monkeypatch):
     monkeypatch.setenv("JUDGE_URL", "http://user:hunter22@h/v1")
     with pytest.raises(ConfigError) as caught:
-        inspect(["judge=openai", "judge.model=m", "judge.base_url=${oc.env:JUDGE_URL}"], further=FURTHER)
+        inspect(["judge=openai", "judge.model=m", "judge.base_url=${oc.env:JUDGE_URL}"], checks=CHECKS)
     assert "hunter22" not in str(caught.value) and "judge.base_url" in str(caught.value)
 
 
 def test_an_address_that_is_none_is_said_to_be_none():
     with pytest.raises(ConfigError, match="no address of the form http://HOST/PATH"):
-        inspect(["judge=openai", "judge.model=m", "judge.base_url=localhost:8000"], further=FURTHER)
+        inspect(["judge=openai", "judge.model=m", "judge.base_url=localhost:8000"], checks=CHECKS)
 
 
 def test_a_file_of_your_own_with_aliases_of_aliases_is_refused_at_once(tmp_path):

@@ -15,7 +15,8 @@ from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.help import defaults, groups
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Config
-from repo_exp.job import FURTHER, summary
+from repo_exp.stages.checks import CHECKS
+from repo_exp.stages.summary import checked
 
 OPTIONS = [(group, option) for group, options in groups(conf_dir()).items() for option in options]
 # What an option cannot do without: values that only the user knows, or another option.
@@ -29,10 +30,10 @@ COMPANIONS = {
 }
 
 
-def composed(*overrides: str, further=()) -> Config:
+def composed(*overrides: str, checks=()) -> Config:
     cfg = Composer.create().compose(overrides)
     with as_if_running(cfg):
-        return load(cfg, further=further)
+        return load(cfg, checks=checks)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
@@ -41,8 +42,8 @@ def test_every_option_of_every_group_is_sound(group, option, tmp_path):
     lines = [{"prompt": f"Question {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(60)]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     companions = [each.format(file=file, folder=tmp_path) for each in COMPANIONS.get((group, option), [])]
-    further = FURTHER if group in ("domain", "algorithm") else ()
-    assert isinstance(composed(f"{group}={option}", *companions, further=further), Config)
+    checks = CHECKS if group in ("domain", "algorithm") else ()
+    assert isinstance(composed(f"{group}={option}", *companions, checks=checks), Config)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
@@ -89,8 +90,8 @@ def test_every_algorithm_types_its_section():
 
 
 def test_the_summary_names_what_was_chosen():
-    text = summary(composed("model=tiny", "reward=rm+rf", "reward.n=7"))
-    assert all(word in text for word in ("sound", "tiny", "model + rules", "n = 7"))
+    text = checked(composed("model=tiny", "reward=rm+rf", "reward.n=7"))
+    assert all(word in text for word in ("Configuration OK.", "tiny", "model + rules", "n = 7"))
 
 
 def test_a_plain_mapping_is_as_good_as_what_hydra_composed():

@@ -9,7 +9,6 @@ import pytest
 from repo_exp.config.check import look_over
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.shape import _gguf_header, _named, shape_of
-from repo_exp.job import machine_suffices
 from repo_exp.stages import capacity
 
 
@@ -25,7 +24,7 @@ def small_machine(monkeypatch):
 def problems(*overrides: str) -> dict[str, str]:
     cfg = Composer.create().compose(overrides)
     with as_if_running(cfg):
-        return {each.where: f"{each.found}; {each.remedy}" for each in look_over(cfg, further=[machine_suffices])[1]}
+        return {each.where: f"{each.found}; {each.remedy}" for each in look_over(cfg, checks=capacity.CHECKS)[1]}
 
 
 @pytest.mark.parametrize(

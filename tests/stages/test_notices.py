@@ -7,8 +7,8 @@ import pytest
 from repo_exp.config.check import load, plain
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.schema import Config
-from repo_exp.job import summary
 from repo_exp.stages.notices import RANDOM, notices, silent_sources
+from repo_exp.stages.summary import summary
 
 COMPOSER = Composer.create()
 
@@ -54,4 +54,4 @@ def test_random_weights_come_first():
 
 
 def test_the_check_says_so_too():
-    assert "reward.join=enhancement lets them teach" in summary(config("algorithm=grpo"))
+    assert "reward.join=enhancement lets them teach" in "\n".join(summary(config("algorithm=grpo")))

@@ -1,0 +1,67 @@
+"""What ``task=check`` prints of a configuration that can run: its main values, notes, and what your own data hold."""
+
+from __future__ import annotations
+
+from repo_exp.config.places import rubric_folder
+from repo_exp.config.schema import Config
+from repo_exp.stages.notices import notices
+
+
+def checked(config: Config, *, jobs: int = 1, checked: int = 1) -> str:
+    """Return the summary of a command that can run.
+
+    Args:
+        config: of the first job.
+        jobs: how many there are.
+        checked: how many combinations of their values were checked.
+    """
+    if jobs == 1:
+        return "\n".join(["Configuration OK.", *summary(config)])
+    which = "all checked" if checked == jobs else f"{checked:,} combinations of their values checked"
+    return "\n".join([f"Configuration OK: {jobs:,} jobs, {which}. The first one:", *summary(config)])
+
+
+def summary(config: Config) -> list[str]:
+    """Return the main values of a configuration, what to know of it, and the counts of your own data."""
+    lines = {
+        "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
+        "data": f"{config.domain.name}, {config.data.kind}",
+        "reward": f"{' + '.join(config.reward.sources)}, joined by {config.reward.join}, n = {config.reward.n:g}",
+        "judge": config.judge.kind,
+        "algorithm": str(config.algorithm["name"]),
+        "budget": f"{config.budget.updates} updates of {config.budget.rollouts} responses",
+        "machine": f"{config.trainer.accelerator}, {config.trainer.devices} device(s), seed {config.seed}",
+    }
+    found = [f"  {key:<10} {value}" for key, value in lines.items()]
+    found += [f"  note       {each}" for each in notices(config)]
+    return found + (own_data_lines(config) if config.data.kind == "jsonl" else [])
+
+
+def own_data_lines(config: Config) -> list[str]:
+    """Return what your own data hold, and what was counted in them.
+
+    Raises:
+        DataError: no pair is left to learn from.
+    """
+    from repo_exp.domains.own_data.checking import label_notes
+    from repo_exp.rewards.rubric import load_rubric
+    from repo_exp.stages import data, lengths  # these know of artifacts and tokenizers, and import torch
+
+    own = data.load(config)
+    pairs, prompts = (
+        ", ".join(f"{len(items):,} {split}" for split, items in kind.items())
+        for kind in (own.corpus.preferences, own.corpus.contexts)
+    )
+    found, notes = [f"Data: {own.good:,} pairs ({pairs}); prompts: {prompts}"], list(own.notes)
+    if config.judge.kind != "none":
+        items = load_rubric(rubric_folder(config.domain.rubric), drop=config.reward.drop_items).names
+        notes += label_notes(own.corpus, list(items), learnt=config.judge.kind == "local")
+    tokens = lengths.tokenizer(config)
+    if tokens is None:
+        found.append("Texts longer than the model's window or a response are counted when the run starts.")
+    else:
+        counts = lengths.count(tokens, own.corpus, max_new_tokens=config.rollout.max_new_tokens)
+        lengths.require_pairs(counts, config)
+        notes += lengths.notes(counts, config)
+    found += [f"{len(notes)} notes:", *(f"  {note}" for note in notes)] if notes else ["No irregularities found."]
+    return found + ([own.bad_lines()] if own.bad else [])
