@@ -44,6 +44,13 @@ def test_architecture_shows_the_table_of_imports_as_it_is() -> None:
     assert set(LAYERS) - set(shown) <= BASE | {"stopping", "__init__"}
 
 
+def test_the_files_that_architecture_names_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).exists() and not (ROOT / "repo_exp" / name).exists()]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_manual_names_only_options_and_keys_that_exist(command: str) -> None:
     arguments = shlex.split(command.partition(" #")[0])
