@@ -8,14 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 # old -> new. KEY is a key or a whole section, GROUP=OPTION an option, KEY=VALUE a value of a key.
-RENAMED: dict[str, str] = {
-    "algorithm.answer_after": "algorithm.answer_delimiter",
-    "data.contexts": "data.prompts",
-    "evaluation.capability_contexts": "evaluation.validation_prompts",
-    "evaluation.capability_every": "evaluation.validation_every",
-    "model.max_context_tokens": "model.max_prompt_tokens",
-    "reward.join": "reward.combine",
-}
+# An entry is made with the renaming itself: until then the new name is no way out.
+RENAMED: dict[str, str] = {}
 
 
 def new_key(path: Iterable[str | int]) -> str | None:
