@@ -56,7 +56,7 @@ LIBRARIES = {
     "peft": {"models"},
     "psutil": {"stages"},
     "pyarrow": {"domains"},
-    "pydantic": {"algorithms", "config", "domains", "rewards", "stages"},
+    "pydantic": {"algorithms", "config", "rewards", "stages"},
     "regex": {"rewards"},
     "rich": {"training", "stages"},
     "safetensors": {"models"},

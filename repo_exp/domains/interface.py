@@ -1,40 +1,16 @@
-"""What a domain is: options, a corpus, and environments that a policy can act in.
+"""What answers a policy: an environment is reset, takes the agent's messages one by one, and ends the episode.
 
-A domain is a module or folder of ``repo_exp/domains`` with these names (``registry`` finds it by its file name):
-
-    Options                         a subclass of DomainOptions: the section ``data`` where its kind is ``generated``
-    corpus(*, seed, options)        the demonstrations, pairs, labelled responses and prompts, all from the seed
-    environment(prompt, *, seed)    optional: what answers the policy; a single turn where it is left out
-    SPEAKERS                        optional: how reports call the roles, {"assistant": "Agent", "user": "Guest"}
+``single_turn`` has the environment of one response, which training and evaluation play. One of several turns implements
+the same two methods; ``rollout/collector.py`` plays any of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Protocol
 
 from repo_exp.types import Message, Prompt
-
-Count = Annotated[int, Field(ge=1, strict=True)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class DomainOptions(BaseModel):
-    """The section ``data`` of a domain that generates its corpus: closed to unknown keys, strict about types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
-
-    kind: Literal["generated"]
-
-    def sizes(self) -> Mapping[str, int]:
-        """Return key of the section -> how many items of the corpus it asks for, as far as that is known beforehand.
-
-        Memory and time are estimated from it before anything is generated.
-        """
-        return {}
 
 
 @dataclass(frozen=True, slots=True)
