@@ -72,8 +72,7 @@ class OnlineAlgorithm(Generic[StepOptionsT]):
         followers: roles whose weights follow the policy's.
         group_size: responses to each prompt.
         unit: what no minibatch or microbatch splits: a ``response``, or the ``group`` of responses to a prompt. Those
-        of
-            a group stand side by side in a minibatch, in their order.
+            of a group stand side by side in a minibatch, in their order.
         aggregation: the weight of a token in the loss, see :func:`core.masks.aggregation_weights`.
     """
 
