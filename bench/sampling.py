@@ -21,7 +21,9 @@ from bench.machine import DTYPES, describe, fast_dtype, memory_rate, model_folde
 from bench.workload import ALIKE, THREADS, prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.source import read
-from repo_exp.rollout.sampler import sample
+from repo_exp.rollout.engine import Sampling
+from repo_exp.rollout.seeds import derived_seed
+from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.machine import prepare
 
 BATCH, PROMPT, NEW, RANK = 32, 180, 64, 16
@@ -68,10 +70,10 @@ def main() -> None:
     contexts = prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
+    engine, seeds = TorchEngine(backbone, "policy", batch_size=BATCH), [derived_seed(0, i) for i in range(BATCH)]
+
     def ours(limit: int) -> None:
-        sample(
-            backbone, "policy", contexts, seed=0, temperature=1.0, max_new_tokens=limit, batch_size=BATCH
-        )  # fmt: skip
+        engine.generate(contexts, Sampling(temperature=1.0, max_new_tokens=limit), seeds=seeds)
 
     def generate(cache: str, limit: int) -> None:
         with torch.no_grad(), backbone.speaking("base"):

@@ -25,11 +25,6 @@ class Completion:
     logprobs: tuple[float, ...]
     finished: bool
 
-    @property
-    def logp(self) -> tuple[float, ...]:
-        """The log-probabilities (until every use has the new name)."""
-        return self.logprobs
-
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

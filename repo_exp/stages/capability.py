@@ -13,7 +13,7 @@ from repo_exp.evaluation.summary import SOURCES
 from repo_exp.evaluation.unscored import failures
 from repo_exp.rewards.composition import failed_share
 from repo_exp.rewards.judge.reasons import worth_asking_again
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments

@@ -9,7 +9,7 @@ from repo_exp.evaluation.summary import summarise
 from repo_exp.models.roles import BASE
 from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rewards.record import record
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.instruments import Instruments

@@ -16,7 +16,7 @@ from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.judge.prompt import one_line
 from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Rubric
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Artifact, write_json

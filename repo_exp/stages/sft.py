@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repo_exp.config.schema import Config, Sft
 from repo_exp.models.tokens import ChatTokenizer
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.fitting import fit_supervised
 from repo_exp.stages.records import TrainingInputs, training_inputs

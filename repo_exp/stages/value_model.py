@@ -14,7 +14,7 @@ from repo_exp.core.choices import ValueTargets
 from repo_exp.core.preference import pair_accuracy
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.tokens import ChatTokenizer
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
 from repo_exp.stages.fitting import fit_supervised

@@ -11,8 +11,8 @@ from repo_exp.models.packing import chunks, pack
 from repo_exp.models.passes import answer_yes, lay_out, reply_comparison, reply_logp, yes_logits
 from repo_exp.models.probe import ROLE, settle
 from repo_exp.models.source import read
-from repo_exp.rollout.sampler import sample
 from tests.models.zoo import WINDOW, backbone, measure, save
+from tests.sampling import sample
 
 START = [*range(30, 62)]  # longer than the windows
 CONTEXTS, REPLIES = [[*START, 5], [*START, 5], [*START, 7, 8, 9]], [[10, 11, 12], [13, 14], [15, 16, 17, 18]]
@@ -53,7 +53,7 @@ def test_learner_and_sampler_say_what_the_model_says(kind) -> None:
             torch.testing.assert_close(found[row, : len(right)], right, atol=1e-5, rtol=1e-5)
         replies = [list(reply.tokens) for reply in drawn]
         for reply, right in zip(drawn, by_the_model(made, CONTEXTS, replies, 0.7), strict=True):
-            torch.testing.assert_close(torch.tensor(reply.logp), right, atol=2e-5, rtol=1e-5)
+            torch.testing.assert_close(torch.tensor(reply.logprobs), right, atol=2e-5, rtol=1e-5)
     assert spread[batch.mask_NR].min() > 0
 
 

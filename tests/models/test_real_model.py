@@ -6,7 +6,7 @@ import torch
 from repo_exp.models.backbone import WORTH_MERGING, Backbone
 from repo_exp.models.passes import lay_out, reply_logp
 from repo_exp.models.source import dequantise, package_folder, read
-from repo_exp.rollout.sampler import sample
+from tests.sampling import sample
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,7 +52,7 @@ def test_the_sampler_is_as_near_to_float32_as_the_plain_modules_are(folder) -> N
             return reply_logp(by, batch)[0][batch.mask_NR]
 
     right = said(backbone(folder, "transformers", torch.float32))
-    sampled = torch.tensor([p for reply in drawn for p in reply.logp])
+    sampled = torch.tensor([p for reply in drawn for p in reply.logprobs])
     theirs = (said(plain) - right).abs().mean()
     for ours in (sampled, said(fast)):
         assert (ours - right).abs().mean() < 1.25 * theirs

@@ -9,15 +9,10 @@ from repo_exp.rollout.drawing import draw
 from repo_exp.rollout.engine import Completion, Sampling
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.rollout.torch_engine import TorchEngine
+from tests.sampling import sample
 
 CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
 KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
-
-
-def sample(backbone, role, prompts, *, seed, batch_size, on_finished=None, **sampling) -> list[Completion]:
-    seeds = [derived_seed(seed, i) for i in range(len(prompts))]
-    engine = TorchEngine(backbone, role, batch_size=batch_size)
-    return engine.generate(prompts, Sampling(**sampling), seeds=seeds, on_finished=on_finished)
 
 
 def test_the_batch_a_reply_is_in_does_not_change_it(tiny) -> None:

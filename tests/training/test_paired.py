@@ -10,12 +10,12 @@ import torch
 
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.models.passes import reply_logp
-from repo_exp.rollout.sampler import sample
 from repo_exp.training.fit import fit
 from repo_exp.training.losses import PairItem
 from repo_exp.training.paired import PairedModule
 from repo_exp.training.policy import Updates
 from tests.algorithms.parts import pair_knobs
+from tests.sampling import sample
 from tests.training.toy import CONTEXTS, TRAINER, Stop, settings
 
 OPTIONS = ("dpo", "cdpo", "robust_dpo", "ipo", "simpo", "ld_dpo", "nca", "apo_zero")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.template import without_thoughts
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.training.losses import PairItem, Preferring

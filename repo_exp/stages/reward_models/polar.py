@@ -23,7 +23,7 @@ import torch
 
 from repo_exp.errors import DataError, Problem
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.reward_models import bradley_terry

@@ -21,7 +21,7 @@ from repo_exp.core.preference import disagrees
 from repo_exp.errors import DataError, Problem
 from repo_exp.models.packing import pack
 from repo_exp.models.passes import final_scores
-from repo_exp.rollout.sampler import derived_seed
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
 from repo_exp.stages.reward_models import bradley_terry
