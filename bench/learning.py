@@ -1,8 +1,8 @@
-"""How much of the machine's product rate a learning step uses: `python -m bench.learning`.
+"""How much of the machine's matrix product rate a training step uses: `python -m bench.learning`.
 
-A step is forward, loss and backward over 16 replies of 64 tokens on prompts of 169, in microbatches, with LoRA on all
+A step is forward, loss and backward over 16 responses of 64 tokens to prompts of 169, in microbatches, with LoRA on all
 linear layers. Products are counted exactly: frozen layers forward and backward, adapters three times, the head
-for reply tokens twice, attention forward and backward over the whole square.
+for response tokens twice, attention forward and backward over the whole square.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 
 import torch
 
-from bench.machine import describe, fast_dtype, model_folder, product_rate, suffix
+from bench.machine import describe, fast_dtype, matmul_rate, model_folder, suffix
 from bench.workload import THREADS, prompts
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, reply_logp
+from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
 
 REPLIES, PROMPT, NEW, RUNS = 16, 169, 64, 7
 
 
-def products(model: Any, rank: int) -> float:
+def operations(model: Any, rank: int) -> float:
     """Return the floating-point operations of a step's matrix products."""
     config = model.config
     layers = sum(p.numel() for name, p in model.named_parameters() if "layers" in name and "lora_" not in name)
@@ -44,9 +45,9 @@ def products(model: Any, rank: int) -> float:
 
 
 def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> dict[str, float]:
-    """Return seconds of a step, and the share of the product rate that was measured beside it."""
+    """Return the seconds of a step, and its share of the matrix product rate that was measured next to it."""
     model, tokenizer = read(model_folder(), dtype=getattr(torch, dtype), attention="eager")
-    lora = {"rank": rank, "alpha": rank, "target_modules": "all-linear", "last_layers": {}}
+    lora = Lora(rank=rank, alpha=rank, target_modules="all-linear", last_layers={})
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
     backbone.add("policy", seed=0)
     contexts, replies = prompts(REPLIES, PROMPT), prompts(REPLIES, NEW)
@@ -64,12 +65,12 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> di
         step()
     seconds, rates = [], []
     for _ in range(RUNS):
-        rates.append(product_rate(getattr(torch, dtype)))
+        rates.append(matmul_rate(getattr(torch, dtype)))
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
     spent, rate = statistics.median(seconds), statistics.median(rates)
-    reached = products(model, rank) / spent / 1e9
+    reached = operations(model, rank) / spent / 1e9
     return {
         "rank": rank,
         "engine": engine,

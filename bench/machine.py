@@ -1,24 +1,27 @@
-"""What this machine can do at best: its units, products and memory; and the model that all contenders read."""
+"""The limits of this machine: its units, matrix products and memory; and the model that all contenders read."""
 
 from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bench.workload import THREADS
+from repo_exp.models.dequantise import dequantise
+from repo_exp.models.place import package_folder
 from repo_exp.models.precision import processor_units, resolve_precision
-from repo_exp.models.source import dequantise, package_folder
 
 WORK = Path(__file__).parent / ".work"
 DTYPES = ("float32", "bfloat16")
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def best(action, *, repeat: int = 7) -> float:
+def best(action: Callable[[], object], *, repeat: int = 7) -> float:
     """Return the least seconds that ``action`` took."""
     action()
     least = float("inf")
@@ -35,11 +38,11 @@ def fast_dtype() -> str:
 
 
 def suffix(dtype: str) -> str:
-    """Return what the name of a result's file ends in: nothing for bfloat16."""
+    """Return the end of a result file's name: nothing for bfloat16."""
     return "" if dtype == "bfloat16" else f"_{dtype}"
 
 
-def product_rate(dtype: torch.dtype, size: int = 2048) -> float:
+def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
     """Return GFLOP/s of a product of square matrices."""
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / best(lambda: a @ b) / 1e9
@@ -51,8 +54,8 @@ def memory_rate(mib: int = 512) -> float:
     return data.numel() * 4 / best(lambda: data.sum()) / 1e9
 
 
-def describe() -> dict:
-    """Return what a figure needs beside it to mean something."""
+def describe() -> dict[str, Any]:
+    """Return the machine that a figure was measured on."""
     torch.set_num_threads(THREADS)
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
@@ -65,7 +68,7 @@ def describe() -> dict:
         "threads": THREADS,
         # an emulated product of this size would take twenty seconds
         "products_gflops": {
-            name: round(product_rate(getattr(torch, name), 2048 if name in ("float32", fast_dtype()) else 256), 1)
+            name: round(matmul_rate(getattr(torch, name), 2048 if name in ("float32", fast_dtype()) else 256), 1)
             for name in DTYPES
         },
         "memory_gbs": round(memory_rate(), 1),

@@ -15,7 +15,8 @@ from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import LearningRates, Optimizer, Trainer
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import score_replies
+from repo_exp.models.forward import score_replies
+from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
@@ -36,7 +37,7 @@ def main(folder: str, kind: str) -> None:
     prepare(THREADS)
     microbatch = int(os.environ.get("BENCH_MICROBATCH", MICROBATCH_TOKENS[kind]))
     model, tokenizer = read(folder, dtype=getattr(torch, DTYPE), attention="eager")
-    lora = {"rank": WORK.rank, "alpha": WORK.alpha, "target_modules": "all-linear", "last_layers": {}}
+    lora = Lora(rank=WORK.rank, alpha=WORK.alpha, target_modules="all-linear", last_layers={})
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     options = yaml.safe_load((conf_dir() / "algorithm" / f"{kind}.yaml").read_text())["algorithm"]
     if "group_size" in options:

@@ -1,8 +1,8 @@
 """Sampling against `transformers`' generate and against what the machine allows: `python -m bench.sampling [--alike]`.
 
 Contenders take turns in one process on the same weights: this package with a LoRA adapter that is not merged,
-`generate` without any adapter, its best case, with each of its caches. Where prompts begin alike, one of them has
-read the common beginning ahead, as its manual shows.
+`generate` without an adapter, its best case, with each of its caches. Where prompts share a prefix, one of them has
+read it ahead, as its manual shows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from bench.machine import DTYPES, describe, fast_dtype, memory_rate, model_folder, product_rate, suffix
-from bench.workload import ALIKE, THREADS, prompts
+from bench.machine import DTYPES, describe, fast_dtype, matmul_rate, memory_rate, model_folder, suffix
+from bench.workload import SHARED_PREFIX, THREADS, prompts
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.seeds import derived_seed
@@ -31,10 +32,10 @@ CACHES = ("dynamic", "static")
 
 
 def roofline(model: Any, machine: dict[str, float], *, common: int) -> dict[str, float]:
-    """Return the least seconds for reading the prompts and for a step, from what the machine was measured to do.
+    """Return the least seconds for reading the prompts and for a step at the measured rates of the machine.
 
-    A step reads every weight once and the whole cache, and multiplies each reply's token with every weight;
-    whichever takes longer bounds it. Reading prompts is bound by products. What prompts have in common is read once.
+    A step reads every weight once and the whole cache, and multiplies each completion's token with every weight;
+    whichever takes longer bounds it. Reading prompts is bound by products. A shared prefix is read once.
     """
     config = model.config
     head = config.vocab_size * config.hidden_size
@@ -57,16 +58,16 @@ def main() -> None:
     """Time every contender in turn and write ``results/sampling[_alike].json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--alike", action="store_true", help=f"all prompts begin with the same {ALIKE} tokens")
+    parser.add_argument("--alike", action="store_true", help=f"all prompts share their first {SHARED_PREFIX} tokens")
     parser.add_argument("--dtype", choices=DTYPES, default=fast_dtype())
     args = parser.parse_args()
-    runs, common = args.runs, ALIKE if args.alike else 0
+    runs, common = args.runs, SHARED_PREFIX if args.alike else 0
     prepare(THREADS)
     model, tokenizer = read(model_folder(), dtype=getattr(torch, args.dtype), attention="sdpa")
-    lora = {"rank": RANK, "alpha": RANK, "target_modules": "all-linear", "last_layers": {}}
+    lora = Lora(rank=RANK, alpha=RANK, target_modules="all-linear", last_layers={})
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     backbone.add("policy", seed=0)
-    backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # nobody ends early
+    backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # no completion ends early
     contexts = prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
@@ -112,11 +113,11 @@ def main() -> None:
                 start = time.perf_counter()
                 action(limit)
                 kept[name].append(time.perf_counter() - start)
-    machine = {"products": product_rate(getattr(torch, args.dtype)), "memory": memory_rate()}
+    machine = {"products": matmul_rate(getattr(torch, args.dtype)), "memory": memory_rate()}
     floor = roofline(model, machine, common=common)
     best = min((name for name in contenders if name != "ours"), key=lambda name: statistics.median(times[name]))
     ratios = [theirs / mine for mine, theirs in zip(times["ours"], times[best], strict=True)]
-    told = {
+    result = {
         "machine": describe(),
         "work": {
             "batch": BATCH,
@@ -139,8 +140,8 @@ def main() -> None:
     }
     path = Path(__file__).parent / "results" / f"sampling{'_alike' if args.alike else ''}{suffix(args.dtype)}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(told, indent=1))
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How cost grows with the work: `python -m bench.scaling [AXIS ...]`. One update a point, in a process of its own.
 
-It is GRPO's, and PPO's where the axis is what prompts have in common: each of its replies has a prompt of its own.
-With axes only these are measured anew; the others stay as they were.
+It is GRPO's, and PPO's where the axis is the prompts' shared prefix: each of its responses has a prompt of its own.
+With axes only these are measured again; the others keep their results.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ def main() -> None:
     """
     os.environ["BENCH_DTYPE"] = dtype = fast_dtype()
     path, wanted = RESULTS / f"scaling{suffix(dtype)}.json", sys.argv[1:] or list(AXES)
-    told: dict[str, list[dict]] = {axis: [] for axis in AXES}
+    points: dict[str, list[dict[str, float]]] = {axis: [] for axis in AXES}
     if path.is_file():
-        told |= json.loads(path.read_text())["points"]
+        points |= json.loads(path.read_text())["points"]
     for axis in wanted:
-        told[axis] = []
+        points[axis] = []
         for value in AXES[axis]:
             os.environ["BENCH_WORK"] = json.dumps({axis: value})
             found = run([sys.executable, "-m", "bench.ours_update", str(model_folder()), kind(axis)])
-            told[axis].append({axis: value, "seconds": found["seconds"][0], "peak_gib": found["peak_gib"]})
-            print(axis, told[axis][-1], flush=True)
+            points[axis].append({axis: value, "seconds": found["seconds"][0], "peak_gib": found["peak_gib"]})
+            print(axis, points[axis][-1], flush=True)
     RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": describe(), "points": told}, indent=1) + "\n")
-    draw({axis: points for axis, points in told.items() if points})
+    path.write_text(json.dumps({"machine": describe(), "points": points}, indent=1) + "\n")
+    draw({axis: measured for axis, measured in points.items() if measured})
 
 
-def draw(told: dict[str, list[dict]]) -> None:
+def draw(points: dict[str, list[dict[str, float]]]) -> None:
     """Draw seconds and memory over each axis, with the line that is exactly linear."""
     matplotlib.rcParams["svg.hashsalt"] = "bench"
     figure = Figure(figsize=(18, 5), layout="constrained")
-    panels = figure.subplots(2, len(told), sharex="col", squeeze=False)
-    for column, (axis, points) in enumerate(told.items()):
-        x = [point[axis] for point in points]
+    panels = figure.subplots(2, len(points), sharex="col", squeeze=False)
+    for column, (axis, measured) in enumerate(points.items()):
+        x = [point[axis] for point in measured]
         for row, name in enumerate(("seconds", "peak_gib")):
             panel = panels[row][column]
-            panel.plot(x, [point[name] for point in points], marker="o")
+            panel.plot(x, [point[name] for point in measured], marker="o")
             if name == "seconds" and x[0]:
-                panel.plot(x, [points[0][name] * value / x[0] for value in x], linestyle=":", color="grey")
+                panel.plot(x, [measured[0][name] * value / x[0] for value in x], linestyle=":", color="grey")
             panel.set(xscale="log" if x[0] else "linear", yscale="log" if x[0] and name == "seconds" else "linear")
             panel.set_xticks(x, [str(value) for value in x])
             panel.minorticks_off()

@@ -14,8 +14,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 
 
-def told(name: str) -> dict[str, Any] | None:
-    """Return a result, or None where it was not measured."""
+def result(name: str) -> dict[str, Any] | None:
+    """Return a result; None where it was not measured."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -27,12 +27,12 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def ratio(values: dict[str, float]) -> str:
-    """Return the middle and the ends of a spread."""
+    """Return the median, the minimum and the maximum in words."""
     return f"**{values['median']:.1f}** ({values['min']:.1f} to {values['max']:.1f})"
 
 
 def machine(found: dict[str, Any]) -> str:
-    """Return what the machine was, in a line."""
+    """Return the machine in a line."""
     m = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     rates = m["products_gflops"]
@@ -53,7 +53,7 @@ def updates() -> list[str]:
     """Return the comparison of updates."""
     rows = []
     for name in (f"{update}{dtype}" for dtype in ENDINGS for update in ("grpo", "ppo", "ppo_alike")):
-        found = told(f"update_{name}")
+        found = result(f"update_{name}")
         if found is None:
             continue
         seconds, peak = found["seconds"], found["peak_gib"]
@@ -72,7 +72,7 @@ def updates() -> list[str]:
                 len(found["runs"]),
             ]
         )
-    head = ["update", "precision", "alike", "peer", "ours", "peer", "times as fast"]
+    head = ["update", "precision", "shared prefix", "peer", "ours", "peer", "times as fast"]
     head += ["our peak", "its peak", "times the memory", "runs"]
     return ["## An update against TRL\n", table(head, rows), ""] if rows else []
 
@@ -80,7 +80,7 @@ def updates() -> list[str]:
 def sampling() -> list[str]:
     """Return the comparisons of sampling."""
     names = (f"{name}{dtype}" for dtype in ENDINGS for name in ("sampling", "sampling_alike"))
-    found = [each for name in names if (each := told(name))]
+    found = [each for name in names if (each := result(name))]
     return ["## Sampling\n", *(line for each in found for line in sampled(each))] if found else []
 
 
@@ -95,7 +95,7 @@ def sampled(found: dict[str, Any]) -> list[str]:
     middle, least, most = ratios[len(ratios) // 2], ratios[0], ratios[-1]
     products, memory = (f"{1000 * floor[name]:.1f} ms" for name in ("step_products", "step_memory"))
     steps = f"{products} (products; memory alone allows {memory})"
-    alike = f"the first {work['common']} the same in all" if work.get("common") else "no two alike"
+    alike = f"the first {work['common']} the same in all" if work.get("common") else "no shared prefix"
     return [
         f"In {work.get('dtype', 'bfloat16')}: batch {work['batch']}, prompts of {work['prompt']} tokens, {alike}, "
         f"{work['new_tokens']} new ones; ours "
@@ -109,7 +109,7 @@ def sampled(found: dict[str, Any]) -> list[str]:
 
 
 def learning() -> list[str]:
-    """Return the use of the machine by a learning step."""
+    """Return the use of the machine by a training step."""
     rows = [
         [
             precision(f"learning{dtype}"),
@@ -122,20 +122,20 @@ def learning() -> list[str]:
             f"{row['share']:.0%}",
         ]
         for dtype in ENDINGS
-        for row in (told(f"learning{dtype}") or {"rows": []})["rows"]
+        for row in (result(f"learning{dtype}") or {"rows": []})["rows"]
     ]
     head = ["precision", "rank", "engine", "microbatch", "seconds", "tokens a second", "GFLOP/s in products", "share"]
-    return ["## A learning step against the product rate\n", table(head, rows), ""] if rows else []
+    return ["## A training step against the matrix product rate\n", table(head, rows), ""] if rows else []
 
 
 def scaling() -> list[str]:
     """Return cost as work grows."""
-    found = {dtype: each for dtype in ENDINGS if (each := told(f"scaling{dtype}"))}
+    found = {dtype: each for dtype in ENDINGS if (each := result(f"scaling{dtype}"))}
     if not found:
         return []
-    shown = "![seconds and memory over batch, reply, prompt, rank, roles and common beginning](performance.svg)\n"
+    shown = "![seconds and memory over batch, response, prompt, rank, roles and shared prefix](performance.svg)\n"
     parts = ["## Cost as work grows\n", shown]
-    measured = [(dtype, *each) for dtype, result in found.items() for each in result["points"].items() if each[1]]
+    measured = [(dtype, *axis) for dtype, each in found.items() for axis in each["points"].items() if axis[1]]
     for dtype, axis, points in measured:
         head = [
             f"{axis.replace('_', ' ')} ({kind(axis)}, {precision(f'scaling{dtype}')})",
@@ -154,8 +154,8 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     lines = [START, "", "Which processor a figure holds for:\n"]
     for dtype in ENDINGS:
-        known = [found for name in ("update_grpo", "update_ppo", "sampling") if (found := told(f"{name}{dtype}"))]
-        lines += [f"- {precision(dtype)}: {machine(known[0])}." for _ in known[:1]]
+        measured = [found for name in ("update_grpo", "update_ppo", "sampling") if (found := result(f"{name}{dtype}"))]
+        lines += [f"- {precision(dtype)}: {machine(measured[0])}." for _ in measured[:1]]
     lines.append("")
     lines += [*updates(), *sampling(), *learning(), *scaling(), END]
     before, _, rest = page.partition(START)

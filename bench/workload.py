@@ -1,4 +1,4 @@
-"""The work that every contender does, and how a contender reports. Knows no library: peers import it too."""
+"""The work that every contender does, and how a contender reports. Imports no library: peers import it too."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass, field
 
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 DTYPE = os.environ.get("BENCH_DTYPE", "bfloat16")  # of the frozen weights, and of all that a peer computes
-ALIKE = 100  # tokens that all prompts begin with where that is measured: instructions before each case's own facts
+SHARED_PREFIX = 100  # tokens that all prompts share where that is measured: instructions before each case's own facts
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One update: replies of exactly ``new_tokens`` on prompts of exactly ``prompt_tokens``."""
+    """One update: responses of exactly ``new_tokens`` to prompts of exactly ``prompt_tokens``."""
 
     replies: int = 16
-    group: int = 8  # replies to one prompt, for group methods; others take as many prompts as replies
+    group: int = 8  # responses to one prompt, for group methods; others take as many prompts as responses
     prompt_tokens: int = 169
-    common_tokens: int = 0  # of these, the ones that all prompts begin with, as an SOP would
+    common_tokens: int = 0  # of these, a prefix that all prompts share, such as an SOP
     new_tokens: int = 64
     rank: int = 64
-    roles: int = 1  # adapters on the backbone; those beyond the ones that the update uses lie idle
+    roles: int = 1  # adapters on the backbone; those beyond the ones that the update uses are idle
     alpha: int = 64
     learning_rate: float = 1e-5
     warm_up: int = 1
@@ -70,7 +70,7 @@ class Clock:
         self.marks.append(time.perf_counter())
 
     def report(self, name: str, **more: object) -> None:
-        """Print what a contender is asked for: seconds of each timed update, and the peak of its memory."""
+        """Print the seconds of each timed update and the peak of the process's memory."""
         seconds = [b - a for a, b in zip(self.marks, self.marks[1:], strict=False)][WORK.warm_up :]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(

@@ -25,7 +25,8 @@ def tiny() -> Callable:
     import torch
 
     from repo_exp.models.backbone import Backbone
-    from repo_exp.models.source import random_model
+    from repo_exp.models.lora import Lora
+    from repo_exp.models.source import RandomShape, random_model
 
     torch.set_num_threads(1)
 
@@ -37,9 +38,9 @@ def tiny() -> Callable:
         engine: str = "auto",
         **lora,
     ) -> Backbone:
-        shape = SHAPE | {"architecture": architecture}
+        shape = RandomShape(**SHAPE, architecture=architecture)
         model, tokenizer = random_model(shape, dtype=dtype, attention=attention, seed=0)
-        backbone = Backbone(model, tokenizer, lora=LORA | lora, max_context_tokens=400, engine=engine)
+        backbone = Backbone(model, tokenizer, lora=Lora(**LORA | lora), max_context_tokens=400, engine=engine)
         for number, role in enumerate(roles):
             backbone.add(role, seed=number)
             generator = torch.Generator().manual_seed(number)

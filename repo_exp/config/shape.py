@@ -6,11 +6,12 @@ import contextlib
 import importlib.util
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from repo_exp.gguf_header import read_header
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _BILLIONS = {"B": 1e9, "M": 1e6}
@@ -109,13 +110,12 @@ def _cached(hub: str) -> dict[str, Any]:
 
 def _packaged(model: Any) -> dict[str, Any]:
     """Return what the GGUF file of an installed package says of its model, named as in ``config.json``."""
-    with contextlib.suppress(OSError, ValueError, ImportError, struct.error):
+    with contextlib.suppress(OSError, ValueError, ImportError):
         spec = importlib.util.find_spec(model.package) if model.package else None
         if spec is not None and spec.origin and model.gguf:
-            with (Path(spec.origin).parent / model.gguf).open("rb") as file:
-                told = _gguf_header(file)
-            kind = told.get("general.architecture", "")
-            return {name: told[f"{kind}.{key}"] for name, key in _GGUF.items() if f"{kind}.{key}" in told}
+            header = read_header(Path(spec.origin).parent / model.gguf)
+            kind = header.get("general.architecture", "")
+            return {name: header[f"{kind}.{key}"] for name, key in _GGUF.items() if f"{kind}.{key}" in header}
     return {}
 
 
@@ -127,31 +127,3 @@ _GGUF = {
     "num_key_value_heads": "attention.head_count_kv",
     "vocab_size": "vocab_size",
 }
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_TEXT, _ARRAY = 8, 9
-
-
-def _gguf_header(file: BinaryIO) -> dict[str, Any]:
-    """Return the values at the head of a GGUF file, up to the tokenizer's. (The library's reader takes seconds.)"""
-
-    def number(code: str) -> Any:
-        return struct.unpack(f"<{code}", file.read(struct.calcsize(code)))[0]
-
-    def value(kind: int) -> Any:
-        if kind == _TEXT:
-            return file.read(number("Q")).decode("utf-8", errors="replace")
-        if kind == _ARRAY:
-            inner, count = number("I"), number("Q")
-            return [value(inner) for _ in range(count)]
-        return number(_SCALARS[kind]) if kind in _SCALARS else None
-
-    if file.read(4) != b"GGUF":
-        return {}
-    number("I"), number("Q")  # version, tensors
-    told: dict[str, Any] = {}
-    for _ in range(number("Q")):
-        key = value(_TEXT)
-        if key.startswith("tokenizer."):
-            break
-        told[key] = value(number("I"))
-    return told

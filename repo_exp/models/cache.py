@@ -1,6 +1,6 @@
-"""Keys and values of what has been read so far, written where they stay.   B rows, P heads, D channels.
+"""Keys and values of the tokens read so far, written in place.   B rows, P key-value heads, D channels.
 
-What all rows begin with is held once, beside the columns that every row has to itself.
+A prefix that all rows share is held once, beside the columns that every row has to itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 
 class Cache:
-    """Room for ``columns`` tokens a row in every layer, what rows share not counted; filled from the left.
+    """Room for ``columns`` tokens a row in every layer, a shared prefix not counted; filled from the left.
 
     Args:
         layers: how many layers write into it.
@@ -24,10 +24,10 @@ class Cache:
         self._keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self._values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.filled = 0
-        self._beginning: list[tuple[Tensor, Tensor]] = []
+        self._shared_prefix: list[tuple[Tensor, Tensor]] = []
 
     def put(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (B, P, T, D) keys and values behind what is there; return all so far, as views.
+        """Write (B, P, T, D) keys and values behind those that are there; return all so far, as views.
 
         A single token gets every column there is, filled or not: a product reads whole rows without copying them,
         and the caller's bias hides what is not filled.
@@ -39,16 +39,16 @@ class Cache:
             return self._keys[layer], self._values[layer]
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
 
-    def beginning(self, layer: int) -> tuple[Tensor, Tensor] | None:
-        """Return keys and values, (1, P, S, D) each, of the S tokens that every row begins with; None without any."""
-        return self._beginning[layer] if self._beginning else None
+    def shared_prefix(self, layer: int) -> tuple[Tensor, Tensor] | None:
+        """Return keys and values, (1, P, S, D) each, of the S tokens that all rows begin with; None without any."""
+        return self._shared_prefix[layer] if self._shared_prefix else None
 
-    def begin_with(self, other: Cache) -> None:
-        """Let every row begin with what another cache holds in its one row, which is full."""
-        self._beginning = list(zip(other._keys, other._values, strict=True))
+    def set_shared_prefix(self, other: Cache) -> None:
+        """Let every row begin with the one row of another cache, which is full."""
+        self._shared_prefix = list(zip(other._keys, other._values, strict=True))
 
-    def read(self, other: Cache) -> None:
-        """Take what another cache holds; its one row serves every row here."""
+    def copy_from(self, other: Cache) -> None:
+        """Copy the one row of another cache into the first columns of every row."""
         for mine, theirs in zip([*self._keys, *self._values], [*other._keys, *other._values], strict=True):
             mine[:, :, : other.filled] = theirs[:, :, : other.filled]
         self.filled = other.filled
@@ -64,16 +64,16 @@ class Cache:
             for layer, store in enumerate(stores):
                 stores[layer] = pad(store, (0, 0, 0, columns))
 
-    def part(self, rows: slice) -> Cache:
-        """Return a window on some rows: what is written there is written here."""
-        window = object.__new__(Cache)
-        window._keys = [store[rows] for store in self._keys]
-        window._values = [store[rows] for store in self._values]
-        window.filled, window._beginning = self.filled, self._beginning
-        return window
+    def view(self, rows: slice) -> Cache:
+        """Return a view of some rows: what is written there is written here."""
+        view = object.__new__(Cache)
+        view._keys = [store[rows] for store in self._keys]
+        view._values = [store[rows] for store in self._values]
+        view.filled, view._shared_prefix = self.filled, self._shared_prefix
+        return view
 
     def advance(self, columns: int) -> None:
-        """Say that every layer has written its columns."""
+        """Count columns that every layer has written."""
         self.filled += columns
 
     def select(self, row_B: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Text that cannot become a control token: what is said may name one, but it stays text.
+"""Text that cannot become a control token: a message may contain the name of one, but it stays text.
 
 A control token is broken by a space after its first character. That works with any kind of tokenizer, also with those
-that find the token when they are asked to read it as plain text.
+that find the token when they are asked to encode it as plain text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -38,36 +37,36 @@ def control_tokens(hf: PreTrainedTokenizerBase, written: str) -> set[str]:
 
 
 class Control:
-    """Some control tokens, and how text is kept from becoming one of them."""
+    """Control tokens, and the function that keeps text from becoming one of them."""
 
     def __init__(self, hf: PreTrainedTokenizerBase, names: Iterable[str]) -> None:
         self._hf = hf
         self.names = sorted({name for name in names if name.strip()}, key=lambda name: (-len(name), name))
-        known = hf.get_vocab()
-        # the unknown token stands for whatever is not in the vocabulary: text becomes it rightly
-        self._ids = {known[name] for name in self.names if name in known} - {hf.unk_token_id}
+        vocabulary = hf.get_vocab()
+        # the unknown token stands for whatever is not in the vocabulary: text may become it
+        self._ids = {vocabulary[name] for name in self.names if name in vocabulary} - {hf.unk_token_id}
         self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
         self.harmless = lru_cache(maxsize=4096)(self._harmless)
 
     def first(self, text: str) -> re.Match[str] | None:
-        """Return where the first of the tokens stands in a text."""
+        """Return the match of the first of the tokens in a text."""
         return self._pattern.search(text)
 
     def _harmless(self, text: str) -> str:
         while self._pattern.search(text):
             text = self._pattern.sub(lambda found: _broken(found[0]), text)
-        # a tokenizer that changes letters or widths before it reads may still find one
+        # a tokenizer that normalises letters or widths may still find one
         tries = 0
         while self._hf.is_fast and (spans := self._found(text)):
             tries += 1
-            for start, end in reversed(spans):  # one that reads past blanks leaves nothing but taking it out
+            for start, end in reversed(spans):  # one that skips blanks leaves only removing it
                 text = text[:start] + (_broken(text[start:end]) if tries < MOST_TRIES else " ") + text[end:]
         return text
 
     def _found(self, text: str) -> list[tuple[int, int]]:
-        told: Any = self._hf(text, add_special_tokens=False, return_offsets_mapping=True)
-        places = zip(told["input_ids"], told["offset_mapping"], strict=True)
-        return sorted({(start, end) for token, (start, end) in places if token in self._ids and end > start})
+        encoding = self._hf(text, add_special_tokens=False, return_offsets_mapping=True)
+        spans = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+        return sorted({(start, end) for token, (start, end) in spans if token in self._ids and end > start})
 
 
 def _broken(token: str) -> str:

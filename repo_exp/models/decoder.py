@@ -1,16 +1,16 @@
 """The forward pass of the Llama family, written for speed over the backbone's own weights.
 
-Serves every role: an adapter is handed in as low-rank factors beside the frozen products. Layers that have
-no adapter and come before the first that has one keep nothing for a backward pass. Models of another
-make, or with a setting that is not here, run through ``library.py``.
+It serves every role: an adapter is given as low-rank factors beside the frozen projections. Layers that have no adapter
+and come before the first that has one keep nothing for a backward pass. Models of other architectures, or with a
+setting that is not here, run through ``transformers_body.py``.
 
-Legend: B rows, T columns, M tokens that are computed (no padding, what rows share once), H hidden size, Q query heads,
+Legend: B rows, T columns, M tokens that are computed (no padding, a shared prefix once), H hidden size, Q query heads,
 P key-value heads, D channels of a head, S keys of a row, N sequences, R tokens of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,53 +18,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from transformers import PreTrainedModel
 
+from repo_exp.models.adapter_weights import PROJECTIONS, AdapterWeights, Factors, without_adapter
 from repo_exp.models.cache import Cache
 from repo_exp.models.kernels import (
     AdaptedLinear,
     Attention,
-    Factors,
     PlainLinear,
     RMSNorm,
     Rotary,
     SwiGLU,
     apply,
-    beginning_attention,
+    shared_prefix_attention,
 )
-from repo_exp.models.layout import Layout, Pick
+from repo_exp.models.layout import Gather, Layout
+from repo_exp.models.packed_weights import FrozenLinear
 from repo_exp.models.packing import Packed
-from repo_exp.models.products import FrozenLinear
 
 FAMILY = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-# the linear layers of a decoder layer, by the product that they are joined into
-PRODUCTS = {
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "o": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
-Voice = Sequence[Mapping[str, Factors]]  # per layer: product -> factors
 
 
-def supports(model: nn.Module) -> bool:
+def supports(model: PreTrainedModel) -> bool:
     """Is this a model whose forward pass is written here?"""
-    config: Any = model.config
+    config = model.config
     sliding = getattr(config, "use_sliding_window", False) or "sliding_attention" in (
         getattr(config, "layer_types", None) or ()
     )
     return type(model).__name__ in FAMILY and config.hidden_act in ("silu", "swish") and not sliding
 
 
-def unwrapped(module: nn.Module) -> Any:
-    """Return the layer itself where an adapter is wrapped around it."""
-    return getattr(module, "base_layer", module)
-
-
 @dataclass(frozen=True, slots=True)
 class Layer:
     """The frozen parts of one decoder layer."""
 
-    products: Mapping[str, FrozenLinear]
+    projections: Mapping[str, FrozenLinear]
     attention_norm: nn.Module
     mlp_norm: nn.Module
     query_norm: nn.Module | None
@@ -78,15 +66,16 @@ class Decoder:
         model: a causal language model that :func:`supports` accepts; adapters may be wrapped around its layers.
     """
 
-    def __init__(self, model: Any) -> None:
-        core, config = model.model, model.config
+    def __init__(self, model: PreTrainedModel) -> None:
+        core: Any = model.model  # its class depends on the architecture
+        config: Any = model.config
         self.embedding, self.norm, self.rotary = core.embed_tokens, core.norm, core.rotary_emb
         self.eps = config.rms_norm_eps
         self.layers = [
             Layer(
                 {
-                    product: FrozenLinear([unwrapped(layer.get_submodule(name)) for name in names])
-                    for product, names in PRODUCTS.items()
+                    projection: FrozenLinear([without_adapter(layer.get_submodule(name)) for name in names])
+                    for projection, names in PROJECTIONS.items()
                 },
                 layer.input_layernorm,
                 layer.post_attention_layernorm,
@@ -95,108 +84,113 @@ class Decoder:
             )
             for layer in core.layers
         ]
-        self.key_value_heads = config.num_key_value_heads
-        self.query_heads = config.num_attention_heads
-        self.channels = core.layers[0].self_attn.head_dim
+        self.key_value_heads: int = config.num_key_value_heads
+        self.query_heads: int = config.num_attention_heads
+        self.channels: int = core.layers[0].self_attn.head_dim
         self.scale = self.channels**-0.5
 
     @property
     def can_merge(self) -> bool:
         """Is a merged copy small beside what the process holds? It is where weights are packed: on a CPU."""
-        return all(product.is_packed for product in self.layers[0].products.values())
+        return all(projection.is_packed for projection in self.layers[0].projections.values())
 
-    def merged(self, voice: Voice) -> Decoder:
-        """Return this model with an adapter added into a copy of its products; it takes no voice of its own."""
+    def merged(self, adapter: AdapterWeights) -> Decoder:
+        """Return this model with an adapter added into a copy of its projections; it runs without an adapter."""
         other = copy(self)
         other.layers = [
             replace(
                 layer,
-                products={
-                    name: product.merged(factors[name].a_KH, factors[name].b_NK) if name in factors else product
-                    for name, product in layer.products.items()
+                projections={
+                    name: frozen.merged(factors[name].a_KH, factors[name].b_NK) if name in factors else frozen
+                    for name, frozen in layer.projections.items()
                 },
             )
-            for layer, factors in zip(self.layers, voice, strict=True)
+            for layer, factors in zip(self.layers, adapter, strict=True)
         ]
         return other
 
-    def hidden(self, packed: Packed, voice: Voice) -> Tensor:
-        """Return the last hidden states of packed rows, (B, T, H); 0 where padding is."""
-        layout, states_MH = self._read(packed, voice)
-        return layout.everywhere(states_MH)
+    def hidden(self, packed: Packed, adapter: AdapterWeights) -> Tensor:
+        """Return the last hidden states of packed rows, (B, T, H); 0 for padding."""
+        layout, states_MH = self._forward_packed(packed, adapter)
+        return layout.unflatten(states_MH)
 
-    def hidden_at(self, packed: Packed, index_NR: Tensor, voice: Voice) -> Tensor:
-        """Return the last hidden states at these tokens of each sequence, (N, R, H); others leave before the end."""
-        _, states_MH = self._read(packed, voice, index_NR)
+    def hidden_at(self, packed: Packed, index_NR: Tensor, adapter: AdapterWeights) -> Tensor:
+        """Return the last hidden states at these tokens of each sequence, (N, R, H); others skip the last layer."""
+        _, states_MH = self._forward_packed(packed, adapter, index_NR)
         return states_MH.view(*index_NR.shape, -1)
 
-    def _read(self, packed: Packed, voice: Voice, index_NR: Tensor | None = None) -> tuple[Layout, Tensor]:
+    def _forward_packed(
+        self, packed: Packed, adapter: AdapterWeights, index_NR: Tensor | None = None
+    ) -> tuple[Layout, Tensor]:
         device, dtype = self.embedding.weight.device, self.embedding.weight.dtype
         rows, columns = packed.token_BT.shape
         real_BT = (torch.arange(columns)[None] < packed.width_B[:, None]).to(device)
-        layout, wanted = Layout(rows, columns, shared=packed.shared, real_BT=real_BT), None
+        layout, select = Layout(rows, columns, shared=packed.shared, real_BT=real_BT), None
         if index_NR is not None:
             column_NR = packed.column_NL.gather(1, index_NR)
-            wanted = layout.place(packed.row_N[:, None].to(device), column_NR.to(device)).flatten()
-        states_MH = self.run(
+            select = layout.index_of(packed.row_N[:, None].to(device), column_NR.to(device)).flatten()
+        states_MH = self.forward(
             packed.token_BT.to(device),
             packed.position_BT.to(device),
             packed.attention_bias(dtype).to(device),
-            voice,
+            adapter,
             layout=layout,
-            wanted=wanted,
+            select=select,
         )
         return layout, states_MH
 
-    def run(
+    def forward(
         self,
         token_BT: Tensor,
         position_BT: Tensor,
         bias: Tensor,
-        voice: Voice,
+        adapter: AdapterWeights,
         cache: Cache | None = None,
         *,
         layout: Layout | None = None,
-        wanted: Tensor | None = None,
+        select: Tensor | None = None,
     ) -> Tensor:
-        """Return the last hidden states of the tokens one after the other, (M, H); with a cache, go on behind it.
+        """Return the last hidden states of the tokens as a flat list, (M, H); with a cache, continue behind it.
 
         Args:
-            bias: (B, 1, T, columns) with the columns of the cache first, but for those that all its rows begin with.
+            bias: (B, 1, T, columns) with the columns of the cache first, but for the prefix that all its rows share.
             layout: which tokens are computed, and which only once for all rows (not with a cache); None is all.
-            wanted: places in the line whose states are returned, in this order; None is all of them.
+            select: indices in the flat list of the states to return, in this order; None is all of them.
+
+        Raises:
+            ValueError: a layout with a shared prefix, and a cache.
         """
         layout = Layout(*token_BT.shape) if layout is None else layout
         if cache is not None and layout.shared:
-            raise ValueError("what rows of a cache share is held by the cache: the layout must share nothing")
-        x_MH = self.embedding(layout.in_line(token_BT))
+            raise ValueError("a cache holds the shared prefix of its rows itself: the layout must have none")
+        x_MH = self.embedding(layout.flatten(token_BT))
         # both halves of a head turn by the same angles
         cos, sin = (
-            part[0, :, None, : self.channels // 2] for part in self.rotary(x_MH, layout.in_line(position_BT)[None])
+            part[0, :, None, : self.channels // 2] for part in self.rotary(x_MH, layout.flatten(position_BT)[None])
         )
-        # of the last layer only keys and values are wanted of every token
-        kept, places = (None, None) if wanted is None else torch.unique(wanted, return_inverse=True)
+        # of the last layer only keys and values are needed of every token
+        kept, order = (None, None) if select is None else torch.unique(select, return_inverse=True)
         last = len(self.layers) - 1
-        for number, (layer, factors) in enumerate(zip(self.layers, voice, strict=True)):
+        for number, (layer, factors) in enumerate(zip(self.layers, adapter, strict=True)):
             normed = self._norm(x_MH, layer.attention_norm)
-            heads_MN = _product(normed, layer, factors, "qkv")
+            heads_MN = _project(normed, layer, factors, "qkv")
             q, k, v = self._heads(heads_MN, layer, (cos, sin))
             if cache is None:
-                mixed = self._mix(q, k, v, layout, bias)
+                attended = self._attention(q, k, v, layout, bias)
             else:
-                mixed = self._go_on(q, k, v, layout, bias, cache, number)
+                attended = self._cached_attention(q, k, v, layout, bias, cache, number)
             if number == last and kept is not None:
-                mixed, x_MH = apply(Pick, mixed, kept), apply(Pick, x_MH, kept)
-            x_MH = x_MH + _product(mixed, layer, factors, "o")
-            gated = apply(SwiGLU, _product(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
-            x_MH = x_MH + _product(gated, layer, factors, "down")
+                attended, x_MH = apply(Gather, attended, kept), apply(Gather, x_MH, kept)
+            x_MH = x_MH + _project(attended, layer, factors, "o")
+            gated = apply(SwiGLU, _project(self._norm(x_MH, layer.mlp_norm), layer, factors, "gate_up"))
+            x_MH = x_MH + _project(gated, layer, factors, "down")
         if cache is not None:
             cache.advance(token_BT.shape[1])
         x_MH = self._norm(x_MH, self.norm)
-        return x_MH if places is None else x_MH.index_select(0, places)
+        return x_MH if order is None else x_MH.index_select(0, order)
 
     def _heads(self, heads_MN: Tensor, layer: Layer, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries (M, Q, D), keys and values (M, P, D) of the joined product, turned by their positions."""
+        """Return queries (M, Q, D), keys and values (M, P, D) of the fused projection, turned by their positions."""
         q_heads, kv_heads, channels = self.query_heads, self.key_value_heads, self.channels
         qk, v = heads_MN.split(((q_heads + kv_heads) * channels, kv_heads * channels), -1)
         qk = qk.view(-1, q_heads + kv_heads, channels)
@@ -206,35 +200,37 @@ class Decoder:
         q, k = apply(Rotary, qk, *angles).split((q_heads, kv_heads), 1)
         return q, k, v.view(-1, kv_heads, channels)
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor) -> Tensor:
-        """Return what attention makes of queries, keys and values: (M, Q D)."""
+    def _attention(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor) -> Tensor:
+        """Return the attention of queries to the keys of their rows: (M, Q D)."""
         shared = layout.shared
         if not shared:
-            return layout.pick(self._attend(layout.spread(q), _in_rows(k, layout), _in_rows(v, layout), bias))
-        # the common beginning attends to itself, once; behind it every row sees it and what is its own
+            return layout.from_rows(self._attend(layout.to_rows(q), _in_rows(k, layout), _in_rows(v, layout), bias))
+        # the shared prefix attends to itself, once; behind it every row sees it and its own tokens
         sizes = (shared, len(q) - shared)
-        (q_once, q_own), (k_once, k_own), (v_once, v_own) = (each.split(sizes) for each in (q, k, v))
-        k_once, v_once = (each[None].transpose(1, 2) for each in (k_once, v_once))
-        k_seen, v_seen = _behind(k_once, _in_rows(k_own, layout)), _behind(v_once, _in_rows(v_own, layout))
+        (q_shared, q_own), (k_shared, k_own), (v_shared, v_own) = (each.split(sizes) for each in (q, k, v))
+        k_shared, v_shared = (each[None].transpose(1, 2) for each in (k_shared, v_shared))
+        k_all, v_all = _behind(k_shared, _in_rows(k_own, layout)), _behind(v_shared, _in_rows(v_own, layout))
         return torch.cat(
             [
-                self._attend(q_once[None], k_once, v_once, bias[:1, :, :shared, :shared]),
-                layout.pick(self._attend(layout.spread(q_own), k_seen, v_seen, bias[:, :, shared:])),
+                self._attend(q_shared[None], k_shared, v_shared, bias[:1, :, :shared, :shared]),
+                layout.from_rows(self._attend(layout.to_rows(q_own), k_all, v_all, bias[:, :, shared:])),
             ]
         )
 
-    def _go_on(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor, cache: Cache, layer: int) -> Tensor:
-        """Return the same of rows that go on where a cache ends, and write them into it: (M, Q D)."""
+    def _cached_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, bias: Tensor, cache: Cache, layer: int
+    ) -> Tensor:
+        """Return the same for rows that continue behind a cache, and write their keys and values into it: (M, Q D)."""
         k, v = cache.put(layer, _in_rows(k, layout), _in_rows(v, layout))
-        k, v = (each[:, :, : bias.shape[-1]] for each in (k, v))  # room that the bias does not speak of is empty
-        beginning = cache.beginning(layer)
-        if beginning is None:
-            return layout.pick(self._attend(layout.spread(q), k, v, bias))
-        k_once, v_once = beginning
+        k, v = (each[:, :, : bias.shape[-1]] for each in (k, v))  # room beyond the bias is empty
+        prefix = cache.shared_prefix(layer)
+        if prefix is None:
+            return layout.from_rows(self._attend(layout.to_rows(q), k, v, bias))
+        k_shared, v_shared = prefix
         if layout.columns == 1:  # one token a row
-            return beginning_attention(q, k_once[0], v_once[0], k, v, bias, self.scale)
-        seen = (_behind(k_once, k), _behind(v_once, v), pad(bias, (k_once.shape[2], 0)))
-        return layout.pick(self._attend(layout.spread(q), *seen))
+            return shared_prefix_attention(q, k_shared[0], v_shared[0], k, v, bias, self.scale)
+        k_all, v_all, bias_all = _behind(k_shared, k), _behind(v_shared, v), pad(bias, (k_shared.shape[2], 0))
+        return layout.from_rows(self._attend(layout.to_rows(q), k_all, v_all, bias_all))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """Return softmax attention of (B, T, Q, D) queries to (B, P, S, D) keys and values: (B T, Q D)."""
@@ -252,42 +248,22 @@ class Decoder:
         )
         return y.view(rows, kv_heads, columns, group * channels).transpose(1, 2).reshape(rows * columns, -1)
 
-    def _norm(self, x: Tensor, norm: Any) -> Tensor:
+    def _norm(self, x: Tensor, norm: nn.Module) -> Tensor:
         return apply(RMSNorm, x, norm.weight, self.eps)
 
 
 def _in_rows(x: Tensor, layout: Layout) -> Tensor:
-    """Return (M, P, D) of tokens in a line as (B, P, T, D)."""
-    return layout.spread(x).transpose(1, 2)
+    """Return (M, P, D) of a flat list of tokens as (B, P, T, D)."""
+    return layout.to_rows(x).transpose(1, 2)
 
 
-def _behind(once: Tensor, own: Tensor) -> Tensor:
-    """Return what rows have of their own behind what all of them begin with, (1, P, S, D): (B, P, S + T, D)."""
-    return torch.cat([once.expand(len(own), -1, -1, -1), own], 2)
+def _behind(shared: Tensor, own: Tensor) -> Tensor:
+    """Return the shared prefix, (1, P, S, D), in front of what each row has of its own: (B, P, S + T, D)."""
+    return torch.cat([shared.expand(len(own), -1, -1, -1), own], 2)
 
 
-def _product(x_MH: Tensor, layer: Layer, factors: Mapping[str, Factors], product: str) -> Tensor:
-    frozen, low = layer.products[product], factors.get(product)
-    if low is None:
+def _project(x_MH: Tensor, layer: Layer, factors: Mapping[str, Factors], projection: str) -> Tensor:
+    frozen, low_rank = layer.projections[projection], factors.get(projection)
+    if low_rank is None:
         return apply(PlainLinear, x_MH, frozen)
-    return apply(AdaptedLinear, x_MH, frozen, low.a_KH, low.b_NK, low.blocks)
-
-
-def joined(parts: Sequence[tuple[int, Tensor | None, Tensor | None]]) -> Factors | None:
-    """Return the factors of linear layers that read one input as those of one layer; None where none is adapted.
-
-    Args:
-        parts: of each layer the number of outputs, and its A and B (times alpha / rank) if it has any.
-    """
-    stacked, diagonal, blocks, output, rank = [], [], [], 0, 0
-    for outputs, a_KH, b_NK in parts:
-        if a_KH is not None and b_NK is not None:
-            stacked.append(a_KH)
-            blocks.append((slice(output, output + outputs), slice(rank, rank + len(a_KH))))
-            rank += len(a_KH)
-        diagonal.append((outputs, b_NK))
-        output += outputs
-    if not stacked:
-        return None
-    filled = [stacked[0].new_zeros(outputs, 0) if b_NK is None else b_NK for outputs, b_NK in diagonal]
-    return Factors(torch.cat(stacked), torch.block_diag(*filled), tuple(blocks))
+    return apply(AdaptedLinear, x_MH, frozen, low_rank.a_KH, low_rank.b_NK, low_rank.blocks)

@@ -1,4 +1,4 @@
-"""Which weights are not finite: what is written to the store and read from it is looked through."""
+"""Weights that are not finite: a check of all that is written to the store and read from it."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The differentiable pieces of a decoder layer, each with its backward pass written out.
+"""The differentiable operations of a decoder layer, each with its backward pass written out.
 
-Autograd would give the same gradients from plain operations. Written out, a piece keeps only what its
-backward pass reads, passes over memory fewer times, and multiplies with weights laid out for the
-processor. Frozen weights get no gradient; only inputs and low-rank factors do.
+Autograd would give the same gradients from plain operations. Written out, an operation keeps only what its
+backward pass reads, goes over memory fewer times, and multiplies with weights packed for the processor.
+Frozen weights get no gradient; only inputs and low-rank factors do.
 
 Legend: M tokens, H inputs, N outputs, K ranks (of all adapters that read one input), B rows, T columns of a
-row, S keys of a row, P key-value heads, G query heads that share one, D channels of a head, V vocabulary.
+row, S keys of a row, P key-value heads, G query heads that share one, D channels of a head. ``ctx`` is autograd's
+context, which takes any attribute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, rms_norm, silu
 
-from repo_exp.models.products import FrozenLinear
+from repo_exp.models.packed_weights import FrozenLinear
 
 
 class _NoContext:
@@ -29,38 +29,23 @@ class _NoContext:
 
     needs_input_grad = (False,) * 8
 
-    def save_for_backward(self, *_: Any) -> None:
+    def save_for_backward(self, *_: Tensor | None) -> None:
         """Keep nothing."""
 
-    def mark_non_differentiable(self, *_: Any) -> None:
+    def mark_non_differentiable(self, *_: Tensor) -> None:
         """Note nothing."""
 
 
-def apply(piece: type[Function], *args: Any) -> Any:
-    """Return what a piece makes of its input; without gradients autograd's bookkeeping is left out.
+def apply(operation: type[Function], *args: object) -> Tensor:
+    """Return the result of an operation; without gradients autograd's bookkeeping is left out.
 
     It costs some 15 microseconds a call, which is as much as the work itself when one token is read.
     """
-    return piece.apply(*args) if torch.is_grad_enabled() else piece.forward(_NoContext(), *args)
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """Low-rank factors beside a frozen layer: its outputs get (x Aᵀ) Bᵀ added.
-
-    Attributes:
-        a_KH: the factors A of all adapters that read this input, one above the other.
-        b_NK: the factors B times alpha / rank, each a block on the diagonal; 0 elsewhere.
-        blocks: the outputs and the ranks of each block.
-    """
-
-    a_KH: Tensor
-    b_NK: Tensor
-    blocks: tuple[tuple[slice, slice], ...]
+    return operation.apply(*args) if torch.is_grad_enabled() else operation.forward(_NoContext(), *args)
 
 
 class AdaptedLinear(Function):
-    """y = x Wᵀ + b + (x Aᵀ) Bᵀ with W and b frozen; see :class:`Factors`.
+    """y = x Wᵀ + b + (x Aᵀ) Bᵀ with W and b frozen; see :class:`adapter_weights.Factors`.
 
     Backward, of dy: dx = dy W + (dy B) A;  dA = (dy B)ᵀ x;  dB = dyᵀ (x Aᵀ).
     """
@@ -87,9 +72,9 @@ class AdaptedLinear(Function):
         x_MH, low_MK, a_KH, b_NK = ctx.saved_tensors
         dlow_MK, db_KN = torch.empty_like(low_MK), torch.zeros_like(b_NK.T)
         for outputs, ranks in ctx.blocks:
-            part = dy_MN[:, outputs]
-            dlow_MK[:, ranks] = part @ b_NK[outputs, ranks]
-            db_KN[ranks, outputs] = low_MK[:, ranks].T @ part
+            dy_block = dy_MN[:, outputs]
+            dlow_MK[:, ranks] = dy_block @ b_NK[outputs, ranks]
+            db_KN[ranks, outputs] = low_MK[:, ranks].T @ dy_block
         dx_MH = ctx.frozen.transposed(dy_MN).addmm_(dlow_MK, a_KH) if ctx.needs_input_grad[0] else None
         return dx_MH, None, dlow_MK.T @ x_MH, db_KN.T, None
 
@@ -111,7 +96,7 @@ class PlainLinear(Function):
 class RMSNorm(Function):
     """y = w x / r,  r = sqrt(mean(x²) + eps) over the last dimension, in float32 inside (Zhang and Sennrich, 2019).
 
-    Backward, with u = x / r and g = w dy: dx = (g - u mean(g u)) / r. The weight w is frozen.
+    Backward, with u = x / r and g = w dy:  dx = (g - u mean(g u)) / r. The weight w is frozen.
     """
 
     @staticmethod
@@ -128,8 +113,8 @@ class RMSNorm(Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
         x, inverse, weight = ctx.saved_tensors
         unit, g = x * inverse, (dy * weight).float()
-        shared = (g * unit).mean(-1, keepdim=True)
-        return g.sub_(unit.mul_(shared)).mul_(inverse).to(x.dtype), None, None
+        mean = (g * unit).mean(-1, keepdim=True)
+        return g.sub_(unit.mul_(mean)).mul_(inverse).to(x.dtype), None, None
 
 
 class SwiGLU(Function):
@@ -184,7 +169,7 @@ class Rotary(Function):
 class Attention(Function):
     """softmax(q kᵀ / sqrt(D) + bias) v over grouped heads, the weights kept for the backward pass.
 
-    Query heads that share a key head are rows of one product, so keys are never repeated. No query looks at later
+    Query heads that share a key head are rows of one product, so keys are never repeated. No query attends to later
     columns than its own, so a block of queries is multiplied with the keys up to its end only: about half of the
     square is never computed, nor kept.
 
@@ -201,7 +186,7 @@ class Attention(Function):
         Args:
             q: (B P, T G, D), of T queries.
             k, v: (B P, S, D), of S keys; the queries are the last T columns.
-            bias: (B, 1, T, S), 0 where a query may look and the lowest number elsewhere, later columns included.
+            bias: (B, 1, T, S), 0 where a query may attend and the lowest number elsewhere, later columns included.
         """
         weights = [
             attention_weights(q[:, rows], k[:, :end], bias[:, :, queries, :end], scale)
@@ -220,17 +205,17 @@ class Attention(Function):
         exact = torch.promote_types(k.dtype, torch.float32)
         dk, dv = (torch.zeros(k.shape, dtype=exact, device=k.device) for _ in range(2))
         for p, (_, rows, end) in zip(weights, _blocks(q, bias), strict=True):
-            dy_part, past_k, past_v = dy[:, rows], k[:, :end], v[:, :end]
-            ds = torch._softmax_backward_data(torch.bmm(dy_part, past_v.transpose(1, 2)), p, -1, p.dtype)
+            dy_block, k_block, v_block = dy[:, rows], k[:, :end], v[:, :end]
+            ds = torch._softmax_backward_data(torch.bmm(dy_block, v_block.transpose(1, 2)), p, -1, p.dtype)
             ds.mul_(ctx.scale)
-            dq[:, rows] = torch.bmm(ds, past_k)
+            dq[:, rows] = torch.bmm(ds, k_block)
             dk[:, :end] += torch.bmm(ds.transpose(1, 2), q[:, rows])
-            dv[:, :end] += torch.bmm(p.transpose(1, 2), dy_part)
+            dv[:, :end] += torch.bmm(p.transpose(1, 2), dy_block)
         return dq, dk.to(k.dtype), dv.to(v.dtype), None, None
 
 
 def _blocks(q: Tensor, bias: Tensor) -> list[tuple[slice, slice, int]]:
-    """Return of each block its queries, their rows in q, and how many keys they may look at."""
+    """Return for each block its queries, their rows in q, and how many keys they may attend to."""
     queries, keys = bias.shape[-2:]
     heads, number = q.shape[1] // queries, -(-queries // Attention.BLOCK)
     edges = [queries * i // number for i in range(number + 1)]
@@ -247,8 +232,8 @@ def attention_weights(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> Tenso
     return scores.softmax(-1, dtype=torch.float32).to(q.dtype)
 
 
-def beginning_attention(
-    q: Tensor, k_once: Tensor, v_once: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float
+def shared_prefix_attention(
+    q: Tensor, k_shared: Tensor, v_shared: Tensor, k_own: Tensor, v_own: Tensor, bias: Tensor, scale: float
 ) -> Tensor:
     """Return attention of one query a row to keys that all rows share and to keys of its own: (B, Q D).
 
@@ -256,59 +241,19 @@ def beginning_attention(
 
     Args:
         q: (B, Q, D) with Q = P G.
-        k_once, v_once: (P, S, D) that every row begins with, and may look at.
-        k, v: (B, P, R, D), a row's own.
+        k_shared, v_shared: (P, S, D) of the prefix that every row has, and may attend to.
+        k_own, v_own: (B, P, R, D), a row's own.
         bias: (B, 1, 1, R) on its own; see :class:`Attention`.
     """
-    rows, heads, own, channels = k.shape
+    rows, heads, own, channels = k_own.shape
     q = q.reshape(rows, heads, -1, channels) * scale
     group = q.shape[2]
     # scores over the shared keys: all rows of a head are one product
-    once_PMS = torch.bmm(q.transpose(0, 1).reshape(heads, rows * group, channels), k_once.transpose(1, 2))
-    own_BGR = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).view(rows, heads, group, own).add_(bias)
-    once = once_PMS.view(heads, rows, group, -1).transpose(0, 1)
-    p_once, p_own = torch.cat([once, own_BGR], -1).softmax(-1).split((once.shape[-1], own), -1)
-    y = torch.bmm(p_own.reshape(rows * heads, group, own), v.flatten(0, 1)).view(rows, heads, group, channels)
-    p_once = p_once.transpose(0, 1).reshape(heads, rows * group, -1)
-    y += torch.bmm(p_once, v_once).view(heads, rows, group, channels).transpose(0, 1)
+    shared_PMS = torch.bmm(q.transpose(0, 1).reshape(heads, rows * group, channels), k_shared.transpose(1, 2))
+    own_BGR = torch.bmm(q.flatten(0, 1), k_own.flatten(0, 1).transpose(1, 2)).view(rows, heads, group, own).add_(bias)
+    shared = shared_PMS.view(heads, rows, group, -1).transpose(0, 1)
+    p_shared, p_own = torch.cat([shared, own_BGR], -1).softmax(-1).split((shared.shape[-1], own), -1)
+    y = torch.bmm(p_own.reshape(rows * heads, group, own), v_own.flatten(0, 1)).view(rows, heads, group, channels)
+    p_shared = p_shared.transpose(0, 1).reshape(heads, rows * group, -1)
+    y += torch.bmm(p_shared, v_shared).view(heads, rows, group, channels).transpose(0, 1)
     return y.view(rows, -1)
-
-
-class TokenLogp(Function):
-    """log softmax(h Wᵀ / temperature)[token] and the entropy, without ever holding M x V logits.
-
-    With p the softmax: d logp / dh = (W[token] - p W) / temperature, computed along with the forward pass, a block
-    of tokens at a time; only (M, H) is kept. The entropy takes no gradient.
-    """
-
-    BLOCK = 64  # tokens whose logits are held at once
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden_MH: Tensor, head: FrozenLinear, token_M: Tensor, temperature: float, with_entropy: bool
-    ) -> tuple[Tensor, Tensor]:
-        size = len(token_M)
-        logp_M, entropy_M = (torch.zeros(size, device=hidden_MH.device) for _ in range(2))
-        slope_MH = torch.empty_like(hidden_MH) if ctx.needs_input_grad[0] else None
-        for start in range(0, size, TokenLogp.BLOCK):
-            block = slice(start, start + TokenLogp.BLOCK)
-            said_BV = head(hidden_MH[block]).float().div_(temperature).log_softmax(-1)
-            chosen_B1 = token_M[block, None]
-            logp_M[block] = said_BV.gather(-1, chosen_B1).squeeze(-1)
-            if slope_MH is None and not with_entropy:
-                continue
-            p_BV = said_BV.exp()
-            if with_entropy:
-                entropy_M[block] = -torch.linalg.vecdot(p_BV, said_BV)
-            if slope_MH is not None:
-                p_BV.scatter_add_(-1, chosen_B1, p_BV.new_full((1, 1), -1.0).expand_as(chosen_B1))
-                slope_MH[block] = head.transposed(p_BV.to(hidden_MH.dtype)).div_(-temperature)
-        ctx.save_for_backward(slope_MH)
-        ctx.mark_non_differentiable(entropy_M)
-        return logp_M, entropy_M
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dlogp_M: Tensor, _: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (slope_MH,) = ctx.saved_tensors
-        return (slope_MH * dlogp_M[:, None]).to(slope_MH.dtype), None, None, None, None

@@ -1,19 +1,20 @@
-"""What a model's own configuration says cannot be: positions, windows, and tokens without an embedding."""
+"""The limits in a model's own configuration: positions, attention windows, and tokens without an embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from transformers import PreTrainedConfig
 
 from repo_exp.errors import ConfigError, ModelError, Problem
+from repo_exp.models.place import POSITION_KEYS
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.types import Message
 
-POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 WINDOWS = ("window", "window_size", "chunk_size", "local_attention")  # how names of windows end
 
 
-def require_room(config: Any, *, longest: int, context: int) -> None:
+def require_room(config: PreTrainedConfig, *, longest: int, context: int) -> None:
     """Refuse sequences that the model has no positions for.
 
     Args:
@@ -21,9 +22,9 @@ def require_room(config: Any, *, longest: int, context: int) -> None:
         context: of these, what ``model.max_context_tokens`` allows.
 
     Raises:
-        ConfigError: they are more than the model was made for.
+        ConfigError: the model has fewer positions.
     """
-    bounds = [(name, getattr(config, name, None)) for name in POSITIONS]
+    bounds = [(name, getattr(config, name, None)) for name in POSITION_KEYS]
     bounds += [("original_max_position_embeddings", each) for each in _short_factors(config)]
     name, most = min(
         ((name, bound) for name, bound in bounds if isinstance(bound, int) and bound > 0),
@@ -38,17 +39,17 @@ def require_room(config: Any, *, longest: int, context: int) -> None:
     raise ConfigError("The model is too short", [Problem("model.max_context_tokens", found, remedy)])
 
 
-def window(config: Any, *, longest: int) -> int | None:
-    """Return the smallest number of tokens that a layer looks back on, where that is less than all; None otherwise."""
-    told = config.to_dict()
-    if set(told.get("layer_types") or ()) == {"full_attention"}:
+def attention_window(config: PreTrainedConfig, *, longest: int) -> int | None:
+    """Return the smallest number of tokens that a layer attends to, where that is less than all; None otherwise."""
+    settings = config.to_dict()
+    if set(settings.get("layer_types") or ()) == {"full_attention"}:
         return None
-    sizes = [size for name, size in told.items() if name.endswith(WINDOWS) and isinstance(size, int) and size > 0]
+    sizes = [size for name, size in settings.items() if name.endswith(WINDOWS) and isinstance(size, int) and size > 0]
     return min((size for size in sizes if size < longest), default=None)
 
 
 def fit_tokens(tokens: ChatTokenizer, rows: int) -> None:
-    """See that every token that can come has an embedding; a padding token without one is replaced.
+    """Check that every token that can come has an embedding; a padding token without one is replaced.
 
     Args:
         rows: how many tokens the model has an embedding for.
@@ -58,20 +59,20 @@ def fit_tokens(tokens: ChatTokenizer, rows: int) -> None:
     """
     if tokens.pad >= rows:
         tokens.pad = tokens.eos
-    outside = {name: place for name, place in tokens.hf.get_vocab().items() if place >= rows}
+    outside = {name: token for name, token in tokens.hf.get_vocab().items() if token >= rows}
     if not outside:
         return
-    heard = {tokens.eos, *tokens.context([Message("system", "a"), Message("user", "b")])}
-    silent = {*tokens.hf.all_special_ids} - heard
-    lost = sorted(name for name, place in outside.items() if place not in silent)
+    needed = {tokens.eos, *tokens.context([Message("system", "a"), Message("user", "b")])}
+    unused = {*tokens.hf.all_special_ids} - needed
+    lost = sorted(name for name, token in outside.items() if token not in unused)
     if lost:
         found = f"{len(lost)} tokens of the tokenizer have no embedding ({rows} rows), such as {lost[0]!r}"
         remedy = "a tokenizer that belongs to the model, or model.resize_token_embeddings before it is saved"
         raise ModelError("the tokenizer does not fit the model", [Problem("model", found, remedy)])
 
 
-def _short_factors(config: Any) -> Iterator[int]:
-    """Yield the lengths beyond which rotary embeddings change for all tokens of a batch, so that rows hang together."""
+def _short_factors(config: PreTrainedConfig) -> Iterator[int]:
+    """Yield the lengths beyond which rotary embeddings change for a whole batch, so its rows are not independent."""
     rope = getattr(config, "rope_parameters", None) or {}
     for each in (rope, *rope.values()):
         if isinstance(each, Mapping) and each.get("rope_type", each.get("type")) == "longrope":

@@ -12,15 +12,15 @@ import torch
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def resolve_precision(wanted: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
     """Return the precision itself; ``auto`` is bfloat16 where the device has units for it, else float32."""
-    if wanted != "auto":
-        return wanted
+    if precision != "auto":
+        return precision
     return "bfloat16" if has_bfloat16_units(device) else "float32"
 
 
 def has_bfloat16_units(device: torch.device) -> bool:
-    """Does the device multiply in bfloat16 by itself? Where it only emulates that, float32 is faster, often 100 times.
+    """Does the device multiply in bfloat16 natively? Where it only emulates that, float32 is faster, often 100 times.
 
     On a CPU: AMX or AVX-512 with bfloat16 (x86), or the bfloat16 extension of Arm. Apple's GPUs are taken to have none.
     """
@@ -31,13 +31,13 @@ def has_bfloat16_units(device: torch.device) -> bool:
 
 def cpu_bfloat16_units() -> tuple[str, ...]:
     """Return the names of the CPU's units for bfloat16 products; none on AVX2."""
-    found = torch.cpu.get_capabilities()
+    capabilities = torch.cpu.get_capabilities()
     names = ("amx_bf16", "avx512_bf16") if platform.machine().lower() in ("x86_64", "amd64") else ("bf16", "sve_bf16")
-    return tuple(name for name in names if found.get(name))
+    return tuple(name for name in names if capabilities.get(name))
 
 
 def processor_units(device: torch.device) -> str:
-    """Return what decides about speed, in words: "AVX2, no bfloat16 units"."""
+    """Return the units that decide about speed, in words: "AVX2, no bfloat16 units"."""
     if device.type != "cpu":
         return device.type
     widest = torch.backends.cpu.get_cpu_capability()
@@ -45,22 +45,22 @@ def processor_units(device: torch.device) -> str:
     return f"{widest}, {', '.join(units) if units else 'no bfloat16 units'}"
 
 
-def product_rate(dtype: torch.dtype, device: torch.device, *, size: int = 512, seconds: float = 0.2) -> float:
-    """Return the GFLOP/s of products of square matrices, measured for about ``seconds``: 2 size^3 a product."""
+def matmul_rate(dtype: torch.dtype, device: torch.device, *, size: int = 512, seconds: float = 0.2) -> float:
+    """Return the GFLOP/s of matrix products, measured for about ``seconds``: 2 size^3 operations a product."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(size, size, generator=generator).to(device, dtype) for _ in range(2))
-    return 2 * size**3 / _least(lambda: a @ b, device, seconds=seconds) / 1e9
+    return 2 * size**3 / _fastest(lambda: a @ b, device, seconds=seconds) / 1e9
 
 
 def slowdown(device: torch.device) -> float:
     """Return how many times as long a product takes in bfloat16 as in float32 on this device, measured."""
     small = 256  # of this size even an emulated product takes little more than 0.1 s
-    rates = {dtype: product_rate(dtype, device, size=small, seconds=0.2) for dtype in (torch.bfloat16, torch.float32)}
+    rates = {dtype: matmul_rate(dtype, device, size=small, seconds=0.2) for dtype in (torch.bfloat16, torch.float32)}
     return rates[torch.float32] / rates[torch.bfloat16]
 
 
-def _least(action: Callable[[], object], device: torch.device, *, seconds: float) -> float:
-    """Return the least seconds that an action took; it is run once before, and at least once more."""
+def _fastest(action: Callable[[], object], device: torch.device, *, seconds: float) -> float:
+    """Return the seconds of an action's fastest run; it is run once before, and at least once more."""
 
     def once() -> float:
         start = time.perf_counter()

@@ -1,9 +1,8 @@
-"""The parts that one backbone plays.
+"""The roles of the one backbone.
 
-A role is a LoRA adapter; ``value`` and ``reward`` have a scalar head besides. ``reference`` is a frozen
-copy of the SFT policy, ``rollout`` a copy of the policy as it was some updates ago, ``average`` one that follows
-the learning policy slowly. ``BASE`` is the backbone with
-every adapter off.
+A role is a LoRA adapter; ``value`` and ``reward`` have a scalar head besides. ``reference`` is a frozen copy of the SFT
+policy, ``rollout`` a copy of the policy from some updates ago, ``average`` an exponential moving average of it.
+``BASE`` is the backbone without an adapter.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from peft import LoraConfig
 from peft.tuners import tuners_utils
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from repo_exp.errors import ConfigError, Problem
@@ -16,42 +17,42 @@ LINEAR = (nn.Linear, Conv1D)
 WHERE = "model.lora.target_modules"
 
 
-def adaptable(model: nn.Module, called: set[str] | None = None) -> list[str]:
+def adaptable(model: PreTrainedModel, called: set[str] | None = None) -> list[str]:
     """Return the names of the linear layers below the output layer, sorted: the ends of them that no other layer has.
 
     Args:
         model: before any adapter is wrapped around its layers.
         called: the layers that a forward pass calls; None where none was watched. The weight of a layer that is not
-            called is read past an adapter, which would then learn nothing.
+            called is read past an adapter, which would then not be trained.
     """
     head = model.get_output_embeddings()
-    every = dict(model.named_modules())
-    linear = {name for name, module in every.items() if isinstance(module, LINEAR) and module is not head}
-    # by the last name alone, whoever is called stands for all of that name: a token wakes only some experts
-    alive = {_last(name) for name in linear if called is None or name in called}
-    others = {_last(name) for name, module in every.items() if name not in linear and module is not head}
-    found = {_last(name) for name in linear} & alive - others
+    modules = dict(model.named_modules())
+    linear = {name for name, module in modules.items() if isinstance(module, LINEAR) and module is not head}
+    # by the last name alone, one that is called stands for all of that name: a token is routed to some experts only
+    used = {_last(name) for name in linear if called is None or name in called}
+    others = {_last(name) for name, module in modules.items() if name not in linear and module is not head}
+    found = {_last(name) for name in linear} & used - others
     return sorted(name for name in found if _peft_takes(model, name))
 
 
-def chosen(wanted: str | Sequence[str], there: Sequence[str]) -> list[str]:
+def chosen(wanted: str | Sequence[str], available: Sequence[str]) -> list[str]:
     """Return the names to adapt.
 
     Raises:
         ConfigError: there are none, or some of them are not there.
     """
     if wanted == "all-linear":
-        wanted = there
+        wanted = available
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    unknown = [name for name in names if not any(f".{name}".endswith(f".{known}") for known in there)]
+    unknown = [name for name in names if not any(f".{name}".endswith(f".{layer}") for layer in available)]
     if unknown or not names:
-        known = f"all-linear, or some of {', '.join(there)}" if there else "this model has no linear layer to adapt"
+        remedy = f"all-linear, or some of {', '.join(available)}" if available else "another model: no layer is linear"
         found = f"no adapter can be put on {', '.join(unknown)}" if unknown else "no layer is named"
-        raise refusal(Problem(WHERE, found, known))
+        raise refusal(Problem(WHERE, found, remedy))
     return names
 
 
-def excluded(model: nn.Module, names: Sequence[str]) -> list[str] | None:
+def excluded(model: PreTrainedModel, names: Sequence[str]) -> list[str] | None:
     """Return the output layer's name where a layer below it has the same last name; else None."""
     head = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if module is head and _last(name) in names] or None
@@ -66,7 +67,11 @@ def _last(name: str) -> str:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Say what peft refuses as a problem of the configuration."""
+    """Raise what peft refuses as a problem of the configuration.
+
+    Raises:
+        ConfigError: peft raised a ValueError.
+    """
     try:
         yield
     except ValueError as error:
@@ -75,7 +80,7 @@ def refusals() -> Iterator[None]:
 
 
 def refusal(problem: Problem) -> ConfigError:
-    """Return the error that says so."""
+    """Return the error with this problem."""
     return ConfigError("The adapters cannot be made", [problem])
 
 

@@ -1,4 +1,4 @@
-"""A model's chat template: what it takes and what it writes, found by trying it.
+"""A model's chat template: the dialogues that it accepts and the prompt that it writes, found by trying it.
 
 Templates differ: some have no system role, some refuse two turns of one side in a row or a dialogue that the assistant
 opens, some read the clock, some open a thought in the prompt. Whatever a template is, a dialogue comes out as a prompt.
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -28,13 +27,13 @@ BEGIN = "Begin."  # what a user says first where the assistant opens a dialogue 
 NO_THOUGHT = {"enable_thinking": False, "thinking": False}  # what templates call the switch
 OPENED = re.compile(r"<([\w:]*(?:think|thought|reason)[\w:]*)>\s*\Z", re.IGNORECASE)
 THOUGHT = re.compile(r"<(think|thinking|thought|reasoning|seed:think)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
-SAID = {"system": "qzsyq", "user": "qzusq", "assistant": "qzasq"}  # words that no template has
+MARKERS = {"system": "qzsyq", "user": "qzusq", "assistant": "qzasq"}  # words that no template has
 
 
 def without_thoughts(text: str) -> str:
-    """Return what is said without what is thought: from ``<think>`` to ``</think>``, or to the end where none comes.
+    """Return a text without its thoughts: from ``<think>`` to ``</think>``, or to the end where none comes.
 
-    What stands before a ``</think>`` that was opened in the prompt is a thought too.
+    The text before a ``</think>`` that was opened in the prompt is a thought too.
     """
     return THOUGHT.sub("", text).rpartition("</think>")[2].strip()
 
@@ -45,7 +44,7 @@ class Template:
     Attributes:
         takes_system: may a system message come first?
         strict: must user and assistant take turns, the user first?
-        opening: the end of every prompt: what stands between the last message and the reply.
+        opening: the end of every prompt, between the last message and the response.
         written: a dialogue of single words and its prompt, as the template writes them.
 
     Raises:
@@ -55,14 +54,14 @@ class Template:
     def __init__(self, hf: PreTrainedTokenizerBase) -> None:
         self._hf = hf
         hf.chat_template = _with_fixed_clock(_source(hf))
-        user, assistant, system = (Message(role, SAID[role]) for role in ("user", "assistant", "system"))
+        user, assistant, system = (Message(role, MARKERS[role]) for role in ("user", "assistant", "system"))
         self.takes_system = self.strict = True
         prompt = self._write([user], prompt=True)
-        if SAID["user"] not in prompt:
-            raise _refused("it does not write what the user says")
+        if MARKERS["user"] not in prompt:
+            raise _refused("it does not write the user's message")
         self.takes_system = self._takes([system, user])
         self.strict = not (self._takes([assistant, user]) and self._takes([user, user]))
-        self.opening = prompt.rpartition(SAID["user"])[2]
+        self.opening = prompt.rpartition(MARKERS["user"])[2]
         self.written = prompt + self.render([system, user, assistant, user])
 
     def render(self, messages: Sequence[Message]) -> str:
@@ -74,10 +73,10 @@ class Template:
         return self._write(self.form(messages), prompt=True)
 
     def form(self, messages: Sequence[Message]) -> list[Message]:
-        """Return a dialogue in a form that the template takes.
+        """Return a dialogue in a form that the template accepts.
 
-        Without a system role the user says what the system would have. Where turns are strict, neighbours of one role
-        become one message, and a user comes first.
+        Without a system role its message becomes the user's. Where turns are strict, neighbours of one role become one
+        message, and a user comes first.
         """
         found = [m if self.takes_system or m.role != "system" else replace(m, role="user") for m in messages]
         if self.strict or found != list(messages):
@@ -90,60 +89,60 @@ class Template:
             found.insert(start, Message("user", BEGIN))
         return found
 
-    def turn_end(self, tokens: Control, known: Sequence[str]) -> tuple[str, str | None]:
-        """Return what the template writes behind an assistant's words: text, and then a token.
+    def turn_end(self, tokens: Control, ends: Sequence[str]) -> tuple[str, str | None]:
+        """Return what the template writes behind an assistant's message: text, and then a token.
 
         Args:
             tokens: those that may end a turn.
-            known: those that the model is known to end a reply with.
+            ends: the names of the model's end tokens.
 
         Returns:
-            Nothing, and None, where it writes no token there.
+            No text, and None, where it writes no token there.
         """
-        user, assistant = Message("user", SAID["user"]), Message("assistant", SAID["assistant"])
+        user, assistant = Message("user", MARKERS["user"]), Message("assistant", MARKERS["assistant"])
         prompt, plain = (self._write([user], prompt=asked) for asked in (True, False))
         # of a template that writes the next header whether or not it is asked, all behind a message may belong to it
         header = (prompt[len(plain) :] or self.opening) if prompt.startswith(plain) else ""
         for dialogue in ([user, assistant], [user, assistant, user]):
             try:
-                behind = self._write(dialogue, prompt=False).rpartition(SAID["assistant"])[2]
+                behind = self._write(dialogue, prompt=False).rpartition(MARKERS["assistant"])[2]
             except ModelError:
                 continue
             found = tokens.first(behind)
             last = dialogue[-1].role == "assistant"
-            # behind the last words of a dialogue there may be the next prompt, and before the next ones their header
-            if found and (found[0] in known or (last and found[0] not in header)):
+            # behind the last message of a dialogue there may be the next prompt, and before other messages their header
+            if found and (found[0] in ends or (last and found[0] not in header)):
                 return behind[: found.start()], found[0]
         return "", None
 
     def _takes(self, messages: Sequence[Message]) -> bool:
-        """Does it write all of a dialogue as it is?"""
+        """Does it write all messages of a dialogue?"""
         try:
             written = self._write(messages, prompt=True)
         except ModelError:
             return False
-        return sum(written.count(said) for said in SAID.values()) >= len(messages)
+        return sum(written.count(word) for word in MARKERS.values()) >= len(messages)
 
     def _write(self, messages: Sequence[Message], *, prompt: bool) -> str:
         plain = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            text: Any = self._hf.apply_chat_template(plain, add_generation_prompt=prompt, tokenize=False, **NO_THOUGHT)
+            text = self._hf.apply_chat_template(plain, add_generation_prompt=prompt, tokenize=False, **NO_THOUGHT)
         except Exception as error:  # a template is a program: it may fail in any way
             raise _refused(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         opened = OPENED.search(text) if prompt else None
-        # a reply is what is said: a thought that the prompt opens ends there, as Qwen3 writes it
+        # responses have no thoughts: one that the prompt opens is closed at once, as Qwen3 writes it
         return f"{text.rstrip()}\n\n</{opened[1]}>\n\n" if opened else text
 
 
 def _source(hf: PreTrainedTokenizerBase) -> str:
     """Return the template; of several, the default."""
-    found: Any = hf.chat_template
-    if isinstance(found, dict):
-        found = found.get("default") or (next(iter(found.values())) if len(found) == 1 else None)
-        if found is None:
+    template: str | dict[str, str] | None = hf.chat_template
+    if isinstance(template, dict):
+        template = template.get("default") or (next(iter(template.values())) if len(template) == 1 else None)
+        if template is None:
             raise _refused(f"there are several and none is the default: {', '.join(hf.chat_template)}")
-    if found is not None:
-        return found
+    if template is not None:
+        return template
     end = "<|im_end|>" if "<|im_end|>" in hf.get_added_vocab() or hf.eos_token is None else "{{ eos_token }}"
     return ("{{ bos_token }}" if hf.bos_token is not None else "") + CHATML.replace("<|im_end|>", end)
 
@@ -152,9 +151,9 @@ def _with_fixed_clock(template: str) -> str:
     """Return a template for which it is always :data:`TODAY`."""
     if "strftime_now" not in template:
         return template
-    told = {f"%-{letter}": TODAY.strftime(f"%{letter}").lstrip("0") or "0" for letter in "dmjyHIMS"}
-    told |= {f"%{letter}": TODAY.strftime(f"%{letter}") for letter in "aAbBcdDeFfhHIjmMpSTuUwWxXyYzZ"}
-    chain = "".join(f"|replace('{directive}', '{value}')" for directive, value in told.items())
+    values = {f"%-{letter}": TODAY.strftime(f"%{letter}").lstrip("0") or "0" for letter in "dmjyHIMS"}
+    values |= {f"%{letter}": TODAY.strftime(f"%{letter}") for letter in "aAbBcdDeFfhHIjmMpSTuUwWxXyYzZ"}
+    chain = "".join(f"|replace('{directive}', '{value}')" for directive, value in values.items())
     return f"{{% macro strftime_now(format) %}}{{{{ format{chain} }}}}{{% endmacro %}}{template}"
 
 

@@ -1,11 +1,10 @@
-"""Text to tokens and back: prompts cut to the window, replies with their end."""
+"""Text to tokens and back: prompts cut to the window, responses with their end."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -15,37 +14,38 @@ from repo_exp.models.template import CHATML, Template, without_thoughts
 from repo_exp.types import Message
 
 VERSION = 2  # part of every address that a model goes into: raise it where the same text becomes other tokens
-THINKING = {"<think>", "</think>"}  # tokens that a reply may have
+THINKING = {"<think>", "</think>"}  # tokens that a response may have
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the tokens that a model ends with, as its ``generation_config`` and its configuration name them.
+    """Return the end tokens in a model's ``generation_config`` and configuration.
 
-    What only a default of its class names has to be an added token: the default may be a word of this tokenizer.
+    One that is only its class's default has to be an added token: the default may be a word of this tokenizer.
     """
-    found, added = [], set(tokenizer.added_tokens_decoder)
+    found: list[int] = []
+    added = set(tokenizer.added_tokens_decoder)
     for config in (getattr(model, "generation_config", None), model.config, model.config.get_text_config()):
-        named: Any = getattr(config, "eos_token_id", None)
+        setting: int | Sequence[int] | None = getattr(config, "eos_token_id", None)
         own = not getattr(config, "_from_model_config", True)
-        listed = named if isinstance(named, list | tuple) else [named]
+        listed = setting if isinstance(setting, list | tuple) else [setting]
         found += [each for each in listed if isinstance(each, int) and each >= 0 and (own or each in added)]
     return sorted(set(found))
 
 
 class ChatTokenizer:
-    """A tokenizer that speaks in messages and replies.
+    """A tokenizer for messages and responses.
 
     Args:
         tokenizer: the model's own; its chat template is used, or ChatML where it has none.
-        max_context_tokens: contexts are cut to this by dropping their oldest turns, never the system message.
-        ends: tokens that the model is known to end a reply with, besides those of the tokenizer and the template.
+        max_context_tokens: prompts are cut to this by dropping their oldest turns, never the system message.
+        ends: the model's end tokens, besides those of the tokenizer and the template.
 
     Attributes:
-        eos: the token that ends a reply that is learnt from: the one that the template ends an assistant's turn with.
-        other_ends: tokens that end a reply as well.
+        eos: the end token of responses that are trained on: the one that the template ends an assistant's turn with.
+        other_ends: further tokens that end a response.
 
     Raises:
-        ModelError: there is no token that ends a reply, or the template cannot be used.
+        ModelError: there is no token that ends a response, or the template cannot be used.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class ChatTokenizer:
         self.hf = tokenizer
         self.max_context_tokens = max_context_tokens
         self.template = Template(tokenizer)
-        known = {*ends, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])}
-        names = [str(tokenizer.convert_ids_to_tokens(end)) for end in sorted(known)]
+        model_ends = {*ends, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])}
+        names = [str(tokenizer.convert_ids_to_tokens(end)) for end in sorted(model_ends)]
         self._before_end, end = self.template.turn_end(Control(tokenizer, [*added_tokens(tokenizer), *names]), names)
-        if end is None and not known:
+        if end is None and not model_ends:
             remedy = "use a chat model, e.g. an -Instruct one"
             problem = Problem("model", "its tokenizer has no end-of-sequence token", remedy)
             raise ModelError("the tokenizer cannot be used", [problem])
-        fallback = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else min(known, default=-1)
+        fallback = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else min(model_ends, default=-1)
         self.eos: int = fallback if end is None else tokenizer.convert_tokens_to_ids(end)
-        self.other_ends = frozenset(known - {self.eos})
+        self.other_ends = frozenset(model_ends - {self.eos})
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos
         names += [end] if end is not None else []
         control, written = control_tokens(tokenizer, self.template.written), self.template.written
@@ -75,14 +75,17 @@ class ChatTokenizer:
 
     @property
     def ends(self) -> frozenset[int]:
-        """The tokens that end a reply."""
+        """The tokens that end a response."""
         return self.other_ends | {self.eos}
 
     def context(self, messages: Sequence[Message], *, keep: int = 1) -> list[int]:
         """Return the prompt that the next assistant turn continues, at most ``max_context_tokens`` long.
 
-        The oldest turns go first, all but the last ``keep``; where turns are strict, until a user comes first again.
-        What cannot be shortened that way loses the middle of its longest messages.
+        The oldest turns are dropped first, all but the last ``keep``; where turns are strict, until a user comes first
+        again. A prompt that is still too long loses the middle of its longest messages.
+
+        Raises:
+            ModelError: the template alone is longer.
         """
         head = [message for message in messages[:1] if message.role == "system"]
         turns = list(messages[len(head) :])
@@ -95,38 +98,38 @@ class ChatTokenizer:
         return tokens if len(tokens) <= self.max_context_tokens else self._shortened([*head, *turns])
 
     def reply(self, text: str, *, limit: int | None = None) -> list[int]:
-        """Return the tokens of a reply, its end included; cut (and then without an end) after ``limit``."""
+        """Return the tokens of a response, its end included; cut (and then without an end) after ``limit``."""
         tokens = [*self._behind_opening(self._in_replies.harmless(text) + self._before_end), self.eos]
         return tokens if limit is None else tokens[:limit]
 
     def question(self, messages: Sequence[Message], reply: str, question: str) -> list[int]:
-        """Return the prompt that asks a judge about a reply: the dialogue, the reply, then the question."""
+        """Return the prompt that asks a judge about a response: the dialogue, the response, then the question."""
         return self.context([*messages, Message("assistant", reply), Message("user", question)], keep=2)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return what reply tokens say, without ends, other special tokens, thoughts and outer white space."""
-        said = [token for token in tokens if token not in self.ends]
-        text = self.hf.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        """Return the text of response tokens, without ends, other special tokens, thoughts and outer white space."""
+        kept = [token for token in tokens if token not in self.ends]
+        text = self.hf.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return without_thoughts(text)
 
     def behind(self, tokens: Sequence[int], words: str) -> int:
-        """Return the place in a reply's tokens behind the last ``words`` in it; its length where they are not in it."""
+        """Return the index in a response's tokens behind the last ``words`` in it; its length where there are none."""
 
-        def said(place: int) -> int:  # by text: where the words begin and end no token has to
-            return self.hf.decode(tokens[:place]).count(words)
+        def occurrences(end: int) -> int:  # in the text: the words need not begin and end with a token
+            return self.hf.decode(tokens[:end]).count(words)
 
-        often = said(len(tokens))
-        return bisect_left(range(len(tokens) + 1), often, key=said) if often else len(tokens)
+        number = occurrences(len(tokens))
+        return bisect_left(range(len(tokens) + 1), number, key=occurrences) if number else len(tokens)
 
     def answer_tokens(self, answer: str) -> list[int]:
-        """Return the first tokens that an answer may begin with: as it is, capitalised, after a space."""
+        """Return the first tokens of an answer in its forms: as it is, capitalised, after a space."""
         forms = {answer, answer.capitalize(), f" {answer}", f" {answer.capitalize()}"}
         first = {tokens[0] for form in forms if (tokens := self._behind_opening(form))}
         return sorted(first - {self.hf.unk_token_id})
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Return the prompt of a dialogue. Of what was said earlier, thoughts are left out."""
-        said = [
+        """Return the prompt of a dialogue. Thoughts of earlier turns are left out."""
+        harmless = [
             replace(
                 message,
                 content=self._in_messages.harmless(
@@ -135,10 +138,14 @@ class ChatTokenizer:
             )
             for message in messages
         ]
-        return self._ids(self.template.render(said))
+        return self._ids(self.template.render(harmless))
 
     def _shortened(self, messages: Sequence[Message]) -> list[int]:
-        """Return a prompt in which every message has at most so many characters that it fits, from its two ends."""
+        """Return a prompt that fits: long messages keep as many characters of their two ends as there is room for.
+
+        Raises:
+            ModelError: the template alone is longer.
+        """
 
         def prompt(length: int) -> list[int]:
             return self._prompt([replace(m, content=_from_both_ends(m.content, length)) for m in messages])
@@ -147,7 +154,7 @@ class ChatTokenizer:
         least = len(prompt(0))
         if least > self.max_context_tokens:
             found = f"{self.max_context_tokens}; the chat template alone takes {least} tokens"
-            problem = Problem("model.max_context_tokens", found, f"{least} and room for what is said")
+            problem = Problem("model.max_context_tokens", found, f"{least} and room for the messages")
             raise ModelError("no prompt fits", [problem])
         most = bisect_right(range(longest + 1), self.max_context_tokens, key=lambda length: len(prompt(length))) - 1
         while len(tokens := prompt(most)) > self.max_context_tokens:  # a longer text may have fewer tokens
@@ -155,17 +162,17 @@ class ChatTokenizer:
         return tokens
 
     def _behind_opening(self, text: str) -> list[int]:
-        """Return the tokens of a text as it stands behind the prompt: some tokenizers put a blank before a lone one.
+        """Return the tokens of a text behind a prompt: some tokenizers put a blank in front of a text on its own.
 
-        Where a token would reach across the border, the text is read alone, as it follows tokens that are there.
+        Where a token would span the border, the text is encoded on its own, since the prompt's tokens are fixed.
         """
         opening = self.template.opening
         if self.hf.is_fast:
-            told: Any = self.hf(opening + text, add_special_tokens=False, return_offsets_mapping=True)
-            ends = [end for _, end in told["offset_mapping"]]
+            encoding = self.hf(opening + text, add_special_tokens=False, return_offsets_mapping=True)
+            ends = [end for _, end in encoding["offset_mapping"]]
             before = bisect_right(ends, len(opening))
             if text and before and ends[before - 1] == len(opening):
-                return told["input_ids"][before:]
+                return encoding["input_ids"][before:]
         return self._ids(text)
 
     def _ids(self, text: str) -> list[int]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from repo_exp.errors import NotFiniteError, Problem
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import by_length, lay_out, reply_logp
+from repo_exp.models.forward import by_length, lay_out, reply_logp
 from repo_exp.rollout.drawing import draw
 from repo_exp.rollout.engine import Completion, OnFinished, Sampling
 

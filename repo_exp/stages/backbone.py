@@ -14,9 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from repo_exp.errors import ModelError, Problem
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.dequantise import dequantise
 from repo_exp.models.finite import not_finite
+from repo_exp.models.lora import Lora
 from repo_exp.models.probe import settle
-from repo_exp.models.source import dequantise, random_model, read
+from repo_exp.models.source import RandomShape, random_model, read
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.stages.records import MachineSettings, ModelInputs, Weights
 from repo_exp.stages.stage import as_json
@@ -56,7 +58,7 @@ class LoadedModel:
             self._backbone = Backbone(
                 weights,
                 tokenizer,
-                lora=as_json(inputs.lora),
+                lora=Lora(**as_json(inputs.lora)),
                 max_context_tokens=inputs.max_prompt_tokens,
                 engine=inputs.engine,
             ).to(self.machine.device)
@@ -97,7 +99,7 @@ class LoadedModel:
         dtype = getattr(torch, self.inputs.dtype)
         if weights.kind == "random":
             shape, seed = weights.fingerprint["shape"], weights.fingerprint["seed"]
-            return random_model(shape, dtype=dtype, attention=attention, seed=seed)
+            return random_model(RandomShape(**shape), dtype=dtype, attention=attention, seed=seed)
         place = str(self._dequantised(weights, dtype).folder) if weights.kind == "package" else weights.place
         return read(place, dtype=dtype, attention=attention, revision=weights.fingerprint.get("commit"))
 

@@ -16,7 +16,7 @@ import torch
 
 from repo_exp.config.schema import Config
 from repo_exp.config.shape import shape_of
-from repo_exp.models.precision import Precision, product_rate
+from repo_exp.models.precision import Precision, matmul_rate
 from repo_exp.types import Context, Corpus
 
 EFFICIENCY = 0.9  # of the rate of square products, by all weights: SmolLM2 on two AVX2 cores, float32
@@ -127,7 +127,7 @@ def sentence(
     if shape.parameters is None or shape.layers is None:
         return "expected: not known, since the shape of the model is not known before it is loaded"
     tokens = forecast(config, corpus, layers=shape.layers, items=items)
-    rate = product_rate(getattr(torch, precision), device) * 1e9
+    rate = matmul_rate(getattr(torch, precision), device) * 1e9
     spent = seconds(tokens, weights=shape.parameters, rate=rate)
     spent = {stage: value for stage, value in spent.items() if stage not in made and value >= 1}
     if sum(spent.values()) < 60:

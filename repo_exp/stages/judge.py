@@ -10,7 +10,7 @@ from typing import Any
 from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.core.probability import log_odds, ranked_right, shifted
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import answer_yes
+from repo_exp.models.forward import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rewards.judge.local import LocalJudge
 from repo_exp.rewards.judge.prompt import one_line

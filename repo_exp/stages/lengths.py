@@ -145,7 +145,7 @@ def tokenizer(config: Config) -> ChatTokenizer | None:
     model = config.model
     read_it: Callable[[], Any]
     try:
-        kind, place = resolve(model.model_dump())
+        kind, place = resolve(model)
         if kind == "random":
             read_it = byte_tokenizer
         elif kind == "package":

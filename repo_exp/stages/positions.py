@@ -8,12 +8,10 @@ from typing import Any
 from repo_exp.errors import Problem
 from repo_exp.models.place import positions
 
-NEEDED = ("name", "source", "package", "gguf", "hub", "revision", "folder")
-
 
 def problems(config: Any) -> Iterator[Problem]:
     """Yield what does not fit into the positions that the model's files give, if they are here and give them."""
-    there = positions({key: getattr(config.model, key) for key in NEEDED})
+    there = positions(config.model)
     if there is None:
         return
     prompt, response = config.model.max_context_tokens, config.rollout.max_new_tokens

@@ -205,7 +205,7 @@ def identify(model: Model, *, seed: int, digest: Digests) -> Weights:
     Raises:
         ModelError: the model is not there.
     """
-    kind, place = resolve(model.model_dump())
+    kind, place = resolve(model)
     if kind == "random":
         shape = model.random.model_dump() if model.random is not None else {}
         return Weights("random", place, {"kind": kind, "shape": shape, "seed": seed})

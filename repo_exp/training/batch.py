@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import ReplyBatch, lay_out
+from repo_exp.models.forward import ReplyBatch, lay_out
 from repo_exp.types import RewardBreakdown, Trajectory
 
 T = TypeVar("T")

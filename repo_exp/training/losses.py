@@ -17,8 +17,8 @@ from repo_exp.core.frozen_value import value_targets
 from repo_exp.core.masks import masked_sum
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.forward import final_scores, lay_out, reply_logp, reply_values, yes_logits
 from repo_exp.models.packing import pack
-from repo_exp.models.passes import final_scores, lay_out, reply_logp, reply_values, yes_logits
 
 Tokens = Sequence[int]
 

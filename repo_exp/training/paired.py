@@ -11,7 +11,7 @@ from torch import Tensor
 from repo_exp.algorithms.interface import OfflineAlgorithm, PairMinibatch, ReferenceLogprobs
 from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import ReplyBatch, lay_out, reply_logp
+from repo_exp.models.forward import ReplyBatch, lay_out, reply_logp
 from repo_exp.training.base import Metrics, TrainingSettings
 from repo_exp.training.batch import over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite

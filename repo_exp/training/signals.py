@@ -24,7 +24,7 @@ from repo_exp.algorithms.interface import (
     Values,
 )
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import reply_comparison, reply_logp, reply_values
+from repo_exp.models.forward import reply_comparison, reply_logp, reply_values
 from repo_exp.training.batch import Microbatch, TrainingBatch, over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite
 from repo_exp.training.steps import Update

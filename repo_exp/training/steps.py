@@ -28,7 +28,7 @@ from repo_exp.core.correction import sampler_correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import aggregation_weights, masked_mean, weighted_sum
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.passes import reply_logp, reply_values
+from repo_exp.models.forward import reply_logp, reply_values
 from repo_exp.training.batch import Microbatch, TrainingBatch
 
 

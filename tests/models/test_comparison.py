@@ -1,28 +1,28 @@
-"""Two roles held against one another at every reply token."""
+"""Two roles compared at every response token."""
 
 import pytest
 import torch
 
-from repo_exp.models.passes import lay_out, reply_comparison, reply_logp
+from repo_exp.models.forward import lay_out, reply_comparison, reply_logp
 
 CONTEXTS, REPLIES = [[5, 6, 7], [5, 6, 7], [9, 8]], [[10, 11, 12], [13], [14, 15]]
 BATCH = lay_out(CONTEXTS, REPLIES, pad=0)
 
 
 def same_token(logp_MV, logq_MV) -> torch.Tensor:
-    """The chance that both would say the same token."""
+    """The probability that both draw the same token."""
     assert len(logp_MV) <= 64
     return (logp_MV + logq_MV).exp().sum(-1)
 
 
 @pytest.mark.parametrize("engine", ["own", "transformers"])
-def test_it_says_what_each_role_says_alone(tiny, engine) -> None:
+def test_it_gives_the_log_probabilities_of_each_role_alone(tiny, engine) -> None:
     backbone = tiny("policy", "rollout", engine=engine)
-    told = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token, temperature=0.7)
-    for role, found in zip(("policy", "rollout"), told, strict=False):
+    compared = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token, temperature=0.7)
+    for role, found in zip(("policy", "rollout"), compared, strict=False):
         with torch.no_grad(), backbone.speaking(role):
             torch.testing.assert_close(found, reply_logp(backbone, BATCH, temperature=0.7)[0])
-    assert not torch.equal(told[0], told[1])
+    assert not torch.equal(compared[0], compared[1])
 
 
 def test_what_is_made_of_both_distributions_by_hand(tiny) -> None:
@@ -39,15 +39,15 @@ def test_what_is_made_of_both_distributions_by_hand(tiny) -> None:
 
 
 def test_the_vocabulary_is_walked_a_block_of_tokens_at_a_time(tiny) -> None:
-    backbone, seen = tiny("policy", "rollout"), []
+    backbone, sizes = tiny("policy", "rollout"), []
 
     def count(logp_MV, _) -> torch.Tensor:
-        seen.append(len(logp_MV))
+        sizes.append(len(logp_MV))
         return logp_MV[:, 0]
 
     batch = lay_out([[5]] * 15, [[7] * 10] * 15, pad=0)
     reply_comparison(backbone, batch, ("policy", "rollout"), count)
-    assert seen == [64, 64, 22]
+    assert sizes == [64, 64, 22]
 
 
 def test_a_role_takes_the_weights_of_another_and_keeps_them(tiny) -> None:

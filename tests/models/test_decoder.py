@@ -1,17 +1,17 @@
-"""The package's own passes against the library's modules: the same numbers, the same gradients."""
+"""The package's own forward pass against the library's modules: the same numbers, the same gradients."""
 
 import pytest
 import torch
 
 from repo_exp.errors import ModelError
-from repo_exp.models.library import Body
-from repo_exp.models.library_session import library_session
+from repo_exp.models.forward import lay_out, reply_logp, reply_values
 from repo_exp.models.packing import pack
-from repo_exp.models.passes import lay_out, reply_logp, reply_values
 from repo_exp.models.session import DecoderSession
+from repo_exp.models.transformers_body import Body
+from repo_exp.models.transformers_session import transformers_session
 
 GROUPS = [[[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]], [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3]]]
-START = [*range(30, 42)]  # what all rows of ALIKE begin with
+START = [*range(30, 42)]  # the prefix that all rows of ALIKE share
 ALIKE = [[[*START, 5, 6, 7, 8], [*START, 5, 20, 21]], [[*START, 3]], [[*START, 9, 9, 1], [*START, 9, 9, 3, 3, 3, 3]]]
 CONTEXTS = [[*range(30, 42), 5, 6, 7], [*range(30, 42), 9], [*range(30, 42), 5, 6, 7], [*range(30, 42), 11, 12]]
 SHAPES = pytest.mark.parametrize(
@@ -72,18 +72,20 @@ def test_gradients_are_the_librarys(tiny, how, start) -> None:
     [CONTEXTS, [[*START, n] for n in (5, 6, 5)], [[*START, 5]] * 3],
     ids=["longer", "one token more", "the same"],
 )
-@pytest.mark.parametrize("worth_apart", [12, 13], ids=["apart", "copied"])
+@pytest.mark.parametrize("kept_once", [12, 13], ids=["once", "copied"])
 @pytest.mark.parametrize(("architecture", "growth"), [("llama", 64), ("llama", 1), ("qwen3", 3)])
-def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, growth, worth_apart, contexts) -> None:
-    """Contexts with a common beginning, some of them twice; then tokens, then fewer rows; room grows on the way."""
+def test_a_session_gives_the_librarys_hidden_states(
+    tiny, monkeypatch, architecture, growth, kept_once, contexts
+) -> None:
+    """Prompts with a shared prefix, some of them twice; then tokens, then fewer rows; room grows on the way."""
     monkeypatch.setattr("repo_exp.models.session.GROWTH", growth)
-    monkeypatch.setattr("repo_exp.models.session.WORTH_APART", worth_apart)
+    monkeypatch.setattr("repo_exp.models.session.KEPT_ONCE", kept_once)
     backbone = tiny("policy", architecture=architecture)
     with torch.no_grad(), backbone.speaking("policy"):
         own = backbone.session(contexts, room=4)
-        library = library_session(Body(backbone.model), contexts, pad=backbone.tokens.pad, way="padded")
+        library = transformers_session(Body(backbone.model), contexts, pad=backbone.tokens.pad, decoding="padded")
         assert isinstance(own, DecoderSession)
-        assert (own._cache.beginning(0) is not None) == (worth_apart == 12)
+        assert (own._cache.shared_prefix(0) is not None) == (kept_once == 12)
         torch.testing.assert_close(own.last_BH, library.last_BH, atol=1e-5, rtol=1e-5)
         for number in range(4):
             token_B = torch.arange(len(own.last_BH)) + 10 * number
@@ -93,9 +95,9 @@ def test_a_session_says_what_the_librarys_says(tiny, monkeypatch, architecture, 
                     session.select(torch.tensor([2, 0]))
 
 
-@pytest.mark.parametrize("worth_apart", [12, 13], ids=["apart", "copied"])
-def test_reading_in_parts_changes_nothing(tiny, monkeypatch, worth_apart) -> None:
-    monkeypatch.setattr("repo_exp.models.session.WORTH_APART", worth_apart)
+@pytest.mark.parametrize("kept_once", [12, 13], ids=["once", "copied"])
+def test_reading_in_parts_changes_nothing(tiny, monkeypatch, kept_once) -> None:
+    monkeypatch.setattr("repo_exp.models.session.KEPT_ONCE", kept_once)
     backbone = tiny("policy")
     with torch.no_grad(), backbone.speaking("policy"):
         whole = backbone.session(CONTEXTS, room=1)
@@ -118,39 +120,40 @@ def test_bfloat16_stays_near_the_library(tiny, groups) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_merged_adapter_says_what_the_adapter_says(tiny, monkeypatch, dtype) -> None:
+def test_a_merged_adapter_gives_the_adapters_hidden_states(tiny, monkeypatch, dtype) -> None:
     """Where weights are packed, sampling adds the adapter into a copy; one rounding more, and the copy goes away."""
     backbone = tiny("policy", dtype=dtype)
-    if not backbone._placed().decoder.can_merge:
+    if not backbone.path.decoder.can_merge:
         pytest.skip("oneDNN packs no bfloat16 weights for this processor")
-    said = []
+    found = []
     for least in (10**9, 1):
-        monkeypatch.setattr("repo_exp.models.backbone.WORTH_MERGING", least)
+        monkeypatch.setattr("repo_exp.models.forward_path.WORTH_MERGING", least)
         with torch.no_grad(), backbone.speaking("policy"):
             session = backbone.session(CONTEXTS, room=4)
-            assert (backbone._merged is not None) == (least == 1)
-            said.append(session.step(torch.tensor([1, 2, 3, 4])).float())
-        assert backbone._merged is None
+            assert (backbone.path.merged is not None) == (least == 1)
+            found.append(session.step(torch.tensor([1, 2, 3, 4])).float())
+        assert backbone.path.merged is None
     with torch.no_grad(), backbone.speaking("base"):
         base = backbone.session(CONTEXTS, room=4).step(torch.tensor([1, 2, 3, 4])).float()
-    off = (said[1] - said[0]).abs().mean()
-    assert 0 < off < 0.1 * (base - said[0]).abs().mean()
+    off = (found[1] - found[0]).abs().mean()
+    assert 0 < off < 0.1 * (base - found[0]).abs().mean()
 
 
-def test_only_passes_that_share_a_beginning_are_handed_as_many_rows(tiny) -> None:
+def test_only_a_forward_pass_that_shares_a_prefix_gets_as_many_rows(tiny) -> None:
     rows = [[[*START, n]] for n in range(6)]
     assert list(map(len, tiny(engine="own").chunks(rows, 26))) == [6]
     assert list(map(len, tiny(engine="transformers").chunks(rows, 26))) == [2, 2, 2]
 
 
-def test_what_the_own_passes_cannot_do_is_refused_or_left_to_the_library(tiny) -> None:
+def test_an_architecture_without_an_own_forward_pass_is_refused_or_left_to_the_library(tiny) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     from repo_exp.models.backbone import Backbone
     from repo_exp.models.decoder import supports
+    from repo_exp.models.lora import Lora
     from repo_exp.models.source import byte_tokenizer
 
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=259))
     assert not supports(model) and supports(tiny().model)
     with pytest.raises(ModelError, match="GPT2LMHeadModel"):
-        Backbone(model, byte_tokenizer(), lora={}, max_context_tokens=9, engine="own")
+        Backbone(model, byte_tokenizer(), lora=Lora(1, 1, "all-linear", {}), max_context_tokens=9, engine="own")

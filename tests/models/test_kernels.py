@@ -6,9 +6,9 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from repo_exp.models.decoder import joined
-from repo_exp.models.kernels import AdaptedLinear, Attention, PlainLinear, RMSNorm, Rotary, SwiGLU, TokenLogp
-from repo_exp.models.products import FrozenLinear, can_pack
+from repo_exp.models.adapter_weights import LayerFactors, fuse_factors
+from repo_exp.models.kernels import AdaptedLinear, Attention, PlainLinear, RMSNorm, Rotary, SwiGLU
+from repo_exp.models.packed_weights import FrozenLinear, can_pack
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_adapted_linear(draw, bias, monkeypatch) -> None:
     (a1, b1), (a2, b2) = (draw(2, 5), draw(4, 2)), (draw(1, 5), draw(3, 1))
 
     def ours(x, a1, b1, a2, b2):
-        low = joined([(4, a1, b1), (2, None, None), (3, a2, b2)])
+        low = fuse_factors([LayerFactors(4, a1, b1), LayerFactors(2), LayerFactors(3, a2, b2)])
         return AdaptedLinear.apply(x, layer, low.a_KH, low.b_NK, low.blocks)
 
     weight = torch.cat(layer.weights) + torch.cat([b1 @ a1, torch.zeros(2, 5), b2 @ a2])
@@ -42,7 +42,7 @@ def test_adapted_linear(draw, bias, monkeypatch) -> None:
 
 def test_a_layer_without_adapters(draw) -> None:
     layer, x = frozen(4, 3, bias=True), draw(6, 5)
-    assert joined([(4, None, None), (3, None, None)]) is None
+    assert fuse_factors([LayerFactors(4), LayerFactors(3)]) is None
     torch.testing.assert_close(PlainLinear.apply(x, layer), x @ torch.cat(layer.weights).T + layer.bias)
     assert gradcheck(lambda x: PlainLinear.apply(x, layer), (x,))
 
@@ -96,31 +96,14 @@ def test_attention_over_grouped_heads(draw, monkeypatch, block) -> None:
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-6)
 
 
-def test_later_queries_look_at_what_a_cache_held_before_them(draw, monkeypatch) -> None:
-    """The last 3 of 7 columns as queries say what they say among all 7."""
+def test_later_queries_attend_to_the_keys_in_the_cache(draw, monkeypatch) -> None:
+    """The last 3 of 7 columns as queries give the same as among all 7."""
     monkeypatch.setattr(Attention, "BLOCK", 2)
     q, k, v = draw(2, 7, 4), draw(2, 7, 4), draw(2, 7, 4)
     bias = torch.zeros(1, 1, 7, 7, dtype=torch.float64)
     bias.masked_fill_(torch.ones(7, 7, dtype=torch.bool).triu(1), torch.finfo(torch.float64).min)
     whole = Attention.apply(q, k, v, bias, 0.5)
     torch.testing.assert_close(Attention.apply(q[:, 4:], k, v, bias[:, :, 4:], 0.5), whole[:, 4:])
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_token_logp_holds_more_than_one_block(draw, monkeypatch, temperature) -> None:
-    monkeypatch.setattr(TokenLogp, "BLOCK", 4)
-    hidden, head, token = draw(10, 5), frozen(7), torch.arange(10) % 7
-    logp, spread = TokenLogp.apply(hidden, head, token, temperature, True)
-    wanted = (hidden @ head.weights[0].T / temperature).log_softmax(-1)
-    right = wanted.gather(1, token[:, None])[:, 0]
-    torch.testing.assert_close(logp.double(), right, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(spread.double(), -(wanted.exp() * wanted).sum(-1), atol=1e-6, rtol=1e-5)
-    slope = torch.linspace(-1, 1, 10)
-    (found,) = torch.autograd.grad(logp, hidden, slope)
-    (right,) = torch.autograd.grad(right, hidden, slope.double())
-    torch.testing.assert_close(found, right, atol=1e-5, rtol=1e-5)
-    with torch.no_grad():
-        torch.testing.assert_close(TokenLogp.apply(hidden, head, token, temperature, False)[0], logp)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

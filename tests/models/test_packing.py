@@ -1,10 +1,10 @@
-"""Sequences that begin alike share a row, and nothing else of one another."""
+"""Sequences with a common prefix share a row, and do not attend to one another."""
 
 import pytest
 import torch
 
-from repo_exp.models.packing import alike, chunks, common_prefix, pack, packed_length, shared_beginning
-from repo_exp.models.passes import answer_yes, final_scores, lay_out, reply_logp, reply_values
+from repo_exp.models.forward import answer_yes, final_scores, lay_out, reply_logp, reply_values
+from repo_exp.models.packing import chunks, common_prefix, group_by_prefix, pack, packed_length, shared_prefix_length
 
 PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
 GROUPS = [PAIR, [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3, 3, 3]]]
@@ -35,7 +35,7 @@ def test_packed_sequences_score_as_they_do_alone(tiny, architecture, attention) 
         together = final_scores(backbone, pack(GROUPS, pad=0))
         alone = torch.cat([final_scores(backbone, pack([[s]], pad=0)) for group in GROUPS for s in group])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
-    assert together.std() > 0.01  # they do not agree because they all say nothing
+    assert together.std() > 0.01  # they do not agree because all are the same
 
 
 def test_a_question_more_does_not_change_the_other_answers(tiny) -> None:
@@ -68,12 +68,12 @@ def test_padding_cannot_change_what_is_said(tiny) -> None:
     backbone = tiny("policy", "value")
     alone, wide = lay_out([[5, 6]], [[7, 8]], pad=0), lay_out([[5, 6], [9] * 30], [[7, 8], [3] * 9], pad=0)
     with torch.no_grad():
-        for role, say in (
+        for role, forward in (
             ("policy", lambda b: reply_logp(backbone, b)[0]),
             ("value", lambda b: reply_values(backbone, b)),
         ):
             with backbone.speaking(role):
-                torch.testing.assert_close(say(wide)[0, :2], say(alone)[0], atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(forward(wide)[0, :2], forward(alone)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_an_empty_group_is_refused() -> None:
@@ -82,7 +82,7 @@ def test_an_empty_group_is_refused() -> None:
 
 
 def alone(*lengths: int) -> list[list[list[int]]]:
-    """Groups of one sequence each, no two of which begin alike."""
+    """Groups of one sequence each, no two of which share a prefix."""
     return [[[number, *range(100, 99 + length)]] for number, length in enumerate(lengths)]
 
 
@@ -92,19 +92,19 @@ def test_chunks_hold_to_their_budget_and_lose_nothing() -> None:
     assert list(chunks([], 6)) == []
 
 
-def test_a_common_beginning_counts_once() -> None:
+def test_a_shared_prefix_counts_once() -> None:
     """Eight rows of 12 tokens that share 10 take 10 + 8 * 2 = 26 tokens, and five of them 20, twice what they share."""
     rows = [[[*range(10), 50 + n, 60]] for n in range(8)]
     assert list(map(len, chunks(rows, 26))) == [8]
     assert list(map(len, chunks(rows, 25))) == [4, 4]
     assert list(map(len, chunks([[[*row[0][:7], n, *row[0][8:]]] for n, row in enumerate(rows)], 26))) == [2] * 4
-    assert list(map(len, chunks(rows, 1))) == [4, 4], "a beginning of 10 is not computed anew for every single row"
-    assert list(map(len, chunks(rows, 12, sharing=False))) == [1] * 8, "passes that compute it in every row"
+    assert list(map(len, chunks(rows, 1))) == [4, 4], "a prefix of 10 is not computed again for every single row"
+    assert list(map(len, chunks(rows, 12, sharing=False))) == [1] * 8, "forward passes that compute it in every row"
     longer = [[[*range(10), 50 + n, *range(60, 65)]] for n in range(4)]
-    assert list(chunks(longer, 1)) == [[0], [1], [2], [3]], "10 + 2 * 6 is more than twice the beginning"
+    assert list(chunks(longer, 1)) == [[0], [1], [2], [3]], "10 + 2 * 6 is more than twice the prefix"
 
 
-def test_a_long_beginning_that_many_rows_look_at_bounds_a_chunk() -> None:
+def test_a_long_prefix_that_many_rows_attend_to_bounds_a_chunk() -> None:
     """12 rows of 12 tokens take 10 + 12 * 2 = 34 tokens, but side by side 144, and a budget of 34 is good for 136."""
     rows = [[[*range(10), 50 + n, 60]] for n in range(12)]
     assert list(map(len, chunks(rows, 34))) == [6, 6]
@@ -117,14 +117,14 @@ def test_the_fullest_chunk_is_as_small_as_it_can_be() -> None:
     assert list(map(len, chunks(alone(1, 1, 1, 1, 1, 5), 5))) == [5, 1], "no chunk more for the sake of evenness"
 
 
-def test_rows_know_what_all_of_them_begin_with() -> None:
+def test_rows_know_the_prefix_that_all_of_them_share() -> None:
     start = [*range(10, 20)]
     assert pack([[[*start, 1, 2], [*start, 1, 3]], [[*start, 4, 4, 4]]], pad=0).shared == 10
     assert pack([[[*start, 1, 1], [*start, 2]], [[*start, 1, 1, 1]]], pad=0).shared == 10, "one row branches there"
     assert pack([[start], [[*start, 1]]], pad=0).shared == 9, "every row has a token of its own"
     assert pack([[[*start, 1, 2]]], pad=0).shared == 0, "a single row shares with nobody"
-    assert shared_beginning([[*range(8), 1], [*range(8), 2]]) == 8
-    assert shared_beginning([[*range(7), 1], [*range(7), 2]]) == 0, "too short to be worth it"
+    assert shared_prefix_length([[*range(8), 1], [*range(8), 2]]) == 8
+    assert shared_prefix_length([[*range(7), 1], [*range(7), 2]]) == 0, "too short to be worth it"
 
 
 def test_a_group_is_as_long_as_its_row() -> None:
@@ -141,8 +141,8 @@ def test_sequences_are_laid_out_as_a_trie() -> None:
     assert packed.token_BT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
     assert packed.position_BT.tolist() == [[0, 1, 2, 3, 3, 4, 2, 4]]
     assert packed.column_NL.tolist() == [[0, 1, 2, 3, 0], [0, 1, 2, 4, 5], [0, 1, 6, 0, 0], [0, 1, 2, 4, 7]]
-    seen = [row.nonzero().squeeze(1).tolist() for row in packed.allowed_B1TT[0, 0]]
-    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 4, 5], [0, 1, 6], [0, 1, 2, 4, 7]]
+    visible = [row.nonzero().squeeze(1).tolist() for row in packed.allowed_B1TT[0, 0]]
+    assert visible == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 4, 5], [0, 1, 6], [0, 1, 2, 4, 7]]
 
 
 def test_a_sequence_that_another_goes_on_from_takes_no_column_of_its_own() -> None:
@@ -154,7 +154,7 @@ def test_a_sequence_that_another_goes_on_from_takes_no_column_of_its_own() -> No
 
 @pytest.mark.parametrize("engine", ["own", "transformers"])
 def test_gradients_through_a_trie_are_those_of_separate_rows(tiny, engine) -> None:
-    """Rows of very different lengths, so that the padding is left out, and shared beginnings within and across rows."""
+    """Rows of very different lengths, so that the padding is left out, and shared prefixes within and across rows."""
     start = [11, 12, 13, 14, 15, 16, 17, 18, 19]
     groups = [[[*start, *each] for each in TREE], [[*start, 5, 5, *range(30, 60)]], [[*start, 9]]]
     backbone, found = tiny("reward", engine=engine), []
@@ -168,12 +168,12 @@ def test_gradients_through_a_trie_are_those_of_separate_rows(tiny, engine) -> No
         torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
 
 
-def test_groups_that_begin_alike_come_together_and_score_the_same(tiny) -> None:
+def test_groups_with_a_common_prefix_come_together_and_score_the_same(tiny) -> None:
     stem = [*range(20, 32)]
     groups = [[[*stem, 1, 2]], [[5, 6, 7]], [[*stem, 3], [*stem, 1, 4]], [], [[*stem, 40, 41, 42]]]
-    assert alike(groups) == [[1], [0, 2, 4]]
-    assert alike(groups, longest=17) == [[1], [0, 2], [4]]
-    assert alike([[[1, 2, 3, 4]], [[1, 9, 9, 9]]]) == [[0], [1]], "less than half is shared"
+    assert group_by_prefix(groups) == [[1], [0, 2, 4]]
+    assert group_by_prefix(groups, longest=17) == [[1], [0, 2], [4]]
+    assert group_by_prefix([[[1, 2, 3, 4]], [[1, 9, 9, 9]]]) == [[0], [1]], "less than half is shared"
     backbone = tiny("judge")
     together = answer_yes(backbone, groups, microbatch_tokens=40)
     alone = [answer_yes(backbone, [group], microbatch_tokens=40)[0] for group in groups]

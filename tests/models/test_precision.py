@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repo_exp.models import precision
-from repo_exp.models.precision import has_bfloat16_units, processor_units, product_rate, resolve_precision, slowdown
+from repo_exp.models.precision import has_bfloat16_units, matmul_rate, processor_units, resolve_precision, slowdown
 
 CPU = torch.device("cpu")
 
@@ -39,10 +39,10 @@ def test_auto_follows_the_units_of_the_accelerator(monkeypatch) -> None:
 
 def test_the_rate_is_operations_over_the_least_seconds(monkeypatch) -> None:
     """2 x 100^3 operations in a millisecond are 2 GFLOP/s."""
-    monkeypatch.setattr(precision, "_least", lambda action, device, seconds: 1e-3)
-    assert product_rate(torch.float32, CPU, size=100) == pytest.approx(2.0)
+    monkeypatch.setattr(precision, "_fastest", lambda action, device, seconds: 1e-3)
+    assert matmul_rate(torch.float32, CPU, size=100) == pytest.approx(2.0)
 
 
 def test_the_slowdown_is_the_ratio_of_the_rates(monkeypatch) -> None:
-    monkeypatch.setattr(precision, "product_rate", lambda dtype, *_, **__: 150.0 if dtype == torch.float32 else 1.5)
+    monkeypatch.setattr(precision, "matmul_rate", lambda dtype, *_, **__: 150.0 if dtype == torch.float32 else 1.5)
     assert slowdown(CPU) == pytest.approx(100.0)

@@ -1,14 +1,15 @@
 """Whatever the architecture, our log-probabilities are those of ``model(...)``, or the run does not start."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from repo_exp.errors import ConfigError, ModelError
-from repo_exp.models.backbone import Route
+from repo_exp.models.forward import answer_yes, lay_out, reply_comparison, reply_logp, yes_logits
+from repo_exp.models.forward_path import Route
 from repo_exp.models.packing import chunks, pack
-from repo_exp.models.passes import answer_yes, lay_out, reply_comparison, reply_logp, yes_logits
 from repo_exp.models.probe import ROLE, settle
 from repo_exp.models.source import read
 from tests.models.zoo import WINDOW, backbone, measure, save
@@ -20,11 +21,11 @@ CONTEXTS, REPLIES = [[*START, 5], [*START, 5], [*START, 7, 8, 9]], [[10, 11, 12]
 
 def by_the_model(made, contexts, replies, temperature=1.0) -> list[torch.Tensor]:
     """Return log p of the reply tokens, one sequence at a time through model(...)."""
-    told = []
+    logps = []
     for context, reply in zip(contexts, replies, strict=True):
         logits = made.model(torch.tensor([[*context, *reply]])).logits[0, len(context) - 1 : -1] / temperature
-        told.append(logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).squeeze(1))
-    return told
+        logps.append(logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).squeeze(1))
+    return logps
 
 
 def with_policy(kind: str, **changes):
@@ -43,18 +44,18 @@ EXAMPLES = ["cohere", "granite", "gemma2", "mistral", "lfm2", "mamba", "gpt2", "
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_learner_and_sampler_say_what_the_model_says(kind) -> None:
+def test_learner_and_sampler_give_the_models_own_log_probabilities(kind) -> None:
     made = with_policy(kind)
     batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
     drawn = sample(made, "policy", CONTEXTS, seed=0, temperature=0.7, max_new_tokens=6, batch_size=8)
     with torch.no_grad(), made.speaking("policy"):
-        found, spread = reply_logp(made, batch, with_entropy=True)
+        found, entropy = reply_logp(made, batch, with_entropy=True)
         for row, right in enumerate(by_the_model(made, CONTEXTS, REPLIES)):
             torch.testing.assert_close(found[row, : len(right)], right, atol=1e-5, rtol=1e-5)
         replies = [list(reply.tokens) for reply in drawn]
         for reply, right in zip(drawn, by_the_model(made, CONTEXTS, replies, 0.7), strict=True):
             torch.testing.assert_close(torch.tensor(reply.logprobs), right, atol=2e-5, rtol=1e-5)
-    assert spread[batch.mask_NR].min() > 0
+    assert entropy[batch.mask_NR].min() > 0
 
 
 @pytest.mark.parametrize("kind", ["cohere", "gemma2", "lfm2", "bloom"])
@@ -73,15 +74,15 @@ def test_gradients_are_those_of_the_model(kind) -> None:
         torch.testing.assert_close(gradient, right[name], atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_the_fastest_exact_way_is_taken() -> None:
+def test_the_fastest_exact_route_is_taken() -> None:
     routes = {
         "llama": Route("own", "own", True),
         "gpt2": Route("packed", "padded", True),
         "cohere": Route("packed", "padded", False),
-        "mistral": Route("apart", "padded", True),
-        "mpt": Route("apart", "padded", True),
-        "mamba": Route("apart", "alike", True),
-        "recurrent_gemma": Route("apart", "reread", False),
+        "mistral": Route("separate", "padded", True),
+        "mpt": Route("separate", "padded", True),
+        "mamba": Route("separate", "same_length", True),
+        "recurrent_gemma": Route("separate", "no_cache", False),
     }
     assert {kind: measure(kind).route for kind in routes} == routes
     assert measure("llama", engine="transformers").route == Route("packed", "padded", True)
@@ -89,12 +90,12 @@ def test_the_fastest_exact_way_is_taken() -> None:
 
 def test_a_window_longer_than_every_sequence_costs_nothing() -> None:
     assert measure("mistral", sliding_window=512).route.rows == "packed"
-    assert measure("mistral", sliding_window=499).route.rows == "apart", "500 tokens can come"
+    assert measure("mistral", sliding_window=499).route.rows == "separate", "500 tokens can come"
 
 
 def test_a_qwen2_with_windows_is_handed_over() -> None:
     windows = {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1}
-    assert measure("qwen2", **windows).route.rows == "apart"
+    assert measure("qwen2", **windows).route.rows == "separate"
     with pytest.raises(ModelError, match="own"):
         measure("qwen2", engine="own", **windows)
 
@@ -109,13 +110,13 @@ def test_a_qwen2_with_windows_is_handed_over() -> None:
     ],
     ids=lambda rope: rope["rope_type"],
 )  # fmt: skip
-def test_scaled_positions_are_exact_in_the_own_passes(rope) -> None:
+def test_scaled_positions_are_exact_in_the_own_forward_pass(rope) -> None:
     found = measure("llama", rope_parameters={"rope_theta": 10000.0, **rope})
     assert found.route.rows == "own" and found.gap < 1e-5
 
 
 @pytest.mark.parametrize("changes", [{"attention_bias": True}, {"mlp_bias": True}, {"tie_word_embeddings": True}])
-def test_biases_and_tied_heads_are_exact_in_the_own_passes(changes) -> None:
+def test_biases_and_tied_heads_are_exact_in_the_own_forward_pass(changes) -> None:
     found = measure("llama", **changes)
     assert found.route.rows == "own" and found.gap < 1e-5
 
@@ -126,12 +127,12 @@ def test_a_run_does_not_start_where_nothing_is_exact() -> None:
     forward = made.model.transformer.forward
 
     def looking_ahead(*args, **kwargs):
-        told = forward(*args, **kwargs)
-        told.last_hidden_state = told.last_hidden_state + told.last_hidden_state.mean(1, keepdim=True)
-        return told
+        output = forward(*args, **kwargs)
+        output.last_hidden_state = output.last_hidden_state + output.last_hidden_state.mean(1, keepdim=True)
+        return output
 
     made.model.transformer.forward = looking_ahead
-    with pytest.raises(ModelError, match=r"apart rows: log-probabilities differ by .* \(without adapter\)"):
+    with pytest.raises(ModelError, match=r"separate rows: log-probabilities differ by .* \(without adapter\)"):
         settle(made, longest=500)
     assert ROLE not in made.roles
 
@@ -180,7 +181,7 @@ def test_padding_without_an_embedding_is_replaced_and_other_tokens_are_refused()
 @pytest.mark.parametrize("targets", [["nothing"], ["c_attn", "nothing"], ["lm_head"], "wte"])
 def test_a_layer_that_cannot_be_adapted_is_refused(targets) -> None:
     made = backbone("gpt2")
-    made.lora = made.lora | {"target_modules": targets}
+    made.lora = replace(made.lora, target_modules=targets)
     with pytest.raises(ConfigError, match="all-linear, or some of c_attn, c_fc, c_proj"):
         settle(made, longest=500)
 
@@ -220,7 +221,7 @@ def test_a_first_token_of_both_answers_tells_nothing() -> None:
         answer_yes(made, [[[5, 6]]], microbatch_tokens=100)
 
 
-def test_what_both_roles_say_is_compared_through_the_models_own_head() -> None:
+def test_two_roles_are_compared_through_the_models_own_head() -> None:
     made = with_policy("cohere")
     made.copy("policy", "rollout")
     batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
@@ -234,7 +235,7 @@ def test_rows_of_their_own_count_in_full() -> None:
     """Two sequences of 10 tokens that share 8 take 12 columns in one row, and 20 in two."""
     groups = [[[*range(8), n, 50], [*range(8), n + 10, 60]] for n in range(10, 14)]
     assert list(map(len, chunks(groups, 24, sharing=False))) == [2, 2]
-    assert list(map(len, chunks(groups, 24, sharing=False, apart=True))) == [1, 1, 1, 1]
+    assert list(map(len, chunks(groups, 24, sharing=False, separate=True))) == [1, 1, 1, 1]
 
 
 def test_a_folder_is_read_whatever_its_padding_and_its_attention(tmp_path) -> None:

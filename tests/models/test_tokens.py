@@ -27,8 +27,8 @@ def test_what_stands_behind_the_last_of_some_words_is_found() -> None:
     """Bytes as tokens, and one for the end: behind the words are what follows, and the end."""
     chat = tokens()
     for text, rest in (("1 2</think> 3", 3), ("</think>a</think>", 1), ("no such words", 0), ("</think", 0), ("", 0)):
-        said = chat.reply(text)
-        assert len(said) - chat.behind(said, "</think>") == rest
+        encoded = chat.reply(text)
+        assert len(encoded) - chat.behind(encoded, "</think>") == rest
     assert chat.behind([], "</think>") == 0
 
 

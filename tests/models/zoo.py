@@ -116,14 +116,14 @@ def tiny_model(kind: str, **changes: Any) -> Any:
     from repo_exp.models.tokens import byte_tokenizer
 
     tokenizer = byte_tokenizer()
-    told = {
+    settings = {
         "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None, "max_position_embeddings": 1024, **ARCHITECTURES[kind], **changes,
     }  # fmt: skip
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **told), dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings), dtype=torch.float32)
         for name, weight in model.named_parameters():
             if weight.dim() == 2 and "norm" not in name:
                 torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
@@ -140,29 +140,30 @@ def save(kind: str, folder: Path, **changes: Any) -> Path:
 
 
 def measure(kind: str, *, engine: str = "auto", **changes: Any) -> Any:
-    """Return how the passes of an architecture are run, and how exact they are."""
+    """Return the route of an architecture's forward passes, and how exact it is."""
     from repo_exp.models.probe import settle
 
     return settle(backbone(kind, engine=engine, **changes), longest=500)
 
 
 def backbone(kind: str, *, engine: str = "auto", **changes: Any) -> Any:
-    """Return a backbone on a random model of an architecture; nothing has been settled."""
+    """Return a backbone on a random model of an architecture; the probe has not run."""
     from repo_exp.models.backbone import Backbone
+    from repo_exp.models.lora import Lora
     from repo_exp.models.tokens import byte_tokenizer
 
-    lora = {"rank": 4, "alpha": 8, "target_modules": "all-linear", "last_layers": {}}
+    lora = Lora(rank=4, alpha=8, target_modules="all-linear", last_layers={})
     return Backbone(tiny_model(kind, **changes), byte_tokenizer(), lora=lora, max_context_tokens=400, engine=engine)
 
 
 def table() -> str:
     """Return the table of docs/models.md."""
-    lines = ["| `model_type` | rows | sampling | logits | nats |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| `model_type` | rows | decoding | logits | nats |", "| --- | --- | --- | --- | --- |"]
     for kind in sorted(ARCHITECTURES):
         found = measure(kind)
         head = "product" if found.route.plain_head else "the model's own"
         gap = "< 1e-5" if found.gap < 1e-5 else f"{found.gap:.0e}"
-        lines.append(f"| `{kind}` | {found.route.rows} | {found.route.growing} | {head} | {gap} |")
+        lines.append(f"| `{kind}` | {found.route.rows} | {found.route.decoding} | {head} | {gap} |")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repo_exp.errors import NotFiniteError
-from repo_exp.models.passes import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, reply_logp
 from repo_exp.rollout.drawing import draw
 from repo_exp.rollout.engine import Completion, Sampling
 from repo_exp.rollout.seeds import derived_seed

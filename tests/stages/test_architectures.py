@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from repo_exp.models.passes import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, reply_logp
 from repo_exp.models.probe import settle
 from tests.models.zoo import ARCHITECTURES, backbone, save, table
 

@@ -8,7 +8,8 @@ import pytest
 
 from repo_exp.config.check import look_over
 from repo_exp.config.compose import Composer, as_if_running
-from repo_exp.config.shape import _gguf_header, _named, shape_of
+from repo_exp.config.shape import _named, shape_of
+from repo_exp.gguf_header import read_header
 from repo_exp.stages import capacity
 
 
@@ -108,6 +109,8 @@ def test_the_head_of_a_gguf_file_is_read_up_to_the_tokenizer(tmp_path):
     parts += [text("tokenizer.ggml.tokens"), b"not read"]
     path = tmp_path / "a.gguf"
     path.write_bytes(b"".join(parts))
-    with path.open("rb") as file:
-        told = _gguf_header(file)
-    assert told == {"general.architecture": "llama", "general.languages": ["en"], "llama.embedding_length": 576}
+    assert read_header(path) == {
+        "general.architecture": "llama",
+        "general.languages": ["en"],
+        "llama.embedding_length": 576,
+    }

@@ -153,8 +153,9 @@ def test_a_model_of_the_hub_is_its_commit(tmp_path, hub) -> None:
 
 
 def test_positions_of_a_cached_model_are_known_without_loading_it(hub) -> None:
-    told = {"source": "hub", "package": None, "gguf": None, "folder": None, "hub": hub, "name": "m"}
-    assert [place.positions(told | {"revision": revision}) for revision in (None, "v1", "v2")] == [100, 101, None]
+    model = {"source": "hub", "package": None, "gguf": None, "folder": None, "hub": hub, "name": "m"}
+    found = [place.positions(SimpleNamespace(**model, revision=revision)) for revision in (None, "v1", "v2")]
+    assert found == [100, 101, None]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_positions_of_a_cached_model_are_known_without_loading_it(hub) -> None:
     ],
 )  # fmt: skip
 def test_the_window_of_a_configuration(config, there) -> None:
-    assert place.window(config) == there
+    assert place.max_positions(config) == there
 
 
 def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
@@ -195,7 +196,7 @@ def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
         (b"", None),
     ]:
         path.write_bytes(data)
-        assert place._gguf_positions(path) == there
+        assert place.gguf_positions(path) == there
 
 
 @pytest.mark.parametrize(

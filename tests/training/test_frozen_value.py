@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from repo_exp.models.passes import lay_out, reply_values
+from repo_exp.models.forward import lay_out, reply_values
 from repo_exp.training.fit import fit
 from repo_exp.training.losses import PairItem, Preferring, Valuing, WorthItem
 from repo_exp.training.supervised import SupervisedModule, heldout_loss

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from repo_exp.algorithms.registry import find, options_of
-from repo_exp.models.passes import reply_logp
+from repo_exp.models.forward import reply_logp
 from repo_exp.training.fit import fit
 from repo_exp.training.losses import PairItem
 from repo_exp.training.paired import PairedModule
@@ -111,7 +111,7 @@ def test_the_reference_is_asked_once_and_does_not_move(paired, tiny, monkeypatch
     passes = []
 
     def counted(backbone, batch):
-        passes.append((backbone._speaker, len(batch.token_NR)))
+        passes.append((backbone._active_role, len(batch.token_NR)))
         return reply_logp(backbone, batch)
 
     monkeypatch.setattr("repo_exp.training.paired.reply_logp", counted)

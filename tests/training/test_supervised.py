@@ -46,7 +46,7 @@ def test_the_loss_falls(tiny, tmp_path, objective, items) -> None:
 @torch.no_grad()
 def test_the_losses_are_means_over_tokens_pairs_and_questions(tiny) -> None:
     """Of items that differ in size, each loss against what the role says, and cut in two against the whole."""
-    from repo_exp.models.passes import answer_yes
+    from repo_exp.models.forward import answer_yes
 
     backbone = tiny("policy", "reward", "judge")
     asked = [QuestionsItem([[5, 6, 40, 9], [5, 6, 40, 10], [5, 6, 40, 11]], [True, False, True]), QUESTIONS[0]]

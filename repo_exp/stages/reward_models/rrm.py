@@ -19,8 +19,8 @@ import torch
 from repo_exp.core.augmentation import Contest, Which, contests, partners
 from repo_exp.core.preference import disagrees
 from repo_exp.errors import DataError, Problem
+from repo_exp.models.forward import final_scores
 from repo_exp.models.packing import pack
-from repo_exp.models.passes import final_scores
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all

@@ -1,9 +1,11 @@
-"""Passes through the modules of ``transformers`` and ``peft``: for any causal language model.
+"""Forward passes through the modules of ``transformers`` and ``peft``: for any causal language model.
 
 Hidden states are what the model's body returns; logits are what the model's own forward pass makes of them, so
-whatever stands between body and softmax (a scale, a divisor, a cap) is in them. Rows are either packed, with a
-mask that lets sequences share their beginning, or one for each sequence, padded on the right, with the plain mask
-that every model knows. Slower than :mod:`decoder`.   B rows, T columns, N sequences, L tokens of the longest, H hidden.
+whatever comes between body and softmax (a scale, a divisor, a cap) is included. Rows are either packed, with a mask
+that lets sequences share a prefix, or one for each sequence, padded on the right, with the plain mask that every model
+takes. Slower than :mod:`decoder`.
+
+Legend: B rows, T columns, N sequences, L tokens of the longest, M tokens, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from transformers import PreTrainedModel
 
 from repo_exp.models.packing import Packed
 
-CACHES = ("past_key_values", "cache_params", "state")  # what models call what they remember
+CACHES = ("past_key_values", "cache_params", "state")  # what models call their cache
 
 
 class Body:
@@ -27,56 +29,59 @@ class Body:
 
     Args:
         model: the whole model; adapters may be wrapped around its layers.
+
+    Raises:
+        ValueError: no module below the output layer was found.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self.model, self.module = model, _body_of(model)
-        known = inspect.signature(self.module.forward).parameters
-        self._takes_positions, self._takes_cache = "position_ids" in known, "use_cache" in known
-        self.cache_name = next((name for name in CACHES if name in known), None)
+        parameters = inspect.signature(self.module.forward).parameters
+        self._takes_positions, self._takes_cache = "position_ids" in parameters, "use_cache" in parameters
+        self.cache_name = next((name for name in CACHES if name in parameters), None)
 
-    def read(
+    def forward(
         self,
         token_BT: Tensor,
         mask: Tensor | None,
         position_BT: Tensor | None = None,
         *,
-        cache: Any = None,
+        cache: Any = None,  # of a class of the model's own
         keep: bool = False,
     ) -> tuple[Tensor, Any]:
-        """Return the last hidden states, (B, T, H), and with ``keep`` what the model remembers.
+        """Return the last hidden states, (B, T, H), and with ``keep`` the model's cache.
 
         Args:
             mask: (B, columns) with 1 where a token is, those in the cache included; or a bias of four dimensions; or
                 None where nothing is padded.
-            position_BT: where the tokens stand; dropped where a model counts by itself.
+            position_BT: the tokens' positions; dropped where a model counts by itself.
         """
-        given: dict[str, Any] = {"input_ids": token_BT, "attention_mask": mask}
+        arguments: dict[str, Any] = {"input_ids": token_BT, "attention_mask": mask}
         if position_BT is not None and self._takes_positions:
-            given["position_ids"] = position_BT
+            arguments["position_ids"] = position_BT
         if self._takes_cache:
-            given["use_cache"] = keep
-        if cache is not None:
-            given[self.cache_name] = cache
-        told = self.module(**given)
-        return told[0], getattr(told, self.cache_name, None) if keep and self.cache_name else None
+            arguments["use_cache"] = keep
+        if cache is not None and self.cache_name is not None:
+            arguments[self.cache_name] = cache
+        output = self.module(**arguments)
+        return output[0], getattr(output, self.cache_name, None) if keep and self.cache_name else None
 
-    def packed(self, packed: Packed) -> Tensor:
+    def packed_rows(self, packed: Packed) -> Tensor:
         """Return the hidden states of packed rows, (B, T, H). For models whose attention is full and causal only."""
         device = self.model.device
         bias = packed.attention_bias(self.model.dtype).to(device)
-        return self.read(packed.token_BT.to(device), bias, packed.position_BT.to(device))[0]
+        return self.forward(packed.token_BT.to(device), bias, packed.position_BT.to(device))[0]
 
-    def apart(self, packed: Packed) -> Tensor:
+    def separate_rows(self, packed: Packed) -> Tensor:
         """Return the same with a row of its own for each sequence: (B, T, H), in the places of the packed rows.
 
-        What sequences share is computed once for each of them, and one of these stands in the common place: they are
+        A prefix that sequences share is computed for each of them, and one of these fills the common place: they are
         the same function of the weights, so their gradients are the same too.
         """
         device, length = self.model.device, packed.column_NL.shape[1]
         mask_NL = torch.arange(length)[None] < packed.length_N[:, None]
         row_NL = packed.row_N[:, None].expand_as(packed.column_NL)
-        hidden_NLH, _ = self.read(packed.token_BT[row_NL, packed.column_NL].to(device), mask_NL.long().to(device))
+        hidden_NLH, _ = self.forward(packed.token_BT[row_NL, packed.column_NL].to(device), mask_NL.long().to(device))
         source_BT = torch.zeros_like(packed.token_BT)
         source_BT[row_NL[mask_NL], packed.column_NL[mask_NL]] = mask_NL.flatten().nonzero().squeeze(1)
         return hidden_NLH.flatten(0, 1)[source_BT.to(device)]
@@ -84,29 +89,29 @@ class Body:
     def logits(self, hidden_MH: Tensor) -> Tensor:
         """Return the logits, (M, V), that the model's own forward pass makes of hidden states."""
         token_1M = torch.zeros(1, len(hidden_MH), dtype=torch.long, device=hidden_MH.device)
-        with _answering(self.module, hidden_MH[None]):
+        with _returning(self.module, hidden_MH[None]):
             return self.model(input_ids=token_1M).logits[0]
 
 
-def _body_of(model: Any) -> nn.Module:
+def _body_of(model: PreTrainedModel) -> nn.Module:
     """Return the module whose output the model's forward pass hands to its output layer."""
     inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
-    found = [module for module in (model.base_model, model.get_decoder(), *inner) if module is not model]
+    candidates = [module for module in (model.base_model, model.get_decoder(), *inner) if module is not model]
     called: list[nn.Module] = []
-    hooks = [module.register_forward_hook(lambda m, *_: called.append(m)) for module in found]
+    hooks = [module.register_forward_hook(lambda m, *_: called.append(m)) for module in candidates]
     try:
         with torch.no_grad():
             model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
     finally:
         for hook in hooks:
             hook.remove()
-    if not any(module in called for module in found):
+    if not any(module in called for module in candidates):
         raise ValueError(f"no body was found below the output layer of {type(model).__name__}")
-    return next(module for module in found if module in called)
+    return next(module for module in candidates if module in called)
 
 
-class _Said(tuple):
-    """What a body returns, with hidden states and nothing else."""
+class _BodyOutput(tuple):
+    """The output of a body with hidden states and nothing else."""
 
     @property
     def last_hidden_state(self) -> Tensor:
@@ -119,33 +124,33 @@ class _Said(tuple):
 
 
 @contextmanager
-def _answering(module: Any, hidden: Tensor) -> Iterator[None]:
-    """Let a module return these hidden states, whatever it is asked."""
-    said, before = _Said((hidden,)), vars(module).get("forward")  # a module may have been given one of its own
-    module.forward = lambda *_, **__: said
+def _returning(module: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Let a module return these hidden states, whatever its input."""
+    output, own = _BodyOutput((hidden,)), vars(module).get("forward")  # an instance may have a forward of its own
+    module.forward = lambda *_, **__: output
     try:
         yield
     finally:
         del module.forward
-        if before is not None:
-            module.forward = before
+        if own is not None:
+            module.forward = own
 
 
 @contextmanager
 def called_linear_layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[Callable[[], set[str]]]:
-    """Note which layers of these kinds are called and return one tensor.
+    """Record which layers of these kinds are called and return one tensor.
 
     Some models read a layer's weight past it, and past an adapter; some routers are linear layers that return several
     tensors, which an adapter cannot be added to.
     """
     names: set[str] = set()
 
-    def note(name: str, output: Any) -> None:
+    def record(name: str, output: object) -> None:
         if isinstance(output, Tensor):
             names.add(name)
 
     hooks = [
-        module.register_forward_hook(lambda _module, _given, output, name=name: note(name, output))
+        module.register_forward_hook(lambda _module, _input, output, name=name: record(name, output))
         for name, module in model.named_modules()
         if isinstance(module, kinds)
     ]
