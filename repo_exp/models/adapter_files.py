@@ -44,13 +44,17 @@ def load(model: PeftModel, role: str, head: nn.Module | None, folder: Path) -> N
 
     Raises:
         OSError, SafetensorError: a file cannot be read.
-        RuntimeError: a tensor has another shape.
-        ValueError: weights are missing, unknown or not finite.
+        RuntimeError: a head has another shape.
+        ValueError: weights are missing, unknown, of another shape, or not finite.
     """
     adapter = load_file(folder / ADAPTER)
     head_weights: Mapping[str, Tensor] = {} if head is None else load_file(folder / HEAD)
     if broken := [name for weights in (adapter, head_weights) for name in not_finite(weights)]:
         raise ValueError(f"{len(broken)} weights are not finite, the first is {broken[0]}")
+    expected = get_peft_model_state_dict(model, adapter_name=role)
+    if other := [name for name in adapter if name in expected and adapter[name].shape != expected[name].shape]:
+        shapes = f"{[*adapter[other[0]].shape]} instead of {[*expected[other[0]].shape]}"
+        raise ValueError(f"{len(other)} weights have another shape, the first is {other[0]}: {shapes}")
     result = set_peft_model_state_dict(model, adapter, role)
     missing = [name for name in result.missing_keys if f".{role}." in name]
     if missing or result.unexpected_keys:

@@ -54,9 +54,8 @@ def test_layers_that_cannot_be_adapted_are_refused_with_those_that_can(tiny, mod
 
 
 def test_a_name_may_be_given_with_the_folder_that_it_is_in(tiny) -> None:
-    backbone = tiny(target_modules=["self_attn.q_proj", "down_proj"])
-    with pytest.raises(ConfigError, match="self_attn"):
-        backbone.add("policy", seed=0)
+    backbone = tiny("policy", target_modules=["self_attn.q_proj", "down_proj"])
+    assert {name.split(".")[-4] for name in backbone.parameters_of("policy")} == {"q_proj", "down_proj"}
     assert targets.chosen("q_proj", backbone.adaptable) == ["q_proj"]
 
 
