@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "repo_exp" / "core"
 REASONS = Path(__file__).with_name("survivors.toml")
 TESTS = ("tests/core", "tests/algorithms", "tests/rewards/test_batch_joins.py")
+WITHOUT_FORMULAS = ("__init__", "choices")
 KEYS = ("file", "function", "line", "becomes")
 
 Key = tuple[str, ...]
@@ -51,7 +52,7 @@ def main() -> int:
     asked.add_argument("files", nargs="*", help="names of files in repo_exp/core (default: all)")
     asked.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants tried at once (default: the cores)")
     told = asked.parse_args()
-    names = told.files or sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
+    names = told.files or sorted(path.stem for path in CORE.glob("*.py") if path.stem not in WITHOUT_FORMULAS)
     files = [CORE / f"{Path(name).stem}.py" for name in names]
     if missing := [file.name for file in files if not file.is_file()]:
         asked.error(f"repo_exp/core has no {', '.join(missing)}")
