@@ -1,11 +1,12 @@
 """The mathematics: pure functions on numbers and tensors, without configuration, model or logger.
 
-    what a reward is        enhancement.enhance_one   comparison of responses: standing.z_scores, standing.lexicographic
+    rewards combined        enhancement.enhance_one   standing.compared_with, .z_scores, .lexicographic
     reward model            preference.bradley_terry_loss, .pair_accuracy, .calibration, .calibrate, .disagrees
                             augmentation.contests, .partners (RRM)
     judge                   probability.log_odds, .shifted, .ranked_right
     advantages              advantage.gae, .reward_at_last_token, .group_advantage, .in_unequal_groups
-                            advantage.overlong_penalty (DAPO), .decoupled_advantage, .conditioned (GDPO)   ordinal.ordinal_advantage (GOPO)
+                            advantage.overlong_penalty (DAPO), .decoupled_advantage, .conditioned (GDPO)
+                            ordinal.ordinal_advantage (GOPO)
                             pairwise.pair_difference, .sequence_reward (P3O)   self_play.self_play_target (SPPO)
                             consistency.consistency_bonus, .answer_likelihood (GRPO-CARE)
                             frozen_value.static_advantage, .released_advantage, .value_targets (DVPO)
