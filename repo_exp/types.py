@@ -15,6 +15,7 @@ Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "development", "test"]
 StopReason = Literal["stop", "length"]
 Status = Literal["terminated", "truncated"]
+Unit = Literal["score", "points"]
 SPLITS: tuple[Split, ...] = ("train", "development", "test")
 NOT_FINITE = "not finite"  # why there is no score, where a source gave NaN or an infinity
 
@@ -219,6 +220,33 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """How metrics, tables and reports name a reward source.
+
+    Attributes:
+        name: its name in ``reward.sources``.
+        kind: the kind of source.
+        unit: "score" (its sign means better or worse than usual) or "points".
+        label: what a reader calls it, such as "reward model".
+        symbol: what formulas call it, such as "R_model".
+        parts: what its scores consist of: "violations" of rules, "items" of a rubric, or "" for neither.
+        part_names: all of these, so that one that never occurs can be listed too.
+    """
+
+    name: str
+    kind: str
+    unit: Unit
+    label: str
+    symbol: str
+    parts: Literal["", "violations", "items"] = ""
+    part_names: tuple[str, ...] = ()
+
+    def part(self, name: str) -> str:
+        """Return what metrics and tables call a part: its name, with the source's in front where that is not usual."""
+        return name if self.name == {"violations": "rules", "items": "judge"}.get(self.parts) else f"{self.name}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
 class RewardBreakdown:
     """The reward of a trajectory, and what it consists of. An infinite total becomes NaN.
 
@@ -244,6 +272,11 @@ class RewardBreakdown:
     def failed(self) -> tuple[str, ...]:
         """The sources that should have given a score and gave none."""
         return tuple(sorted(name for name, score in self.scores.items() if score.failed))
+
+    @property
+    def failed_in_total(self) -> tuple[str, ...]:
+        """Those of them that the total does without; where there are none, the total is what it should be."""
+        return tuple(name for name in self.failed if name in self.lacks)
 
     @property
     def sources(self) -> Mapping[str, Score]:

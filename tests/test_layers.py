@@ -25,7 +25,7 @@ LAYERS: dict[str, set[str]] = {
     "bounds": set(),
     "core": set(),
     "language": set(),
-    "config": {"algorithms"},  # the options of methods: see below
+    "config": {"algorithms", "rewards"},  # options of methods, sources and combiners: see below
     "domains": {"language"},
     "rewards": {"language", "core"},
     "algorithms": {"core"},
@@ -52,7 +52,7 @@ LIBRARIES = {
     "lightning": {"training"},
     "markupsafe": {"evaluation"},
     "matplotlib": {"evaluation"},
-    "numpy": {"core", "evaluation"},
+    "numpy": {"core", "evaluation", "rewards"},
     "omegaconf": {"config", "job"},
     "openai": {"rewards"},
     "peft": {"models"},

@@ -15,6 +15,7 @@ from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.combinations import COMBINATIONS
 from repo_exp.config.places import PATHS, expanded
+from repo_exp.config.reward_sources import completed
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in
 from repo_exp.config.wording import (
@@ -153,8 +154,9 @@ def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tu
     container = _at_home(container)
     missing = {path: no_value(path) for path in missing_values(container)}
     options, in_algorithm = _algorithm(container)
+    container, in_sources = completed(container)
     config, in_config = _typed(container)
-    found = {**in_config, **in_algorithm, **missing}
+    found = {**in_config, **in_algorithm, **in_sources, **missing}
     problems = list(found.values())
     subject = config if config is not None and not problems else View(container, frozenset(found))
     every = [*COMBINATIONS, *checks]
@@ -173,7 +175,8 @@ def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tu
 def of_types(container: Mapping[str, Any], path: Sequence[str], value: Any) -> list[Problem]:
     """Return the problems that a value has by its type alone, put into a configuration at this path."""
     changed = _replaced(container, path, value)
-    found = {**_typed(changed)[1], **_algorithm(changed)[1]}
+    full, in_sources = completed(changed)
+    found = {**_typed(full)[1], **_algorithm(changed)[1], **in_sources}
     return [problem for where, problem in found.items() if where[: len(path)] == tuple(path)]
 
 

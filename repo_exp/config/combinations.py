@@ -11,66 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from repo_exp.algorithms.registry import learns_from
-from repo_exp.config.places import PACKAGE, cannot_be_made, conf_dir, rubric_folder, rules_folder, stems
+from repo_exp.config.places import PACKAGE, cannot_be_made
+from repo_exp.config.reward_combinations import REWARD
 from repo_exp.errors import Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
-
-
-def judge_is_there(c: Any) -> Iterator[Problem]:
-    """A reward that asks the judge needs one."""
-    if "judge" in c.reward.sources and c.judge.kind == "none" and _reward_is_asked(c):
-        yield Problem(
-            "judge.kind",
-            f"there is no judge, but reward.sources asks it: {_listed(c.reward.sources)}",
-            "judge=local or judge=openai; or a reward without the judge, such as reward=rm+rf",
-        )
-
-
-def join_has_its_source(c: Any) -> Iterator[Problem]:
-    """A reward of the reward model alone needs the reward model."""
-    if c.reward.join == "model_only" and "model" not in c.reward.sources and not _learns_from_pairs(c):
-        yield Problem(
-            "reward.join",
-            f"model_only takes the reward model's score, but reward.sources is {_listed(c.reward.sources)}",
-            "a reward with rm in its name, such as reward=rm; or algorithm=repo, which joins what there is",
-        )
-
-
-def join_has_its_listener(c: Any) -> Iterator[Problem]:
-    """A method that learns from pairs asks no reward; whoever chooses a join for it expects that it does."""
-    if c.reward.join != "enhancement" and _learns_from_pairs(c):
-        yield Problem(
-            "reward.join",
-            f"{c.algorithm['name']} learns from pairs and asks no reward, so {c.reward.join} would change nothing",
-            "leave it out (the evaluation joins by the enhancement anyway); or an online method: algorithm=grpo",
-        )
-
-
-def gate_has_its_source(c: Any) -> Iterator[Problem]:
-    """A gate opens for a source that is asked."""
-    if c.reward.join == "gated" and c.reward.gate.source not in c.reward.sources:
-        yield Problem(
-            "reward.gate.source",
-            f"the gate opens for {c.reward.gate.source}, but reward.sources is {_listed(c.reward.sources)}",
-            f"one of {_listed(c.reward.sources)}; or a reward that asks it, such as reward=rm+rf",
-        )
-
-
-def order_is_whole(c: Any) -> Iterator[Problem]:
-    """An order of importance names every source that is asked, and each once."""
-    left_out = [name for name in c.reward.sources if name not in c.reward.order]
-    if c.reward.join == "lexicographic" and left_out:
-        yield Problem("reward.order", f"{_listed(left_out)} has no place in {_listed(c.reward.order)}", "name it too")
-    elif len(set(c.reward.order)) < len(c.reward.order):
-        yield Problem("reward.order", f"a source is listed twice: {_listed(c.reward.order)}", "list each once")
-
-
-def sources_differ(c: Any) -> Iterator[Problem]:
-    """A source speaks once."""
-    if len(set(c.reward.sources)) < len(c.reward.sources):
-        yield Problem("reward.sources", f"a source is listed twice: {_listed(c.reward.sources)}", "list each once")
 
 
 def domain_is_there(c: Any) -> Iterator[Problem]:
@@ -151,49 +96,6 @@ def groups_divide(c: Any) -> Iterator[Problem]:
             f"budget.rollouts = {rollouts} replies do not make whole groups of {size}",
             f"budget.rollouts={whole} or {whole + size}; or another group_size",
         )
-
-
-def polar_has_room_and_two_policies(c: Any) -> Iterator[Problem]:
-    """POLAR lays two trajectories out in one row, and tells policies of a pool apart."""
-    if c.reward_model.kind != "polar":
-        return
-    least = 4 * c.rollout.max_new_tokens + 128  # two replies of twice that length, and a short prompt twice
-    if c.reward_model.max_tokens < least:
-        yield Problem(
-            "reward_model.max_tokens",
-            f"{c.reward_model.max_tokens} tokens leave no room beside replies of {c.rollout.max_new_tokens}",
-            f"{least} or more; or a smaller rollout.max_new_tokens",
-        )
-    if len({*c.reward_model.adapters}) * len({*c.reward_model.temperatures}) < 2:
-        yield Problem(
-            "reward_model.adapters",
-            "the pool has a single policy, with nobody to be told from",
-            "several adapters or temperatures, such as reward_model.adapters=[0.0,1.0]",
-        )
-
-
-def named_rules_exist(c: Any) -> Iterator[Problem]:
-    """Rules that are dropped or weighed have to be in the folder."""
-    yield from _folder_and_names(
-        "rule",
-        "domain.rules",
-        c.domain.rules,
-        rules_folder(c.domain.rules),
-        "rules" in c.reward.sources,
-        {"reward.drop_rules": c.reward.drop_rules, "reward.rule_points": c.reward.rule_points},
-    )
-
-
-def named_items_exist(c: Any) -> Iterator[Problem]:
-    """Rubric items that are dropped or weighed have to be in the folder."""
-    yield from _folder_and_names(
-        "rubric item",
-        "domain.rubric",
-        c.domain.rubric,
-        rubric_folder(c.domain.rubric),
-        "judge" in c.reward.sources,
-        {"reward.drop_items": c.reward.drop_items, "reward.item_points": c.reward.item_points},
-    )
 
 
 def backbone_has_its_source(c: Any) -> Iterator[Problem]:
@@ -288,58 +190,14 @@ def adapters_fit(c: Any) -> Iterator[Problem]:
             )
 
 
-def _learns_from_pairs(c: Any) -> bool:
-    return learns_from(c.algorithm["kind"]) == "pairs"
-
-
-def _reward_is_asked(c: Any) -> bool:
-    """Is the reward asked while learning, or by the evaluation?"""
-    return c.evaluation.sources == "as_trained" or not _learns_from_pairs(c)
-
-
-def _folder_and_names(
-    what: str, where: str, name: str, folder: Path, needed: bool, mentioned: dict[str, Iterable[str]]
-) -> Iterator[Problem]:
-    if not folder.is_dir():
-        if needed:
-            shelf = conf_dir() / where.removeprefix("domain.")
-            known = [path.name for path in shelf.iterdir() if path.is_dir()] if shelf.is_dir() else []
-            yield Problem(where, f"there is no folder {name!r}", f"{did_you_mean(name, known)} or give a path")
-        return
-    known = stems(folder)
-    if needed and not known:
-        yield Problem(where, f"the folder holds no {what}: {folder}", f"one YAML file for each {what}")
-        return
-    for key, names in mentioned.items():
-        for unknown in (each for each in names if each not in known):
-            yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, known))
-    (drops, dropped), (points, weighed) = mentioned.items()
-    for both in (each for each in weighed if each in list(dropped)):
-        yield Problem(points, f"{both!r} is in {drops} as well", "leave it out of one of them")
-    if needed and not set(known) - set(dropped):
-        yield Problem(drops, f"no {what} is left", "leave the source out instead, such as reward=rm")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return "[" + ", ".join(names) + "]"
-
-
 COMBINATIONS: tuple[Check, ...] = (
-    judge_is_there,
-    join_has_its_source,
-    join_has_its_listener,
-    gate_has_its_source,
-    order_is_whole,
-    sources_differ,
+    *REWARD,
     domain_is_there,
     data_file_is_there,
     contexts_suffice,
     capability_has_its_contexts,
     minibatches_divide,
     groups_divide,
-    polar_has_room_and_two_policies,
-    named_rules_exist,
-    named_items_exist,
     backbone_has_its_source,
     one_device,
     store_can_be_written,

@@ -27,13 +27,13 @@ from repo_exp.config.job_folders import SUBDIR, subdir_of
 from repo_exp.config.overrides import (
     HYDRA_ERRORS,
     Findings,
+    for_hydra,
     line_of,
     look_at_choice,
     look_at_flag,
     look_at_key,
     sorted_out,
     walk,
-    with_plus,
 )
 from repo_exp.config.places import at_home, cannot_be_made
 from repo_exp.config.reading import flag_as_override, scattered
@@ -91,7 +91,7 @@ def inspect(arguments: Sequence[str], *, checks: Iterable[Check] = ()) -> Comman
         return Command(list(arguments))
     loose, flags = _apart(arguments, args.overrides, unknown)
     given, problems = scattered(loose)
-    overrides = [with_plus(text) for text in given]
+    overrides = [each for text in given for each in for_hydra(text)]
     # Hydra wants the overrides side by side; here flags may stand between them.
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():

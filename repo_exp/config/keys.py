@@ -1,6 +1,7 @@
 """Every key of the configuration: its path, its type in words, and what it is for. Help and manual are made of this.
 
-Most keys are typed by the schema. Those of a file that is found by its name (a method) are typed by its ``Options``.
+Most keys are typed by the schema. Those of a file that is found by its name (a method, a kind of
+reward source, a combiner) are typed by its ``Options``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from repo_exp.algorithms.registry import names, options_of
-from repo_exp.config.schema import Config
+from repo_exp.config.schema import Config, Reward
+from repo_exp.rewards import combine, sources
 
 Schema = Mapping[str, Any]
 _KINDS = {
@@ -53,7 +55,14 @@ class Section(NamedTuple):
 def sections() -> tuple[Section, ...]:
     """Return all sections, the outer ones first."""
     schema = Config.model_json_schema()
-    return (*_sections(schema, schema, "", {}), *(section for kind in names() for section in _method(kind)))
+    found = [*_sections(schema, schema, "", {}), *(section for kind in names() for section in _method(kind))]
+    for kind in sources.kinds():
+        found.append(_flat(sources.find(kind).Options, "reward.sources.NAME", {"reward.sources.NAME.kind": kind}))
+    for name in combine.names():
+        options = _flat(combine.find(name).Options, "reward.options", {"reward.combine": name})
+        own = tuple(key for key in options.keys if key.path.split(".")[2] not in Reward.model_fields)
+        found += [options._replace(keys=own)] if own else []
+    return tuple(found)
 
 
 def _method(kind: str) -> Iterator[Section]:

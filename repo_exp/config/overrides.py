@@ -20,6 +20,7 @@ from repo_exp.config.schema import Config
 from repo_exp.config.wording import unknown_key
 from repo_exp.errors import Problem, did_you_mean
 
+REPLACED = "reward.sources"  # given as a whole, it is replaced
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 
 
@@ -35,10 +36,17 @@ class Findings:
         self.problems.append(Problem(where, found, remedy))
 
 
-def with_plus(text: str) -> str:
-    """Return an override with the two plus signs that Hydra wants for an entry where any key may stand."""
-    key = text.partition("=")[0]
-    return f"++{text}" if any(f"{key}.".startswith(f"{path}.") for path in open_mappings()) else text
+def for_hydra(text: str) -> list[str]:
+    """Return an override as Hydra wants it.
+
+    An entry where any key may stand gets two plus signs. ``reward.sources=...`` replaces what is there: without that
+    Hydra would merge a mapping with it, and refuse a list.
+    """
+    key, sign, value = text.partition("=")
+    if key == REPLACED and sign:
+        return [f"~{key}", f"+{key}={value}"]
+    inside = any(key == each or key.startswith(f"{each}.") for each in open_mappings() - {REPLACED})
+    return [f"++{text}" if inside or key.startswith(f"{REPLACED}.") else text]
 
 
 def sorted_out(

@@ -20,7 +20,6 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 LearningRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
-Source = Literal["model", "judge", "rules"]
 
 
 class Section(BaseModel):
@@ -245,49 +244,41 @@ class NoJudge(Section):
     kind: Literal["none"]
 
 
-class SourceWeights(Section):
-    """What each source counts, where the join or the algorithm weighs them."""
-
-    model: Finite
-    judge: Finite
-    rules: Finite
+RewardModelSection = Annotated[BradleyTerry | Rrm | Polar, Field(discriminator="kind")]
+JudgeSection = Annotated[LocalJudge | OpenaiJudge | NoJudge, Field(discriminator="kind")]
 
 
 class Gate(Section):
-    """Where the gated join lets the weighted sum count."""
+    """Where the combiner `gated` lets the weighted sum count."""
 
-    source: Source = Field(description="whose score opens the gate")
-    threshold: Finite = Field(description="from this score on it is open")
-    otherwise: Finite = Field(description="what a reply is worth before a shut gate")
-
-
-class Tolerances(Section):
-    """How far two scores may lie apart and still be alike to the lexicographic join, in each source's own unit."""
-
-    model: NonNegative
-    judge: NonNegative
-    rules: NonNegative
+    source: Name = Field(description="the source whose score opens the gate")
+    threshold: Finite = Field(description="from this score on the gate is open")
+    otherwise: Finite = Field(description="the total behind a closed gate")
 
 
 class Reward(Section):
-    """Which sources speak, how they join, and the bound n of the enhancement."""
+    """The reward sources, how they are combined, and what happens where scores are missing."""
 
-    sources: Annotated[list[Source], Field(min_length=1)] = Field(
-        description="who speaks: reward model (RM), judge (RJ), rules (RF)"
+    sources: dict[str, dict[str, object]] = Field(
+        description="name: {kind, ...} for each source, or a list of names and kinds; null leaves a source out"
     )
-    join: Name = Field(description="a rule of repo_exp/rewards/joins.py")
-    n: Positive = Field(description="the enhancement bound: E = clip(E_judge + E_func, -n, n)")
-    weights: SourceWeights
+    combine: Name = Field(description="a file of repo_exp/rewards/combine")
+    n: Positive = Field(description="the enhancement bound: E = clip(sum of points, -n, n)")
+    weights: dict[str, Finite] = Field(description="what each source counts where sources are weighted; 1 if not given")
     gate: Gate
-    order: list[Source] = Field(description="sources by importance, for the lexicographic join; the first decides")
-    tolerance: Tolerances
-    max_missing: Fraction = Field(
-        description="share of a round's replies that a source may leave without a score (a round of fewer than 8 is "
-        "looked at together with those before); above it training stops before it learns from the round"
+    order: list[Name] = Field(description="sources by importance, for the combiner lexicographic; the first decides")
+    tolerance: dict[str, NonNegative] = Field(
+        description="how far two scores of a source may differ and still be equal for the combiner lexicographic, in "
+        "the source's unit; 0 if not given"
     )
-    drop_rules: list[Name] = Field(description="rules to leave out, by name")
+    options: dict[str, object] = Field(description="options of a combiner that are no keys of `reward`")
+    max_missing: Fraction = Field(
+        description="share of a round's responses that a source may leave without a score (a round of fewer than 8 is "
+        "taken together with those before); above it training stops before it learns from the round"
+    )
+    drop_rules: list[Name] = Field(description="rules of domain.rules to leave out, by name")
     rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
-    drop_items: list[Name] = Field(description="rubric items to leave out, by name")
+    drop_items: list[Name] = Field(description="rubric items of domain.rubric to leave out, by name")
     item_points: dict[str, Finite] = Field(description="other points for single rubric items")
 
 
@@ -335,7 +326,8 @@ class Evaluation(Section):
 
     temperature: Positive
     sources: Literal["all", "as_trained"] = Field(
-        description="all: every instrument there is, so that ablations share one yardstick; as_trained: reward.sources"
+        description="all: reward model, judge and rules make the total, so that all runs share one, and further "
+        "sources of the reward are measured beside; as_trained: reward.sources"
     )
     n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
@@ -371,8 +363,8 @@ class Config(Section):
     optimizer: Optimizer
     budget: Budget
     sft: Sft
-    reward_model: Annotated[BradleyTerry | Rrm | Polar, Field(discriminator="kind")]
-    judge: Annotated[LocalJudge | OpenaiJudge | NoJudge, Field(discriminator="kind")]
+    reward_model: RewardModelSection
+    judge: JudgeSection
     rollout: Rollout
     trainer: Trainer
     evaluation: Evaluation

@@ -1,62 +1,69 @@
-"""Enhancement: how judge and rules scale the reward model's score.   B: replies.
+"""Enhancement: how points scale the score of a reward model.   B: trajectories, K: sources.
 
-    E       = clip(E_judge + E_func, -n, n)
-    R_total = R_model + |R_model| * E / n                      REPO, arXiv 2510.04214
+    E       = clip(sum of the points, -n, n)
+    R_total = R_base + |R_base| * E / n                        REPO, arXiv 2510.04214
 
-The paper prints R_model * (1 +- E / n) and describes four cases in words; writing the sign through
-|R_model| covers them all: good behaviour earns more where R_model > 0 and is punished less where
-R_model < 0. The clip is on the sum, so that a judge far above n cannot hide a broken rule behind it.
-Where R_model = 0 the other two sources have no voice.
+The paper prints R_model * (1 +- E / n) and describes four cases in words; writing the sign through |R_base| covers
+them all: good behaviour earns more where R_base > 0 and is punished less where R_base < 0. The clip is on the sum, so
+that a judge far above n cannot hide a broken rule. Where R_base = 0 the points have no effect.
+
+numpy in float64, since rewards do without torch.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:  # the scalar form serves rewards, which know no torch
-    from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-
-def enhancement_one(judge: float, rules: float, *, n: float) -> float:
-    """Return E of one reply, in points: the clipped sum, where a source that has no score (NaN) adds 0."""
-    _check_bound(n)
-    total = (0.0 if math.isnan(judge) else judge) + (0.0 if math.isnan(rules) else rules)
-    return min(max(total, -n), n)
+Array = NDArray[np.float64]
 
 
-def enhance_one(model: float, judge: float, rules: float, *, n: float) -> tuple[float, float]:
-    """Return (R_total, E) of one reply.
-
-    A judge or rule score that is not there (NaN) counts as 0 points: E = 0 is the neutral element,
-    so a judge that failed punishes nobody. A model score that is not there leaves no total (NaN).
-    """
-    e = enhancement_one(judge, rules, n=n)
-    return model + abs(model) * (e / n), e
-
-
-def enhance(model_B: Tensor, judge_B: Tensor, rules_B: Tensor, *, n: float) -> Tensor:
-    """Return R_total of each reply; the batched form of :func:`enhance_one`.
+def sum_of_points(points_KB: Sequence[Array], *, size: int) -> Array:
+    """Return the points of each trajectory, added up source by source: (B,). NaN adds 0.
 
     Args:
-        model_B: reward-model scores, centred so that their sign means better or worse than usual.
-        judge_B: judge points; NaN means "not judged" and counts as 0.
-        rules_B: rule points; NaN likewise.
-        n: the enhancement bound, in points, > 0.
+        points_KB: the points by source, (B,) each; there may be no source.
+        size: B.
 
-    Returns:
-        (B,) of the sign of ``model_B`` or 0, at most twice its size.
+    Raises:
+        ValueError: a source does not have one score for each trajectory.
     """
-    _check_bound(n)
-    if not model_B.shape == judge_B.shape == rules_B.shape:
-        raise ValueError(
-            "enhance needs one score per reply from every source, got shapes "
-            f"model {tuple(model_B.shape)}, judge {tuple(judge_B.shape)}, rules {tuple(rules_B.shape)}"
-        )
-    e_B = (judge_B.nan_to_num(0.0) + rules_B.nan_to_num(0.0)).clamp(-n, n)
-    return model_B + model_B.abs() * (e_B / n)
+    total_B = np.zeros(size)
+    for points_B in points_KB:
+        if points_B.shape != total_B.shape:
+            raise ValueError(f"{size} trajectories need {size} scores of each source, got shape {points_B.shape}")
+        total_B = total_B + np.where(np.isnan(points_B), 0.0, points_B)
+    return total_B
 
 
-def _check_bound(n: float) -> None:
+def enhancement(points_KB: Sequence[Array], *, size: int, n: float) -> Array:
+    """Return E in points: the clipped sum, (B,) in [-n, n].
+
+    A source without a score (NaN) adds 0, the neutral element: a judge that failed punishes nobody.
+
+    Raises:
+        ValueError: n is not above 0, or a source does not have one score for each trajectory.
+    """
     if not n > 0:
         raise ValueError(f"the enhancement bound n must be > 0, got {n}")
+    return np.clip(sum_of_points(points_KB, size=size), -n, n)
+
+
+def enhance(base_B: Array, enhancement_B: Array, *, n: float) -> Array:
+    """Return R_total of each trajectory: (B,), of the sign of ``base_B`` or 0, and at most twice its size.
+
+    Args:
+        base_B: reward-model scores, centred so that the sign means better or worse than usual. A score that is missing
+            (NaN) leaves no total (NaN).
+        enhancement_B: E of :func:`enhancement`, with the same n.
+
+    Raises:
+        ValueError: the shapes differ, or n is not above 0.
+    """
+    if not n > 0:
+        raise ValueError(f"the enhancement bound n must be > 0, got {n}")
+    if base_B.shape != enhancement_B.shape:
+        raise ValueError(f"base {base_B.shape} and enhancement {enhancement_B.shape} differ in shape")
+    return base_B + np.abs(base_B) * (enhancement_B / n)

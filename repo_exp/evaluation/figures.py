@@ -1,4 +1,4 @@
-"""The report's figures: each takes what was logged or summarised and returns inline SVG, or "" without data."""
+"""The report's figures: each takes metrics or results and returns inline SVG, or "" without data."""
 
 from __future__ import annotations
 
@@ -22,58 +22,49 @@ from repo_exp.evaluation.drawing import (
     curve,
     series,
 )
-from repo_exp.evaluation.verdict import arm_name
+from repo_exp.evaluation.names import arm_name
 
 Metrics = Sequence[Mapping[str, Any]]
 
-COLOURS = {
-    "total": INK,
-    "model": BLUE,
-    "judge": ORANGE,
-    "rules": GREEN,
-    "enhancement": PURPLE,
-    "violations": VERMILION,
-}
+SCORE_COLOURS = (BLUE, SKY, GREEN, ORANGE)
+POINT_COLOURS = (ORANGE, GREEN, BLUE, VERMILION, SKY)
 ARM_COLOURS = (SKY, ORANGE, BLUE, GREEN, PURPLE)
 STAGE_TITLES = {"sft": "SFT", "reward_model": "Reward model", "judge": "Judge", "value_model": "Value model"}
+
+Infos = Mapping[str, Mapping[str, Any]]
+"""Source -> "unit", "label"...: ``source_info`` of the results."""
 
 Panel = tuple[str, Sequence[tuple[str, str, str]]]
 """Title, and (metric name, label, colour) of each of its curves."""
 
 
-def reward_curves(metrics: Metrics) -> str:
-    """Reward during training by source: in reward units, and in points."""
+def reward_curves(metrics: Metrics, infos: Infos) -> str:
+    """Reward during training by source: scores and points."""
+    scores, points = _source_lines("reward", infos)
     return _curves(
         "reward",
         metrics,
         "Reward during training, by source",
         [
-            ("Reward", [("reward/total", "total", INK), ("reward/model", "reward model", BLUE)]),
-            (
-                "Points",
-                [
-                    ("reward/judge", "judge", ORANGE),
-                    ("reward/rules", "rules", GREEN),
-                    ("reward/enhancement", "enhancement E", PURPLE),
-                ],
-            ),
+            ("Reward", [("reward/total", "total", INK), *scores]),
+            ("Points", [*points, ("reward/enhancement", "enhancement E", PURPLE)]),
         ],
     )
 
 
 def composition_curves(metrics: Metrics) -> str:
-    """What the joining of the sources did, as shares of the replies of each step."""
+    """What combining the sources did, as shares of the replies of each step."""
     return _curves(
         "composition",
         metrics,
-        "Shares of replies by how their reward was composed",
+        "Reward diagnostics: shares of replies",
         [
             (
-                "Where the sources lose their voice",
+                "Where sources have no effect",
                 [("composition/saturated", "saturation", VERMILION), ("composition/dead_zone", "dead zone", BLUE)],
             ),
             (
-                "Where they disagree or are silent",
+                "Where sources disagree or scores are missing",
                 [
                     ("composition/sign_conflict", "sign conflict", PURPLE),
                     ("composition/unscored", "unscored", ORANGE),
@@ -86,16 +77,16 @@ def composition_curves(metrics: Metrics) -> str:
     )
 
 
-def capability_curve(metrics: Metrics) -> str:
-    """The capability score: development contexts answered at regular steps during training."""
-    sources = [(f"capability/{name}", name, COLOURS[name]) for name in ("judge", "rules")]
+def capability_curve(metrics: Metrics, infos: Infos) -> str:
+    """Development contexts answered at regular steps during training."""
+    scores, points = _source_lines("capability", infos)
     return _curves(
         "capability",
         metrics,
         "Capability score on development contexts against the training step",
         [
-            ("Capability score", [("capability/total", "total", INK), ("capability/model", "reward model", BLUE)]),
-            ("Points", sources),
+            ("Capability score", [("capability/total", "total", INK), *scores]),
+            ("Points", points),
             ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
             ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
         ],
@@ -104,8 +95,19 @@ def capability_curve(metrics: Metrics) -> str:
     )
 
 
+def _source_lines(group: str, infos: Infos) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """Return (metric, label, colour) of the sources of unit "score", and of those of points."""
+    lines = []
+    for unit, colours in (("score", SCORE_COLOURS), ("points", POINT_COLOURS)):
+        names = [name for name, info in infos.items() if info["unit"] == unit]
+        lines.append(
+            [(f"{group}/{name}", infos[name]["label"], colours[i % len(colours)]) for i, name in enumerate(names)]
+        )
+    return lines[0], lines[1]
+
+
 def pair_curves(metrics: Metrics) -> str:
-    """What the policy came to say of the pairs it learnt from, against the SFT policy."""
+    """The policy's implicit rewards of the pairs that it learns from, relative to the SFT policy."""
     return _curves(
         "pairs",
         metrics,
@@ -122,7 +124,7 @@ def pair_curves(metrics: Metrics) -> str:
 
 
 def health_curves(metrics: Metrics) -> str:
-    """Whether the learner was well: how far a step went, what the value knew, how long replies grew."""
+    """Diagnostics of training: step size, variance explained by the value network, length of replies."""
     return _curves(
         "health",
         metrics,
@@ -141,16 +143,12 @@ def health_curves(metrics: Metrics) -> str:
 def loss_curves(metrics: Metrics) -> str:
     """Loss of everything that was trained before the policy."""
     panels = []
-    for stage, title in STAGE_TITLES.items():
-        panels.append((stage, (f"{title}: loss", [("loss/train", "train", SKY)])))
-    return _draw(
-        "losses",
-        "Loss by stage",
-        [
-            (title, [(series(metrics, stage, name), label, colour) for name, label, colour in lines])
-            for stage, (title, lines) in panels
-        ],
-    )
+    for stage in dict.fromkeys(record["stage"] for record in metrics):
+        title = next((title + stage.removeprefix(known).replace("_", " ") for known, title in STAGE_TITLES.items()
+                      if stage == known or stage.startswith(f"{known}_")), "")  # fmt: skip
+        points = series(metrics, stage, "loss/train")
+        panels += [(f"{title}: loss", [(points, "train", SKY)])] if title else []
+    return _draw("losses", "Loss by stage", panels)
 
 
 def violation_bars(results: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One table of several runs: what each method reached on the test contexts, and what learning it cost.
+"""One table of several runs: the results of each method on the test contexts, and what training cost.
 
     python -m repo_exp.evaluation.leaderboard multirun/DATE/TIME
 
@@ -17,15 +17,13 @@ from typing import Any
 import yaml
 
 from repo_exp.durable import write_text
-from repo_exp.evaluation.report_view import number
-from repo_exp.evaluation.verdict import percent
+from repo_exp.evaluation.names import SourceNames
+from repo_exp.evaluation.numbers import number, percent
 
 PAGE = "leaderboard.md"
 NONE = "–"
-COLUMNS = (
-    "method", "seed", "total", "reward model", "judge", "rules", "violations", "unscored", "tokens sampled",
-    "tokens learnt from", "seconds", "peak memory",
-)  # fmt: skip
+FIRST, LAST = ("method", "seed"), ("violations", "unscored", "tokens sampled", "tokens learnt from", "seconds",
+                                   "peak memory")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,7 @@ class Run:
         yardstick: what it was measured with; totals of another yardstick cannot be compared.
         policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
         settings: what it has for each key that any of the runs overrides.
+        results: of its evaluation, for the names of its sources.
     """
 
     method: str
@@ -46,6 +45,7 @@ class Run:
     yardstick: Mapping[str, Any]
     policy: Mapping[str, Any] | None
     settings: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
@@ -78,7 +78,7 @@ def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
     given = _overrides(hydra)
     settings = {key: given.get(key) or _setting(key, runtime["choices"], config) for key in keys}
     arm = results["arms"][results["order"][-1]]
-    return Run(runtime["choices"]["algorithm"], config["seed"], arm, yardstick, policy, settings)
+    return Run(runtime["choices"]["algorithm"], config["seed"], arm, yardstick, policy, settings, results)
 
 
 def _overrides(hydra: Mapping[str, Any]) -> dict[str, str]:
@@ -112,9 +112,14 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
         return "no finished run\n"
     ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.arm["total"]["mean"], float("-inf")), run.method))
     differing = [key for key in sorted(runs[0].settings) if len({run.settings.get(key) for run in runs}) > 1]
-    columns = [*COLUMNS[:2], *differing, *COLUMNS[2:]]
-    rows = [[*cells[:2], *(_plain(run.settings[key]) for key in differing), *cells[2:]]
-            for run, cells in ((run, _cells(run)) for run in ordered)]  # fmt: skip
+    sources: dict[str, SourceNames] = {}
+    for run in ordered:
+        for name in run.arm["sources"]:
+            sources.setdefault(name, SourceNames(run.results))
+    labels = [names.label(name) for name, names in sources.items()]
+    columns = [*FIRST, *differing, "total", *labels, *LAST]
+    rows = [[run.method, str(run.seed), *(_plain(run.settings[key]) for key in differing), *_cells(run, sources)]
+            for run in ordered]  # fmt: skip
     lines = [columns, ["---"] * len(columns), *rows]
     page = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     contexts = " or ".join(map(str, sorted({run.arm["n"] for run in runs})))
@@ -125,11 +130,11 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
     ]
     if any(run.arm.get("unscored") for run in runs):
         notes.append(
-            "Unscored replies have no score from one of the sources and are left out of the means; where they are too "
-            "many, a mean is withheld (evaluation.max_unscored). The same command asks again for what failed."
+            "Unscored replies have a score that failed and are left out of the means; where there are too many of "
+            "them, a mean is withheld (evaluation.max_unscored). The same command asks again for what failed."
         )
     if any(run.yardstick != runs[0].yardstick for run in runs):
-        notes.append("These runs were measured with different yardsticks: their totals cannot be compared.")
+        notes.append("These runs were not measured alike: their totals cannot be compared.")
     if len({run.seed for run in runs}) > 1:
         notes.append("Each seed has a reward model of its own: compare totals within a seed.")
     if unfinished:
@@ -137,18 +142,13 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
     return "\n\n".join([page, *notes]) + "\n"
 
 
-def _cells(run: Run) -> list[str]:
+def _cells(run: Run, sources: Mapping[str, SourceNames]) -> list[str]:
     record = run.policy or {}
     cost = record.get("cost") or {}  # records of an older version have none
     tokens, peak = cost.get("tokens", {}), cost.get("peak_memory", {})
-    sources = run.arm["sources"]
     return [
-        run.method,
-        str(run.seed),
         _mean(run.arm["total"], 2),
-        _mean(sources.get("model"), 2),
-        _mean(sources.get("judge"), 1),
-        _mean(sources.get("rules"), 1),
+        *(_mean(run.arm["sources"].get(name), 2 if names.is_score(name) else 1) for name, names in sources.items()),
         _share(run.arm["violations"]),
         f"{run.arm.get('unscored', 0)} of {run.arm['n']}",
         *(f"{tokens[name]:,}" if name in tokens else NONE for name in ("sampled", "learnt")),

@@ -1,4 +1,4 @@
-"""One HTML file that tells what a run did: no script, no address outside, every text from a model escaped."""
+"""One HTML file that shows what a run did: no script, no external address, every text from a model escaped."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
 from repo_exp.durable import write_bytes
-from repo_exp.evaluation import figures
+from repo_exp.evaluation import figures, numbers
 from repo_exp.evaluation import report_view as view
+from repo_exp.evaluation.names import SourceNames, arm_name, capital
 from repo_exp.evaluation.report_data import Report
-from repo_exp.evaluation.verdict import arm_name, p_value, percent
+from repo_exp.evaluation.worked import worked_steps
 from repo_exp.plain import plain
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -44,17 +45,22 @@ def report_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    names = SourceNames(report["results"])
     environment.filters.update(
-        number=view.number,
-        signed=view.signed,
-        points=view.points,
-        duration=view.duration,
-        percent=percent,
-        p=p_value,
+        number=numbers.number,
+        signed=numbers.signed,
+        points=numbers.points,
+        duration=numbers.duration,
+        percent=numbers.percent,
+        p=numbers.p_value,
         arm=arm_name,
-        source=lambda name: view.SOURCE_NAMES.get(name, name),
+        source=names.label,
+        symbol=names.symbol,
+        scores=names.scores,
+        in_points=names.points,
+        is_score=names.is_score,
+        capital=capital,
         json_text=lambda value: json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False),
-        symbol=lambda name: view.SYMBOLS.get(name, name),
     )
     html = environment.get_template("report.html.j2").render(_context(report))
     return CONTROL.sub("\ufffd", html)  # a model may write any byte, and HTML knows no control characters
@@ -64,32 +70,34 @@ def _context(report: Report) -> dict[str, Any]:
     results = report["results"]
     metrics = report.get("metrics") or []
     reward = report.get("reward") or {}
-    instruments = report.get("instruments") or {}
+    quality = report.get("quality") or {}
     worked = report.get("worked_example")
     return {
         **report,
         "reward": reward,
+        "quality": quality,
         "comparison": results["comparisons"][0] if results["comparisons"] else None,
         "tiles": view.tiles(results),
         "rows": view.arm_rows(results),
         "unscored": view.unscored_rows(results),
+        "measured_sources": (reward.get("measured") or {}).get("sources") or [],
         "worked": worked,
-        "steps": view.worked_steps(worked, reward) if worked else None,
+        "steps": worked_steps(worked, reward, SourceNames(results)) if worked else None,
         "composition": view.composition_rows(metrics),
-        "accuracy": view.accuracy_rows(instruments),
-        "agreement": view.agreement_rows(instruments, reward.get("items") or {}),
+        "accuracy": view.accuracy_rows(quality),
+        "agreement": view.agreement_rows(quality, reward.get("items") or {}),
         "figures": _figures(results, metrics),
         "rule_names": _names(results, "rules"),
         "item_names": _names(results, "items"),
     }
 
 
-def _figures(results: Mapping[str, Any], metrics: list) -> dict[str, Markup]:
+def _figures(results: Mapping[str, Any], metrics: figures.Metrics) -> dict[str, Markup]:
     """Each figure's SVG; matplotlib escapes the names in it, so it may go into the page as it is."""
     drawn = {
-        "reward": figures.reward_curves(metrics),
+        "reward": figures.reward_curves(metrics, results.get("source_info") or {}),
         "composition": figures.composition_curves(metrics),
-        "capability": figures.capability_curve(metrics),
+        "capability": figures.capability_curve(metrics, results.get("source_info") or {}),
         "health": figures.health_curves(metrics),
         "pairs": figures.pair_curves(metrics),
         "losses": figures.loss_curves(metrics),

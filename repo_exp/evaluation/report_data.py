@@ -1,6 +1,6 @@
-"""What a report is made of. Everything is JSON, so that it can lie in the store and be drawn again later.
+"""The data of a report. Everything is JSON, so that it can be stored and drawn again later.
 
-A key that is not there, or is None, leaves its section out. Only ``results`` is needed.
+A key that is absent, or None, leaves its section out. Only ``results`` is needed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Arm(TypedDict):
     """One policy on the held-out contexts."""
 
     n: int
-    unscored: int  # replies of which a score failed
-    total: Interval  # with "mean", over the replies of which none did
-    sources: dict[str, Interval]  # "model", "judge", "rules"
+    unscored: int  # replies whose total does without a score that failed
+    total: Interval  # with "mean", over the other replies
+    sources: dict[str, Interval]  # by the source's name
     violations: Interval | None  # with "share": replies that break at least one rule
     rules: dict[str, Interval]  # rule -> share of replies that break it
     items: dict[str, float]  # rubric item -> mean points
@@ -58,6 +58,7 @@ class Results(TypedDict):
     order: list[str]
     n: int
     sources: list[str]
+    source_info: dict[str, dict[str, str]]  # source -> "kind", "unit", "label", "symbol", "parts"
     arms: dict[str, Arm]
     comparisons: list[ArmComparison]  # the last arm against the baseline comes first
     unscored: dict[str, dict[str, Any]]  # source that failed -> "replies", "of", "reasons"
@@ -83,14 +84,14 @@ class Run(TypedDict, total=False):
 
 
 class RewardSetup(TypedDict, total=False):
-    """How the reward that was learnt from was put together, and what was measured with."""
+    """The reward that the policy learned from, and what the evaluation measured with."""
 
     learns_from: str  # "own replies"; "pairs" or "nothing" where the reward only measures
-    sources: list[str]  # of "model", "judge", "rules"
-    join: str  # "enhancement"; "none" where the reward model trains alone; or another rule's name
+    sources: list[str]  # names of sources that had an effect
+    combine: str  # the combiner, or a method that combines the sources itself
     bound: float | None  # n
-    measured: dict[str, Any]  # "sources", "join", "bound" of the evaluation; as above where it is not there
-    formula: str  # in place of the explanation of the enhancement, for another rule
+    measured: dict[str, Any]  # "sources", "combine", "bound" of the evaluation's total; as above where it is absent
+    formula: str  # in place of the explanation of the enhancement, for another combiner
     rules: dict[str, str]  # rule -> what it says, for the tables
     items: dict[str, str]  # rubric item -> the question
 
@@ -126,11 +127,11 @@ class ItemAgreement(TypedDict, total=False):
     positives: int  # labelled yes: shows how far one would come by always giving the commoner answer
 
 
-class Instruments(TypedDict, total=False):
-    """How good the measuring instruments are."""
+class Quality(TypedDict, total=False):
+    """How accurate the trained reward sources are."""
 
-    reward_model: PairAccuracy | None
-    judge: list[ItemAgreement] | None
+    reward_models: dict[str, PairAccuracy]  # by label
+    judge: list[ItemAgreement]
 
 
 class Report(TypedDict, total=False):
@@ -142,7 +143,7 @@ class Report(TypedDict, total=False):
     stages: list[Stage]
     results: Results  # summary.summarise
     metrics: list[dict[str, Any]]  # tracking.jsonl.read_metrics: {"stage", "step", "metrics"}
-    instruments: Instruments
+    quality: Quality
     worked_example: dict[str, Any] | None  # examples.worked_example
     examples: list[dict[str, Any]]  # examples.choose_examples
     config_yaml: str  # without secrets

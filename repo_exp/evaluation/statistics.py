@@ -1,7 +1,7 @@
-"""How sure a figure is: intervals and paired tests, as pure functions of numbers and a seed.
+"""How certain a figure is: intervals and paired tests, as pure functions of numbers and a seed.
 
-NaN means "no score". A value that is not there is left out and counted, never read as zero. Where there is
-too little to say anything (no value, or one), the answer is NaN, never a number that looks like knowledge.
+NaN means "no score". A missing value is left out and counted, never read as zero. Where there are too few values for a
+statistic (none, or one), it is NaN.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def paired_comparison(
 
 def mean_interval(values: Values, *, seed: int, resamples: int = 10_000, confidence: float = 0.95) -> Mean:
     """Return the mean with its bootstrap percentile interval; NaN values are left out and counted."""
-    given = _array(values)
-    present = given[~np.isnan(given)]
-    missing = int(given.size - present.size)
+    everything = _array(values)
+    present = everything[~np.isnan(everything)]
+    missing = int(everything.size - present.size)
     if not present.size:
         return Mean(0, missing, math.nan, math.nan, math.nan)
     low, high = _bootstrap(present, seed=seed, resamples=resamples, confidence=confidence)
@@ -145,31 +145,6 @@ def exact_paired_test(fell: int, rose: int) -> float:
     if fell + rose == 0:
         return 1.0
     return float(stats.binomtest(fell, fell + rose, 0.5).pvalue)
-
-
-def fisher_exact(successes_a: int, n_a: int, successes_b: int, n_b: int) -> float:
-    """Return the two-sided p of Fisher's exact test of two shares from unpaired samples."""
-    _check_counts(successes_a, n_a)
-    _check_counts(successes_b, n_b)
-    table = [[successes_a, n_a - successes_a], [successes_b, n_b - successes_b]]
-    return float(stats.fisher_exact(table, alternative="two-sided").pvalue)
-
-
-def two_proportion_z(successes_a: float, n_a: int, successes_b: float, n_b: int) -> tuple[float, float]:
-    """Return z and the two-sided p of the pooled test of two shares from large unpaired samples.
-
-    z > 0 where a's share is the higher one. Successes may be fractional, as shares from a paper are.
-    """
-    _check_counts(successes_a, n_a)
-    _check_counts(successes_b, n_b)
-    if n_a == 0 or n_b == 0:
-        return math.nan, math.nan
-    pooled = (successes_a + successes_b) / (n_a + n_b)
-    spread = math.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
-    if spread == 0:  # all successes, or none: the two shares are equal
-        return 0.0, 1.0
-    z = (successes_a / n_a - successes_b / n_b) / spread
-    return z, float(2 * stats.norm.sf(abs(z)))
 
 
 def _array(values: Values) -> np.ndarray:

@@ -1,16 +1,18 @@
-"""From answered contexts to a table: what each arm is worth, and how sure the difference between two is.
+"""From scored replies to a table: the figures of each arm, and how certain the difference between two arms is.
 
 An arm is one policy (base, sft, repo) answering the same contexts. The result is JSON: no NaN (a number that
-is not there is None), so that it lies in the store as it is and the report reads it back.
+is missing is None), so that it can be stored and read back by the report.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from repo_exp.evaluation.statistics import (
+    Proportion,
     exact_paired_test,
     mean_interval,
     paired_comparison,
@@ -28,16 +30,16 @@ from repo_exp.evaluation.unscored import (
 )
 from repo_exp.evaluation.verdict import verdict
 from repo_exp.plain import plain
-from repo_exp.types import Reply, RewardBreakdown
+from repo_exp.types import RewardBreakdown, SourceInfo, Trajectory
 
 Arms = Mapping[str, Sequence[Answer]]
-
-SOURCES = ("model", "judge", "rules")
+Infos = Mapping[str, SourceInfo]
 
 
 def summarise(
     arms: Arms,
     *,
+    sources: Infos,
     baseline: str = "sft",
     seed: int = 0,
     resamples: int = 10_000,
@@ -46,20 +48,22 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the table of all arms, the comparisons of the last arm, and a verdict in words.
 
-    An arm's mean total is over replies of which no score failed; two arms are compared context by context, over replies
-    that lack the same (``unscored.alike_totals``). Every figure has its count of missing scores, and where more than
-    ``max_unscored`` of them failed it has no number at all, and ``"withheld": True``.
+    An arm's mean total is over replies whose total does without no failed score; two arms are compared context by
+    context, over replies whose totals do without the same sources (``unscored.alike_totals``). Every figure has its
+    count of missing scores, and where more than ``max_unscored`` of them failed it has no number at all, and
+    ``"withheld": True``.
 
     Args:
-        arms: name -> its answers, in the order in which the arms came to be (base, sft, repo); the same
+        arms: name -> its answers, in the order in which the arms were trained (base, sft, repo); the same
             contexts in the same order in each.
+        sources: the sources that were asked, in the order of the table.
         baseline: the arm that the last one is compared with, if it is there; else the arm before the last.
         seed, resamples, confidence: of the intervals and tests.
         max_unscored: the share of failed scores above which a figure is withheld.
 
     Returns:
-        ``{"order", "n", "sources", "arms": {name: ...}, "comparisons": [...], "verdict": {"text", "status"},
-        "unscored": {source: ...}, "settings"}``; see ``repo_exp.evaluation.report_data.Results``.
+        ``{"order", "n", "sources", "source_info", "arms": {name: ...}, "comparisons": [...], "verdict": {"text",
+        "status"}, "unscored": {source: ...}, "settings"}``; see ``repo_exp.evaluation.report_data.Results``.
 
     Raises:
         ValueError: no arms, or arms that answer different contexts.
@@ -68,17 +72,18 @@ def summarise(
     order = list(arms)
     settings = {"seed": seed, "resamples": resamples, "confidence": confidence}
     everybody = [answer for answers in arms.values() for answer in answers]
-    sources = [name for name in SOURCES if any(name in worth.sources for arm in arms.values() for _, worth in arm)]
+    asked = {name: info for name, info in sources.items() if any(name in worth.scores for _, worth in everybody)}
     results = {
         "order": order,
-        "n": len({reply.context.id for reply, _ in arms[order[0]]}),
-        "sources": sources,
-        "arms": {name: _arm(answers, arms, sources, settings, max_unscored) for name, answers in arms.items()},
+        "n": len({reply.prompt.id for reply, _ in arms[order[0]]}),
+        "sources": list(asked),
+        "source_info": {name: _info(info) for name, info in asked.items()},
+        "arms": {name: _arm(answers, arms, asked, settings, max_unscored) for name, answers in arms.items()},
         "comparisons": [
-            {"before": one, "after": other, **_comparison(arms[one], arms[other], sources, settings, max_unscored)}
+            {"before": one, "after": other, **_comparison(arms[one], arms[other], asked, settings, max_unscored)}
             for one, other in _compared(order, baseline)
         ],
-        "unscored": failures(everybody, sources),
+        "unscored": failures(everybody, list(asked)),
         "settings": settings | {"max_unscored": max_unscored},
     }
     results = plain(results)
@@ -91,9 +96,9 @@ def check_same_contexts(arms: Arms) -> None:
     if not arms:
         raise ValueError("there is no arm to evaluate")
     first, *others = arms
-    wanted = [reply.context.id for reply, _ in arms[first]]
+    wanted = [reply.prompt.id for reply, _ in arms[first]]
     for name in others:
-        found = [reply.context.id for reply, _ in arms[name]]
+        found = [reply.prompt.id for reply, _ in arms[name]]
         if len(found) != len(wanted):
             raise ValueError(f"arms answer the same contexts: '{first}' has {len(wanted)}, '{name}' has {len(found)}")
         for place, (one, other) in enumerate(zip(wanted, found, strict=True)):
@@ -104,12 +109,17 @@ def check_same_contexts(arms: Arms) -> None:
                 )
 
 
-def violated(worth: RewardBreakdown) -> float:
-    """Return 1 if at least one rule was violated, 0 if none, NaN if the rules gave no score."""
-    rules = worth.sources.get("rules")
-    if rules is None or rules.missing:
-        return math.nan
-    return float(bool(rules.parts))
+def violated(worth: RewardBreakdown, sources: Infos) -> float:
+    """Return 1 if any rule of any source is broken, 0 if none is, NaN if no rules scored the reply."""
+    scores = [worth.scores[name] for name, info in sources.items()
+              if info.parts == "violations" and name in worth.scores]  # fmt: skip
+    scored = [score for score in scores if not score.missing]
+    return float(any(bool(score.parts) for score in scored)) if scored else math.nan
+
+
+def _info(info: SourceInfo) -> dict[str, Any]:
+    """Return what the report needs to know of a source; the names of its parts are in the arms' figures."""
+    return {name: value for name, value in asdict(info).items() if name not in ("name", "part_names")}
 
 
 def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
@@ -123,45 +133,28 @@ def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
 
 
 def _arm(
-    answers: Sequence[Answer], arms: Arms, sources: list[str], settings: dict, max_unscored: float
+    answers: Sequence[Answer], arms: Arms, sources: Infos, settings: dict[str, Any], max_unscored: float
 ) -> dict[str, Any]:
     replies = [reply for reply, _ in answers]
-    rules = sorted({rule for arm in arms.values() for _, worth in arm for rule in _parts(worth, "rules")})
-    items = sorted({item for arm in arms.values() for _, worth in arm for item in _parts(worth, "judge")})
-    judged = [worth for _, worth in answers if not math.isnan(source_value(worth, "judge"))]
-    ruled = [worth for _, worth in answers if not math.isnan(violated(worth))]
-    confidence = settings["confidence"]
     failed = {name: sum(name in worth.failed for _, worth in answers) for name in sources}
-    if above(failed.get("judge", 0), len(answers), max_unscored):
-        judged = []
-    if above(failed.get("rules", 0), len(answers), max_unscored):
-        ruled = []
+    shown = {name: info for name, info in sources.items() if not above(failed[name], len(answers), max_unscored)}
 
-    def described(values: list[float], failed: int) -> dict[str, Any]:
-        figure = plain(mean_interval(values, **settings)) | {"withheld": False}
-        return withheld(figure) if above(failed, len(answers), max_unscored) else figure
+    def figure(values: list[float], failed: int) -> dict[str, Any]:
+        found = plain(mean_interval(values, **settings)) | {"withheld": False}
+        return withheld(found) if above(failed, len(answers), max_unscored) else found
 
-    unscored = sum(bool(worth.failed) for _, worth in answers)
+    unscored = sum(bool(worth.failed_in_total) for _, worth in answers)
+    hits = [value for _, worth in answers if not math.isnan(value := violated(worth, shown))]
     return {
         "n": len(answers),
         "unscored": unscored,
-        "total": described([math.nan if worth.failed else worth.total for _, worth in answers], unscored),
+        "total": figure([math.nan if worth.failed_in_total else worth.total for _, worth in answers], unscored),
         "sources": {
-            name: described([source_value(worth, name) for _, worth in answers], failed[name]) for name in sources
+            name: figure([source_value(worth, name) for _, worth in answers], failed[name]) for name in sources
         },
-        "violations": wilson_interval(sum(map(violated, ruled)), len(ruled), confidence=confidence) if ruled else None,
-        "rules": {
-            rule: wilson_interval(
-                sum(rule in _parts(worth, "rules") for worth in ruled), len(ruled), confidence=confidence
-            )
-            for rule in rules
-            if ruled
-        },
-        "items": {
-            item: sum(_parts(worth, "judge").get(item, 0.0) for worth in judged) / len(judged)
-            for item in items
-            if judged
-        },
+        "violations": wilson_interval(sum(hits), len(hits), confidence=settings["confidence"]) if hits else None,
+        "rules": _rules(answers, arms, shown, confidence=settings["confidence"]),
+        "items": _items(answers, arms, shown),
         "tokens": _lengths([reply.tokens for reply in replies]),
         "words": _lengths([words(reply) for reply in replies]),
         "unfinished": _share(not reply.finished for reply in replies),
@@ -169,9 +162,37 @@ def _arm(
     }
 
 
+def _rules(answers: Sequence[Answer], arms: Arms, sources: Infos, *, confidence: float) -> dict[str, Proportion]:
+    """Return for each rule that any arm breaks the share of replies that break it."""
+    shares = {}
+    for name, info in sources.items():
+        scored = [worth.scores[name].parts for _, worth in answers if not math.isnan(source_value(worth, name))]
+        if info.parts == "violations" and scored:
+            for rule in _part_names(arms, name):
+                broken = sum(rule in parts for parts in scored)
+                shares[info.part(rule)] = wilson_interval(broken, len(scored), confidence=confidence)
+    return shares
+
+
+def _items(answers: Sequence[Answer], arms: Arms, sources: Infos) -> dict[str, float]:
+    """Return for each rubric item that any arm was asked its mean points, over the replies that were judged."""
+    means = {}
+    for name, info in sources.items():
+        judged = [worth.scores[name].parts for _, worth in answers if not math.isnan(source_value(worth, name))]
+        if info.parts == "items" and judged:
+            for item in _part_names(arms, name):
+                means[info.part(item)] = sum(parts.get(item, 0.0) for parts in judged) / len(judged)
+    return means
+
+
+def _part_names(arms: Arms, source: str) -> list[str]:
+    return sorted({part for answers in arms.values() for _, worth in answers if source in worth.scores
+                   for part in worth.scores[source].parts})  # fmt: skip
+
+
 def _comparison(
-    before: Sequence[Answer], after: Sequence[Answer], sources: list[str], settings: dict, max_unscored: float
-) -> dict:
+    before: Sequence[Answer], after: Sequence[Answer], sources: Infos, settings: dict[str, Any], max_unscored: float
+) -> dict[str, Any]:
     """Paired by context: where a context was answered several times, its answers are averaged first."""
 
     def pair(measure: Callable[[Answer], float]) -> tuple[list[float], list[float]]:
@@ -183,12 +204,11 @@ def _comparison(
 
     *total, unscored = alike_totals(before, after)
     failed = {name: failed_contexts(before, after, name) for name in sources}
-    rates = pair(lambda answer: violated(answer[1]))
+    shown = {name: info for name, info in sources.items() if not above(failed[name], len(total[0]), max_unscored)}
+    rates = pair(lambda answer: violated(answer[1], shown))
     fell = sum(one > other for one, other in zip(*rates, strict=True))
     rose = sum(one < other for one, other in zip(*rates, strict=True))
     ruled = sum(not math.isnan(one + other) for one, other in zip(*rates, strict=True))
-    if above(failed.get("rules", 0), len(total[0]), max_unscored):
-        ruled = 0
     overall = compared(*total, unscored)
     return {
         "total": overall,
@@ -205,16 +225,12 @@ def _comparison(
 
 def source_value(worth: RewardBreakdown, name: str) -> float:
     """Return the score of one source, NaN where it was not asked or gave none."""
-    return worth.sources[name].value if name in worth.sources else math.nan
+    return worth.scores[name].value if name in worth.scores else math.nan
 
 
-def words(reply: Reply) -> int:
+def words(reply: Trajectory) -> int:
     """Return the number of words, by white space."""
-    return len(reply.text.split())
-
-
-def _parts(worth: RewardBreakdown, source: str) -> Mapping[str, float]:
-    return worth.sources[source].parts if source in worth.sources else {}
+    return len(reply.response.split())
 
 
 def _lengths(values: list[int]) -> dict[str, float]:
@@ -225,9 +241,11 @@ def _lengths(values: list[int]) -> dict[str, float]:
     return {"mean": _mean(values), "p95": float(ordered[math.ceil(0.95 * len(ordered)) - 1])}
 
 
-def _distinct(replies: Sequence[Reply]) -> float:
+def _distinct(replies: Sequence[Trajectory]) -> float:
     """Share of different replies, capitals and white space aside. 1 where no two are the same."""
-    return len({" ".join(reply.text.casefold().split()) for reply in replies}) / len(replies) if replies else math.nan
+    return (
+        len({" ".join(reply.response.casefold().split()) for reply in replies}) / len(replies) if replies else math.nan
+    )
 
 
 def _share(flags: Iterable[bool]) -> float:

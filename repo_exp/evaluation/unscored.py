@@ -1,7 +1,7 @@
-"""Which replies lack a score, which of two arms' replies may be compared all the same, and when a figure is withheld.
+"""Which replies have no score, which replies of two arms may be compared nevertheless, and when a figure is withheld.
 
 A score *failed* where its source should have given one and gave none (an endpoint that died, a budget that was spent).
-It is *missing* too where the source has nothing to say of such a context; that is no failure, and withholds nothing.
+It is *missing* too where the source does not apply to such a context; that is no failure, and withholds nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from repo_exp.types import Reply, RewardBreakdown
+from repo_exp.types import RewardBreakdown, Trajectory
 
-Answer = tuple[Reply, RewardBreakdown]
+Answer = tuple[Trajectory, RewardBreakdown]
 
 MAX_UNSCORED = 0.2
 """The share of failed scores above which a figure is withheld, where the caller does not say."""
 
 
-def lacks(worth: RewardBreakdown) -> frozenset[str]:
-    """Return the sources without a score, failed or not: totals that lack different ones are of different measures."""
-    return frozenset(name for name, score in worth.sources.items() if score.missing)
-
-
 def above(count: int, of: int, share: float) -> bool:
-    """Are ``count`` of ``of`` more than the share? None of none is not."""
+    """Is ``count`` of ``of`` more than the share? 0 of 0 is not."""
     return count > share * of
 
 
@@ -33,7 +28,7 @@ def failures(answers: Sequence[Answer], sources: Sequence[str]) -> dict[str, dic
     """Return source -> ``{"replies", "of", "reasons": {reason: replies}}``, for the sources that failed at all."""
     found: dict[str, dict[str, Any]] = {}
     for name in sources:
-        asked = [worth.sources[name] for _, worth in answers if name in worth.sources]
+        asked = [worth.scores[name] for _, worth in answers if name in worth.scores]
         reasons = Counter(score.reason for score in asked if score.failed)
         if reasons:
             ordered = dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0])))
@@ -45,24 +40,24 @@ def by_context(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     """Return the answers by context, in order of appearance."""
     found: dict[str, list[Answer]] = {}
     for answer in answers:
-        found.setdefault(answer[0].context.id, []).append(answer)
+        found.setdefault(answer[0].prompt.id, []).append(answer)
     return found
 
 
 def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[float], list[float], int]:
     """Return both arms' mean total of each context, and how many contexts are unscored.
 
-    A context counts only by replies that lack the same sources in both arms, those that lack the fewest first; where
-    there are none such, both totals are NaN. A context is unscored where a score of one of its replies failed, or where
-    there are totals and none that lack the same.
+    Only replies count whose totals do without the same sources in both arms, those without the fewest first; where
+    there are none, both totals are NaN. A context is unscored where a total of one of its replies does without a score
+    that failed, or where there are totals and none that do without the same sources.
     """
     first, second, unscored = [], [], 0
     for ours, theirs in zip(by_context(before).values(), by_context(after).values(), strict=True):
-        sets = [_by_lack(answers) for answers in (ours, theirs)]
-        common = sorted(sets[0].keys() & sets[1].keys(), key=lambda lack: (len(lack), sorted(lack)))
+        sets = [_by_missing(answers) for answers in (ours, theirs)]
+        common = sorted(sets[0].keys() & sets[1].keys(), key=lambda missing: (len(missing), missing))
         first.append(mean(sets[0][common[0]]) if common else math.nan)
         second.append(mean(sets[1][common[0]]) if common else math.nan)
-        failed = any(worth.failed for _, worth in [*ours, *theirs])
+        failed = any(worth.failed_in_total for _, worth in [*ours, *theirs])
         unscored += failed or bool(not common and (sets[0] or sets[1]))
     return first, second, unscored
 
@@ -79,19 +74,20 @@ def means_by_context(answers: Sequence[Answer], measure: Callable[[Answer], floa
 
 
 def withheld(figure: Mapping[str, Any], *, keep: Sequence[str] = ("n", "missing", "unscored")) -> dict[str, Any]:
-    """Return a figure without its numbers: only the counts that say why it is withheld."""
+    """Return a figure without its numbers: only the counts that explain why it is withheld."""
     return {name: value if name in keep else None for name, value in figure.items()} | {"withheld": True}
 
 
 def mean(values: Sequence[float]) -> float:
     """Return the mean of the values that are there; NaN where none is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    present = [value for value in values if not math.isnan(value)]
+    return sum(present) / len(present) if present else math.nan
 
 
-def _by_lack(answers: Sequence[Answer]) -> dict[frozenset[str], list[float]]:
-    found: dict[frozenset[str], list[float]] = {}
+def _by_missing(answers: Sequence[Answer]) -> dict[tuple[str, ...], list[float]]:
+    """Return the totals by the sources that they do without: totals without different ones are different measures."""
+    found: dict[tuple[str, ...], list[float]] = {}
     for _, worth in answers:
         if not math.isnan(worth.total):
-            found.setdefault(lacks(worth), []).append(worth.total)
+            found.setdefault(tuple(sorted(worth.lacks)), []).append(worth.total)
     return found

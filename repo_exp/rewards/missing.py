@@ -1,65 +1,63 @@
-"""Stop training where a source has fallen silent, before anything is learnt from what it did not say."""
+"""Stop training where a source leaves too many trajectories without a score, before anything is learned from them."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from repo_exp.errors import MissingScoresError, Problem
-from repo_exp.types import RewardBreakdown
+from repo_exp.types import RewardBreakdown, SourceInfo
 
 LEAST = 8
-"""Replies that are looked at together at least, so that one hiccup in a small round stops nothing."""
+"""Trajectories that are looked at together at least, so that one failure in a small round stops nothing."""
 
 
 class MissingScores:
-    """Looks at each round of scored replies.
+    """Checks each round of scored trajectories.
 
-    A round of fewer than ``LEAST`` replies is looked at together with those before it, as many as make ``LEAST``. Of
-    these replies (counted as ``LEAST`` if there are fewer yet) each source may leave the share ``max_missing`` without
-    a score that it should have given. Apart from that, at least one of them has to have a total.
+    A round of fewer than ``LEAST`` trajectories is taken together with those before it, as many as make ``LEAST``. Of
+    these (counted as ``LEAST`` while there are fewer) each source may leave the share ``max_missing`` without a score
+    that it should have given. Besides, at least one of them needs a total.
 
     Args:
         max_missing: the share, from 0 (every failure stops) to 1 (none does).
+        infos: how messages name the sources.
     """
 
-    def __init__(self, max_missing: float) -> None:
-        self._allowed = max_missing
-        self._before: deque[RewardBreakdown] = deque(maxlen=LEAST)
+    def __init__(self, max_missing: float, infos: Mapping[str, SourceInfo] | None = None) -> None:
+        self._allowed, self._infos = max_missing, dict(infos or {})
+        self._recent: deque[RewardBreakdown] = deque(maxlen=LEAST)
 
-    def look(self, breakdowns: Sequence[RewardBreakdown]) -> None:
+    def check(self, breakdowns: Sequence[RewardBreakdown]) -> None:
         """Take in one round.
 
         Raises:
-            MissingScoresError: a source left too many replies without a score, or no reply has a total.
+            MissingScoresError: a source left too many trajectories without a score, or none has a total.
         """
-        self._before.extend(breakdowns)
-        seen = list(breakdowns) if len(breakdowns) >= LEAST else list(self._before)
-        allowed = self._allowed * max(len(seen), LEAST)
+        self._recent.extend(breakdowns)
+        looked_at = list(breakdowns) if len(breakdowns) >= LEAST else list(self._recent)
+        allowed = self._allowed * max(len(looked_at), LEAST)
         problems = []
-        for name in sorted({name for each in seen for name in each.sources}):
-            reasons = Counter(each.sources[name].reason for each in seen if name in each.failed)
+        for name in sorted({name for each in looked_at for name in each.scores}):
+            reasons = Counter(each.scores[name].reason for each in looked_at if name in each.failed)
             if reasons.total() > allowed:
-                problems.append(self._silent(name, reasons, len(seen)))
-        if not problems and len(seen) >= LEAST and all(each.total != each.total for each in seen):
-            why = Counter(score.reason for each in seen for score in each.sources.values() if score.missing)
-            problems.append(
-                Problem("reward", f"none of {len(seen)} replies has a total ({_counts(why)})", "another reward.sources")
-            )
+                problems.append(self._problem(name, reasons, len(looked_at)))
+        if not problems and len(looked_at) >= LEAST and all(math.isnan(each.total) for each in looked_at):
+            reasons = Counter(score.reason for each in looked_at for score in each.scores.values() if score.missing)
+            found = f"none of {len(looked_at)} replies has a total ({_counts(reasons)})"
+            problems.append(Problem("reward", found, "another reward.sources"))
         if problems:
-            raise MissingScoresError("Training stopped before it learnt from replies that are not scored.", problems)
+            raise MissingScoresError("Training stopped before it learned from replies without a score.", problems)
 
-    def _silent(self, name: str, reasons: Counter[str], of: int) -> Problem:
+    def _problem(self, name: str, reasons: Counter[str], of: int) -> Problem:
         remedy = (
-            "see to it and give the same command again: training goes on from here, and what failed is asked again. "
-            "To learn without these scores all the same: a larger reward.max_missing"
+            "see to it and give the same command again: training continues from here, and what failed is asked again. "
+            "To learn without these scores: a larger reward.max_missing"
         )
         found = f"no score for {reasons.total()} of {of} replies ({_counts(reasons)})"
-        return Problem(
-            {"judge": "judge", "model": "reward model"}.get(name, name),
-            f"{found}; reward.max_missing allows {self._allowed:.0%}",
-            remedy,
-        )
+        label = self._infos[name].label if name in self._infos else name
+        return Problem(label, f"{found}; reward.max_missing allows {self._allowed:.0%}", remedy)
 
 
 def _counts(reasons: Counter[str]) -> str:

@@ -1,84 +1,72 @@
-"""Ask the sources side by side what replies are worth, and join what they say."""
+"""Ask the reward sources, remote ones in parallel with the others, and combine their scores."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from repo_exp.errors import RewardError
-from repo_exp.rewards.joins import Join
-from repo_exp.rewards.judge.protocol import Judge
-from repo_exp.rewards.rules.ruleset import RuleSet
-from repo_exp.types import NOT_FINITE, Reply, RewardBreakdown, Score
-
-RewardModel = Callable[[Sequence[Reply]], Sequence[float | Score]]
+from repo_exp.rewards.combine.interface import Combiner
+from repo_exp.rewards.interface import RewardSource
+from repo_exp.types import RewardBreakdown, Score, SourceInfo, Trajectory
 
 
 class Scorer:
-    """Scores replies with the sources it is given; ``None`` leaves a source out.
+    """Scores trajectories.
 
     Args:
-        reward_model: replies -> calibrated scores; what is not finite becomes "no score", unless it is one already.
-        judge: answers the rubric.
-        rules: the rule functions.
-        join: the sources of all replies, and which of them answer the same context -> totals.
+        sources: what is asked, in the order of tables and records. A source that the combiner does not know is measured
+            and recorded, and does not change the total.
+        combiner: the scores of all trajectories -> totals.
 
     Raises:
-        RewardError: there is no source at all.
+        RewardError: there is no source.
     """
 
-    def __init__(
-        self, *, reward_model: RewardModel | None, judge: Judge | None, rules: RuleSet | None, join: Join
-    ) -> None:
-        if reward_model is None and judge is None and rules is None:
-            raise RewardError("A reward needs at least one source: model, judge or rules.")
-        self.reward_model = reward_model
-        self.judge = judge
-        self.rules = rules
-        self.join = join
+    def __init__(self, sources: Sequence[RewardSource[Any]], combiner: Combiner[Any]) -> None:
+        if not sources:
+            raise RewardError("A reward needs at least one source: see reward.sources.")
+        self.sources, self.combiner = list(sources), combiner
 
-    def begin(self, reply: Reply) -> None:
-        """Hear of a reply as soon as it is finished: a remote judge is asked while others are still sampled."""
-        if self.judge is not None and self.judge.remote:
-            self.judge.begin(reply)
+    @property
+    def infos(self) -> dict[str, SourceInfo]:
+        """How each source is named in metrics and reports."""
+        return {source.name: source.info for source in self.sources}
 
-    def score(self, replies: Sequence[Reply]) -> list[RewardBreakdown]:
-        """Return what each reply is worth, in the same order.
+    def begin(self, trajectory: Trajectory) -> None:
+        """Tell remote sources about a trajectory as soon as it is finished, while others are still sampled."""
+        for source in self.sources:
+            if source.remote:
+                source.begin(trajectory)
 
-        A remote judge waits in a thread of its own while model and rules are at work.
+    def score(self, trajectories: Sequence[Trajectory]) -> list[RewardBreakdown]:
+        """Return the scores and the total of each trajectory, in the same order.
+
+        Remote sources wait in threads of their own while the others work in this one.
+
+        Raises:
+            ValueError: a source did not return one score for each trajectory.
         """
-        if not replies:
+        if not trajectories:
             return []
-        asked: dict[str, list[Score]] = {}
-        pool = ThreadPoolExecutor(1)
+        scores: dict[str, list[Score]] = {}
+        remote = [source for source in self.sources if source.remote]
+        pool = ThreadPoolExecutor(max(len(remote), 1))
         try:
-            waiting = pool.submit(self.judge.judge, replies) if self.judge is not None and self.judge.remote else None
-            if self.reward_model is not None:
-                asked["model"] = [_model_score(value) for value in self.reward_model(replies)]
-            if self.rules is not None:
-                asked["rules"] = [self.rules.score(reply) for reply in replies]
-            if waiting is not None:
-                asked["judge"] = waiting.result()
-            elif self.judge is not None:
-                asked["judge"] = self.judge.judge(replies)
+            pending = {source.name: pool.submit(source.score, trajectories) for source in remote}
+            for source in self.sources:
+                if not source.remote:
+                    scores[source.name] = source.score(trajectories)
+            scores |= {name: future.result() for name, future in pending.items()}
         finally:
-            pool.shutdown(wait=False)  # after an error or a stop, nobody waits for a judge that hangs
-        for source, scores in asked.items():
-            if len(scores) != len(replies):
-                raise ValueError(f"the {source} gave {len(scores)} scores for {len(replies)} replies")
-        names = [name for name in ("model", "judge", "rules") if name in asked]
-        sources = [{name: asked[name][i] for name in names} for i in range(len(replies))]
-        joined = self.join(sources, [reply.context.id for reply in replies])
+            pool.shutdown(wait=False)  # after an error or a stop, do not wait for a source that hangs
+        for name, each in scores.items():
+            if len(each) != len(trajectories):
+                raise ValueError(f"source '{name}' gave {len(each)} scores for {len(trajectories)} trajectories")
+        rows = [{source.name: scores[source.name][i] for source in self.sources} for i in range(len(trajectories))]
+        combined = self.combiner(rows, [trajectory.prompt.id for trajectory in trajectories])
         return [
-            RewardBreakdown(said, told.enhancement, told.total, told.clipped, told.lacks)
-            for said, told in zip(sources, joined, strict=True)
+            RewardBreakdown(row, each.enhancement, each.total, each.clipped, each.missing_sources)
+            for row, each in zip(rows, combined, strict=True)
         ]
-
-
-def _model_score(value: float | Score) -> Score:
-    if isinstance(value, Score):
-        return value
-    if math.isfinite(value):
-        return Score(float(value))
-    return Score.none(f"{NOT_FINITE}: the reward model gave {float(value)}")

@@ -6,29 +6,25 @@ contexts, another bound or other rules measure again, and train nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from repo_exp.evaluation.summary import SOURCES
 from repo_exp.evaluation.unscored import failures
-from repo_exp.rewards.composition import failed_share
+from repo_exp.rewards.diagnostics import failed_share
 from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
-from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.policy import kept_after, place_after
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.stages.workbench import METRICS, Workbench
-from repo_exp.types import RewardBreakdown
+from repo_exp.types import RewardBreakdown, SourceInfo
 
-VERSION = 2
+VERSION = 3
 UNSCORED = "unscored.json"
-FIGURES = {  # metric of the composition -> name on the capability curve
+FIGURES = {  # reward diagnostic -> name on the capability curve, beside the mean of each source
     "reward/total": "total",
-    "reward/model": "model",
-    "reward/judge": "judge",
-    "reward/rules": "rules",
     "composition/violations": "violations",
     "composition/failed": "unscored",
 }
@@ -48,7 +44,7 @@ def steps(updates: int, every: int) -> list[int]:
     return [*chosen, updates]
 
 
-def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, instruments: Instruments) -> Artifact:
+def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, sources: RewardSources) -> Artifact:
     """Return the capability artifact: ``metrics.json``, a row for each point of the curve."""
     config = bench.config
     points = steps(config.budget.updates, config.evaluation.capability_every)
@@ -58,15 +54,15 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, inst
         "contexts": config.evaluation.capability_contexts,
         "temperature": config.evaluation.temperature,
         "max_unscored": config.evaluation.max_unscored,
-        "yardstick": instruments.inputs(evaluating=True),
+        "yardstick": sources.inputs(evaluating=True),
         "rollout": bench.sampling_inputs(),
         "seed": config.seed,
     }
-    parents = {"data": data, "sft": sft, "policy": policy, **instruments.parents(evaluating=True)}
+    parents = {"data": data, "sft": sft, "policy": policy, **sources.parents(evaluating=True)}
 
     def build(folder: Path) -> None:
         held = read(data).contexts["development"][: config.evaluation.capability_contexts]
-        scorer, seed = instruments.scorer(evaluating=True), derived_seed(config.seed, "capability")
+        scorer, seed = sources.scorer(evaluating=True), derived_seed(config.seed, "capability")
         rows, answers = [], []
         for step in points:
             place = sft.folder / "policy" if step == 0 else place_after(policy.folder, step)
@@ -83,14 +79,15 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, inst
             )
             worth = scorer.score(replies)
             answers += zip(replies, worth, strict=True)
-            told = instruments.describe(worth, n=config.evaluation.n)
-            hidden = withheld(worth, most=config.evaluation.max_unscored)
-            shown = {key: name for key, name in FIGURES.items() if key in told and name not in hidden}
-            figures = {f"capability/{name}": told[key] for key, name in shown.items()}
+            metrics = sources.describe(worth, evaluating=True)
+            hidden = withheld(worth, scorer.infos, most=config.evaluation.max_unscored)
+            names = FIGURES | {f"reward/{name}": name for name in scorer.infos}
+            figures = {f"capability/{name}": metrics[key]
+                       for key, name in names.items() if key in metrics and name not in hidden}  # fmt: skip
             rows.append({"step": step, **figures})
             bench.trackers.log("capability", step, figures)
         write_json(folder / METRICS, rows)
-        write_json(folder / UNSCORED, failures(answers, SOURCES))
+        write_json(folder / UNSCORED, failures(answers, list(scorer.infos)))
 
     return bench.make(
         "capability",
@@ -102,11 +99,11 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, inst
     )
 
 
-def withheld(worth: Sequence[RewardBreakdown], *, most: float) -> set[str]:
+def withheld(worth: Sequence[RewardBreakdown], infos: Mapping[str, SourceInfo], *, most: float) -> set[str]:
     """Return which figures have no value at a point of the curve: more than the share of their scores failed."""
-    hidden = {name for name in SOURCES if failed_share(worth, name) > most}
-    if "rules" in hidden:
+    hidden = {name for name in infos if failed_share(worth, name) > most}
+    if any(infos[name].parts == "violations" for name in hidden):
         hidden.add("violations")
-    if sum(bool(each.failed) for each in worth) > most * len(worth):
+    if sum(bool(each.failed_in_total) for each in worth) > most * len(worth):
         hidden.add("total")
     return hidden

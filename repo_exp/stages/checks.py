@@ -15,31 +15,22 @@ from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
 from repo_exp.domains import own_data
 from repo_exp.domains.own_data.splitting import require_every_split
-from repo_exp.errors import DataError, Problem, RepoExpError, did_you_mean
-from repo_exp.rewards.joins import join_names
+from repo_exp.errors import DataError, Problem, RepoExpError
 from repo_exp.rewards.judge.endpoint import REMEDY, wrong_with
 from repo_exp.rewards.rubric import load_rubric
 from repo_exp.rewards.rules import load_rules
 from repo_exp.stages import capacity, positions
 
 
-def join_is_known(config: Config) -> Iterator[Problem]:
-    """The combiner of the sources exists."""
-    if config.reward.join not in join_names():
-        found = f"there is no join {config.reward.join!r}"
-        yield Problem("reward.join", found, did_you_mean(config.reward.join, join_names()))
-
-
 def rules_pass_their_examples(config: Config) -> Iterator[Problem]:
-    """The rules can be read, and hold on their own examples. Asked only where the reward has rules."""
-    if "rules" in config.reward.sources:
-        yield from _problems(load_rules, rules_folder(config.domain.rules))
+    """The rules of every source of the reward can be read, and hold on their own examples."""
+    yield from _readable(config, ("rules",), "folder", config.domain.rules, rules_folder, load_rules)
 
 
 def rubric_can_be_read(config: Config) -> Iterator[Problem]:
-    """The rubric can be read. Asked only where the reward has a judge."""
-    if "judge" in config.reward.sources:
-        yield from _problems(load_rubric, rubric_folder(config.domain.rubric))
+    """The rubric of every judge of the reward can be read."""
+    judges = ("local_judge", "openai_judge")
+    yield from _readable(config, judges, "rubric", config.domain.rubric, rubric_folder, load_rubric)
 
 
 def data_can_be_read(config: Config) -> Iterator[Problem]:
@@ -57,22 +48,46 @@ def data_can_be_read(config: Config) -> Iterator[Problem]:
 
 
 def judge_has_an_address(config: Config) -> Iterator[Problem]:
-    """The judge's endpoint has a valid address, with no secret in it."""
-    if config.judge.kind != "openai" or config.judge.base_url is None:
-        return
-    if wrong := wrong_with(config.judge.base_url):
-        yield Problem("judge.base_url", wrong, REMEDY)
+    """The endpoint of every judge has a valid address, with no secret in it."""
+    addresses = {"judge": config.judge.base_url} if config.judge.kind == "openai" else {}
+    for name, entry in _sources(config).items():
+        if entry["kind"] == "openai_judge":
+            addresses[f"reward.sources.{name}.settings"] = entry["settings"]["base_url"]
+    checked: set[str] = set()
+    for where, base_url in addresses.items():
+        if base_url is not None and base_url not in checked and (wrong := wrong_with(base_url)):
+            checked.add(base_url)
+            yield Problem(f"{where}.base_url", wrong, REMEDY)
 
 
 CHECKS = (
     data_can_be_read,
     judge_has_an_address,
-    join_is_known,
     positions.problems,
     rules_pass_their_examples,
     rubric_can_be_read,
     *capacity.CHECKS,
 )
+
+
+def _sources(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the entries of ``reward.sources``, also of a view of a configuration."""
+    views = {name: config.reward.sources[name] for name in config.reward.sources}
+    return {name: {key: view[key] for key in view} for name, view in views.items()}
+
+
+def _readable(
+    config: Config,
+    kinds: tuple[str, ...],
+    key: str,
+    usual: str,
+    place: Callable[[str], Path],
+    load: Callable[[Path], Any],
+) -> Iterator[Problem]:
+    """Read the folders of the sources of these kinds, each once."""
+    named = {entry.get(key) or usual for entry in _sources(config).values() if entry["kind"] in kinds}
+    for folder in sorted({place(str(name)) for name in named}):
+        yield from _problems(load, folder)
 
 
 def _problems(load: Callable[[Path], Any], folder: Path) -> tuple[Problem, ...]:

@@ -12,35 +12,33 @@ from repo_exp.rewards.record import record
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
-from repo_exp.stages.instruments import Instruments
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.store import Artifact, write_json, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.types import Reply
 
-VERSION = 3
+VERSION = 4
 
 
-def make(
-    bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, instruments: Instruments
-) -> Artifact:
+def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, sources: RewardSources) -> Artifact:
     """Return the evaluation artifact: ``results.json``, ``examples.json``, ``replies.jsonl``."""
     config = bench.config
     name = str(config.algorithm["name"])
     inputs = {
         "model": bench.model_inputs(),
         "evaluation": config.evaluation.model_dump(exclude={"capability_every", "capability_contexts"}),
-        "yardstick": instruments.inputs(evaluating=True),
+        "yardstick": sources.inputs(evaluating=True),
         "rollout": bench.sampling_inputs(),
         "arm": name,
         "seed": config.seed,
     }
-    parents = {"data": data, "sft": sft, **instruments.parents(evaluating=True)}
+    parents = {"data": data, "sft": sft, **sources.parents(evaluating=True)}
     if policy is not None:
         parents["policy"] = policy
 
     def build(folder: Path) -> None:
         contexts = read(data).contexts["test"]
-        seed, scorer = derived_seed(config.seed, "evaluation"), instruments.scorer(evaluating=True)
+        seed, scorer = derived_seed(config.seed, "evaluation"), sources.scorer(evaluating=True)
         answered: dict[str, list[Reply]] = {}
         for arm, role, source in (("base", BASE, None), ("sft", "policy", sft), (name, "policy", policy)):
             if arm in answered or (role != BASE and source is None):
@@ -61,12 +59,13 @@ def make(
         arms = {arm: [(reply, next(worth)) for reply in replies] for arm, replies in answered.items()}
         results = summarise(
             arms,
+            sources=scorer.infos,
             seed=derived_seed(config.seed, "statistics") % 2**32,
             resamples=config.evaluation.resamples,
             confidence=config.evaluation.confidence,
             max_unscored=config.evaluation.max_unscored,
         )
-        chosen = choose_examples(arms, max_unscored=config.evaluation.max_unscored)
+        chosen = choose_examples(arms, scorer.infos, max_unscored=config.evaluation.max_unscored)
         write_json(folder / "results.json", results)
         write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": chosen})
         rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]

@@ -1,22 +1,24 @@
-"""judge: the local judge learns to answer the rubric's questions from replies with known answers."""
+"""judge: a local judge is trained on replies whose answers to the rubric's questions are known; one for each source."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
+from repo_exp.config.reward_sources import settings_of
+from repo_exp.config.schema import Config, LocalJudge, OpenaiJudge
 from repo_exp.core.probability import log_odds, ranked_right, shifted
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.forward import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
-from repo_exp.rewards.judge.local import LocalJudge
+from repo_exp.rewards.judge.openai_judge import OpenAIJudge
 from repo_exp.rewards.judge.prompt import one_line
-from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Rubric
 from repo_exp.rollout.seeds import derived_seed
+from repo_exp.rewards.sources.local_judge import Ask
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Artifact, write_json
@@ -28,36 +30,63 @@ VERSION = 3
 NOTHING = "(no reply)"
 
 
-def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """Which local judge a source asks for.
+
+    Attributes:
+        name: of the source.
+        settings: its section ``judge``.
+        seed: of its initialisation and its training examples.
+    """
+
+    name: str
+    settings: LocalJudge
+    seed: int
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage, which is part of its seed: as it is for the source ``judge``."""
+        return "judge" if self.name == "judge" else f"judge_{self.name}"
+
+
+def spec_of(config: Config, name: str, entry: Mapping[str, Any]) -> JudgeSpec:
+    """Return which judge a source asks for."""
+    settings = settings_of(entry)
+    assert isinstance(settings, LocalJudge)
+    return JudgeSpec(name, settings, config.seed if entry["seed"] is None else entry["seed"])
+
+
+def make(bench: Workbench, data: Artifact, rubric: Rubric, spec: JudgeSpec) -> Artifact:
     """Return the judge artifact: ``judge/``, ``quality.json``, ``metrics.json``.
 
-    What an item is worth does not go into it, so that changing points teaches nobody anew.
+    What an item is worth is no part of it, so changing points trains nothing again.
     """
-    config, settings = bench.config, bench.config.judge
-    assert isinstance(settings, LocalJudgeConfig)
+    config, settings = bench.config, spec.settings
     inputs = {
         "model": bench.model_inputs(),
         "judge": settings.model_dump(exclude={"hard"}),
         "questions": {item.name: [item.question, item.when] for item in rubric.items},
         "optimizer": bench.optimizer_inputs("judge"),
-        "seed": config.seed,
+        "seed": spec.seed,
     }
 
     def build(folder: Path) -> None:
         judgements = read(data).judgements
         known, held = judgements.get("train", ()), judgements.get("development", ())
-        backbone = bench.fresh("judge", seed=derived_seed(config.seed, "judge adapter"))
+        backbone = bench.fresh("judge", seed=derived_seed(spec.seed, "judge adapter"))
         objective, microbatch_tokens = Judging(), config.trainer.microbatch_tokens
-        seed = derived_seed(config.seed, "judge lessons")
+        seed = derived_seed(spec.seed, "judge lessons")
         train, counts = _items(backbone.tokens, rubric, known, turns=settings.turns, seed=seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
             bench.teach(
-                "judge",
+                spec.stage,
                 objective,
                 train,
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 learning_rate=config.optimizer.learning_rate.judge,
+                seed=spec.seed,
                 folder=folder,
             )
         offsets = _offsets(rubric, known, counts) if train else {}
@@ -69,27 +98,33 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric) -> Artifact:
         write_json(folder / "quality.json", {"trained_on": len(train), "items": agreement})
         backbone.save("judge", folder / "judge")
 
-    return bench.make("judge", build, version=VERSION, inputs=inputs, parents={"data": data})
+    return bench.make(spec.stage, build, version=VERSION, inputs=inputs, parents={"data": data})
 
 
-def judge(bench: Workbench, artifact: Artifact | None, rubric: Rubric) -> Judge:
-    """Return the judge that the configuration names; a local one has its artifact."""
-    settings = bench.config.judge
-    if isinstance(settings, LocalJudgeConfig):
-        assert artifact is not None
+def function(bench: Workbench, spec: JudgeSpec, artifact: Callable[[], Artifact]) -> Ask:
+    """Return the local judge as a function: replies with their questions -> P(yes) of each.
 
-        def ask_here(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
-            return ask(
-                bench.role("judge", artifact),
-                [(reply.context.messages, reply.text, questions) for reply, questions in asked],
-                turns=settings.turns,
-                offsets=artifact.read("offsets.json"),
-                microbatch_tokens=bench.config.trainer.microbatch_tokens,
-            )
+    Args:
+        artifact: what :func:`make` returned; asked when the first replies are judged.
+    """
 
-        return LocalJudge(rubric, ask_here, hard=settings.hard)
-    from repo_exp.rewards.judge.openai_judge import OpenAIJudge
+    def ask_adapter(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
+        trained = artifact()
+        return ask(
+            bench.role("judge", trained),
+            [(reply.prompt.messages, reply.response, questions) for reply, questions in asked],
+            turns=spec.settings.turns,
+            offsets=trained.read("offsets.json"),
+            microbatch_tokens=bench.config.trainer.microbatch_tokens,
+        )
 
+    return ask_adapter
+
+
+def remote(bench: Workbench, entry: Mapping[str, Any], rubric: Rubric) -> OpenAIJudge:
+    """Return the judge behind an endpoint that a source asks; all share one cache in the store."""
+    settings = settings_of(entry)
+    assert isinstance(settings, OpenaiJudge)
     cache = bench.store.root / "judge_cache.sqlite"
     return OpenAIJudge(rubric, cache=cache, **settings.model_dump(exclude={"kind"}))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repo_exp.algorithms.registry import learns_from
+from repo_exp.config.reward_sources import of_kind
 from repo_exp.config.schema import Config
 from repo_exp.errors import DataError, ModelError, Problem
 from repo_exp.models.tokens import ChatTokenizer
@@ -127,12 +128,12 @@ def require_pairs(counts: Mapping[str, int], config: Config) -> None:
 
 def _readers(config: Config, limit: int) -> list[tuple[str, str, int]]:
     """Return who learns from pairs: the count that says what is lost to it, its name, and how many tokens it reads."""
-    from repo_exp.stages.instruments import sources
+    from repo_exp.stages.asked_sources import evaluation_sources
 
     learnt = learns_from(str(config.algorithm["kind"]))
-    asked = set(sources(config, evaluating=True)) | (set(config.reward.sources) if learnt == "own replies" else set())
+    models = [name for name, _ in of_kind(evaluation_sources(config), "reward_model")]
     found = [("pairs_alike", "policy", limit)] if learnt == "pairs" else []
-    return found + ([("pairs_alike_to_reward", "reward model", 2 * limit)] if "model" in asked else [])
+    return found + ([("pairs_alike_to_reward", "reward model", 2 * limit)] if models else [])
 
 
 def tokenizer(config: Config) -> ChatTokenizer | None:

@@ -1,12 +1,12 @@
-"""What a reader must know before any figure: random weights, and sources that the policy does not learn from."""
+"""What a reader must know before any figure: random weights, and sources that do not affect what is learned."""
 
 from __future__ import annotations
 
 from repo_exp.algorithms.registry import credit_from, learns_from
+from repo_exp.config.reward_sources import info_of, trained_on
 from repo_exp.config.schema import Config
-from repo_exp.rewards.joins import heard_by
+from repo_exp.stages.asked_sources import training_sources
 
-NAMES = {"model": "the reward model", "judge": "the judge", "rules": "the rules"}
 RANDOM = "The model has random weights: the figures show that the program runs, and say nothing about language."
 
 
@@ -17,17 +17,16 @@ def notices(config: Config) -> list[str]:
 
 def silent_sources(config: Config) -> tuple[str, ...]:
     """Return the sources of the reward that cannot change what the policy learns."""
-    kind = str(config.algorithm["kind"])
+    kind, sources = str(config.algorithm["kind"]), trained_on(config)
     if credit_from(kind) in ("nothing", "value model"):
-        return tuple(config.reward.sources)
-    weights = config.reward.weights.model_dump()
-    if credit_from(kind) == "sources":  # weighed by the algorithm, whatever the join
-        weights = dict(config.algorithm.get("weights") or weights)
-        condition = config.algorithm.get("condition") or {}
-        asked = {condition.get("source")} if isinstance(condition, dict) else set()
-        return tuple(name for name in config.reward.sources if not weights.get(name, 1.0) and name not in asked)
-    heard = heard_by(config.reward.join, config.reward.sources, weights)
-    return tuple(name for name in config.reward.sources if name not in heard)
+        return tuple(sources)
+    if credit_from(kind) == "sources":  # weighted by the algorithm, not by the combiner
+        weights = config.algorithm.get("weights")
+        weights = weights if isinstance(weights, dict) else config.reward.weights
+        condition = config.algorithm.get("condition")
+        gate = condition.get("source") if isinstance(condition, dict) else None
+        return tuple(name for name in sources if not weights.get(name, 1.0) and name != gate)
+    return tuple(name for name in sources if name not in training_sources(config))
 
 
 def _without_effect(config: Config) -> list[str]:
@@ -35,21 +34,17 @@ def _without_effect(config: Config) -> list[str]:
     kind = str(config.algorithm["kind"])
     if not silent:
         return []
-    who = _joined([NAMES[source] for source in silent])
-    many = len(silent) > 1 or silent == ("rules",)
-    verb = "measure" if many else "measures"
-    only = f"{who[0].upper()}{who[1:]} only {verb}"
+    labels = [f"the {info_of(source, trained_on(config)[source]).label}" for source in silent]
+    who = " and ".join([", ".join(labels[:-1]), labels[-1]]) if len(labels) > 1 else labels[0]
+    several = len(silent) > 1 or labels[0].endswith("rules")
+    only = f"{who[0].upper()}{who[1:]} only {'measure' if several else 'measures'}"
     if learns_from(kind) == "pairs":
-        return [f"{only}: {name} learns from preference pairs and asks no reward."]
+        return [f"{only}: {name} learns from preference pairs, without a reward."]
     if learns_from(kind) == "nothing":
         return [f"{only}: {name} learns from demonstrations alone."]
     if credit_from(kind) == "value model":
-        return [f"{only}: {name} takes its credit from a value model that was learnt from pairs."]
-    if config.reward.join == "model_only":
-        way = f"reward.join=enhancement lets {'them' if many else 'it'} teach"
-        return [f"{only}: {name} learns from the reward model alone (reward.join=model_only); {way}."]
-    return [f"{only}: of weight 0, what {'they say' if many else 'it says'} changes no total."]
-
-
-def _joined(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        return [f"{only}: {name} computes advantages from a value model that was trained on pairs."]
+    if config.reward.combine == "model_only":
+        way = f"reward.combine=enhancement makes {'them' if several else 'it'} part of the reward"
+        return [f"{only}: {name} learns from the reward model alone (reward.combine=model_only); {way}."]
+    return [f"{only}: with weight 0, {'they do' if several else 'it does'} not change the reward."]

@@ -14,28 +14,29 @@ import torch
 from rich.console import Console
 
 from repo_exp.algorithms.registry import learns_from
+from repo_exp.config.reward_sources import of_kind
 from repo_exp.config.schema import Config
 from repo_exp.domains.own_data.checking import label_notes
 from repo_exp.durable import make_folder, write_text, writing
 from repo_exp.models.precision import has_bfloat16_units, processor_units, slowdown
-from repo_exp.rewards.rubric import Rubric, require_facts
+from repo_exp.rewards.rubric import require_facts
 from repo_exp.stages import (
     capability,
     data,
     evaluate,
     forecast,
-    judge,
     lengths,
     policy,
     report,
-    reward_model,
+    reward_sources,
     sft,
     value_model,
 )
-from repo_exp.stages.instruments import Instruments, declared, sources
+from repo_exp.stages.asked_sources import evaluation_sources, rubrics
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.notices import notices
 from repo_exp.stages.records import forget_weights
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
@@ -61,7 +62,6 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     prepare(config.trainer.threads)
     for each in notices(config):
         log.warning(each)
-    found = declared(config)
     name = f"{config.algorithm['name']}-{config.model.name}-seed{config.seed}"
     logger = config.logger.model_dump()
     with build_trackers(
@@ -70,10 +70,8 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         forget_weights()
         bench = Workbench(config, folder=folder, trackers=trackers)
         _say_precision(bench)
-        made = _stages(bench, found)
-        path = report.write(
-            bench, found, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
-        )
+        made = _stages(bench)
+        path = report.write(bench, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start)
         results = made["evaluate"].read("results.json")
         _hand_over(folder, made)
         trackers.summary(_summary(results))
@@ -84,32 +82,34 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     return {"objective": last["total"]["mean"], "report": str(path)}
 
 
-def _stages(bench: Workbench, found: Any) -> dict[str, Artifact]:
+def _stages(bench: Workbench) -> dict[str, Artifact]:
     config = bench.config
     learnt = learns_from(str(config.algorithm["kind"]))
-    wanted = set(sources(config, evaluating=True))
-    wanted |= set(sources(config, evaluating=False)) if learnt == "own replies" else set()
+    wanted = evaluation_sources(config)
     made = {"data": data.make(bench)}
-    bench.before_first_build = lambda: _say_forecast(bench, made, found.rubric)
-    if found.rubric is not None and config.data.kind == "jsonl":
-        taught = "judge" in wanted and config.judge.kind == "local"
-        bench.note("data", label_notes(data.read(made["data"]), found.rubric.names, learnt=taught))
+    bench.before_first_build = lambda: _say_forecast(bench, made)
+    asked = rubrics(config, wanted)
+    for name, rubric in asked.items():
+        if config.data.kind == "jsonl":
+            taught = wanted[name]["kind"] == "local_judge"
+            bench.note("data", label_notes(data.read(made["data"]), rubric.names, learnt=taught))
     lengths.make(bench, made["data"])
-    if "judge" in wanted and found.rubric is not None:
-        require_facts(found.rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
+    for rubric in asked.values():
+        require_facts(rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
     made["sft"] = _make(bench, sft.SftStage(), made)
-    if "model" in wanted:
-        made["reward_model"] = reward_model.make(bench, made["data"], made["sft"])
-    if "judge" in wanted and config.judge.kind == "local":
-        made["judge"] = judge.make(bench, made["data"], found.rubric)
-    instruments = Instruments(bench, found, model=made.get("reward_model"), judge_artifact=made.get("judge"))
+    trained: dict[str, Artifact] = {}
+    for name, entry in wanted.items():
+        artifact = reward_sources.make(bench, name, entry, made["data"], made["sft"])
+        if artifact is not None:
+            trained[name] = made[artifact.stage] = artifact
+    sources = RewardSources(bench, trained)
     if learnt != "nothing":
         if value_model.ValueModelStage().wanted(config):
             made["value_model"] = _make(bench, value_model.ValueModelStage(), made)
-        made["policy"] = policy.make(bench, made["data"], made["sft"], instruments, value_model=made.get("value_model"))
+        made["policy"] = policy.make(bench, made["data"], made["sft"], sources, value_model=made.get("value_model"))
         if config.evaluation.capability_every:
-            made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], instruments)
-    made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), instruments)
+            made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], sources)
+    made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), sources)
     return made
 
 
@@ -131,8 +131,9 @@ def _say_precision(bench: Workbench) -> None:
         )
 
 
-def _say_forecast(bench: Workbench, made: Mapping[str, Artifact], rubric: Rubric | None) -> None:
-    items = len(rubric.items) if rubric is not None and bench.config.judge.kind == "local" else 0
+def _say_forecast(bench: Workbench, made: Mapping[str, Artifact]) -> None:
+    local = dict(of_kind(evaluation_sources(bench.config), "local_judge"))
+    items = sum(len(rubric.items) for rubric in rubrics(bench.config, local).values())
     corpus = data.read(made["data"])
     log.info(
         forecast.sentence(

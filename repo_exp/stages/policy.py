@@ -22,9 +22,9 @@ from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.data import read
-from repo_exp.stages.instruments import Instruments
 from repo_exp.stages.lengths import differ
 from repo_exp.stages.machine import forget_peak, peak_memory
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.store import Artifact, write_lines
 from repo_exp.stages.workbench import Workbench
 from repo_exp.training.agreement import Mismatch
@@ -45,7 +45,7 @@ INTERVALS = 4
 
 
 def make(
-    bench: Workbench, data: Artifact, sft: Artifact, instruments: Instruments, *, value_model: Artifact | None = None
+    bench: Workbench, data: Artifact, sft: Artifact, sources: RewardSources, *, value_model: Artifact | None = None
 ) -> Artifact:
     """Return the policy artifact: ``policy/``, ``value/`` if one learns, ``metrics.json``, and what it cost.
 
@@ -73,8 +73,8 @@ def make(
     }
     parents = {"data": data, "sft": sft}
     if not paired:
-        inputs["reward"] = instruments.inputs(evaluating=False)
-        parents |= instruments.parents(evaluating=False)
+        inputs["reward"] = sources.inputs(evaluating=False)
+        parents |= sources.parents(evaluating=False)
     if value_model is not None:
         parents["value_model"] = value_model
 
@@ -93,7 +93,7 @@ def make(
         if paired:
             phases, tokens = _from_pairs(bench, algorithm, corpus, keep, folder)
         else:
-            phases, tokens = _from_replies(bench, algorithm, corpus, keep, folder, instruments)
+            phases, tokens = _from_replies(bench, algorithm, corpus, keep, folder, sources)
         for role in roles:
             backbone.save(role, folder / role)
         seconds = {name: round(spent, 1) for name, spent in phases.seconds.items()}
@@ -120,18 +120,19 @@ def _from_replies(
     corpus: Corpus,
     keep: Callable[[int], None],
     folder: Path,
-    instruments: Instruments,
+    sources: RewardSources,
 ) -> tuple[PhaseTimer, dict[str, int]]:
     """Let the policy learn from its own replies; return where the time went, and how many tokens it took."""
     config = bench.config
     if "value" in algorithm.trained_roles:
         bench.fresh("value", seed=derived_seed(config.seed, "value adapter"))
-    scorer, silence = instruments.scorer(evaluating=False), MissingScores(config.reward.max_missing)
+    scorer = sources.scorer(evaluating=False)
+    missing = MissingScores(config.reward.max_missing, scorer.infos)
 
     def write_down(update: int, replies: Sequence[Reply], breakdowns: Sequence[RewardBreakdown]) -> None:
         rows = [record(r, b, update=update) for r, b in zip(replies, breakdowns, strict=True)]
         write_lines(_part(folder, update), rows)
-        silence.look(breakdowns)
+        missing.check(breakdowns)
 
     learner = bench.fit(
         lambda report: OnlineModule(
@@ -143,7 +144,7 @@ def _from_replies(
             **sampling(config, bench.backbone),
             rewards=Rewards(
                 scorer.score,
-                describe=lambda breakdowns: instruments.describe(breakdowns, n=config.reward.n),
+                describe=lambda breakdowns: sources.describe(breakdowns, evaluating=False),
                 record=write_down,
                 begin=scorer.begin,
             ),

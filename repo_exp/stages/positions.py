@@ -34,12 +34,25 @@ def problems(config: Any) -> Iterator[Problem]:
         if there > 2 * response:
             remedy = f"model.max_context_tokens={there - 2 * response}, or less; or a smaller rollout.max_new_tokens"
         yield Problem("model.max_context_tokens", found, remedy)
-    if reads_pairs(config) and config.reward_model.kind == "polar" and config.reward_model.max_tokens > there:
-        found = f"rows of up to {config.reward_model.max_tokens} tokens: {reads}"
-        yield Problem("reward_model.max_tokens", found, f"reward_model.max_tokens={there}, or less")
+    for where, tokens in polar_rows(config):
+        if tokens > there:
+            yield Problem(where, f"rows of up to {tokens} tokens: {reads}", f"{where}={there}, or less")
 
 
 def reads_pairs(config: Any) -> bool:
     """Is there a reward model, or a value model that learns from pairs?"""
-    asked = "model" in config.reward.sources or config.evaluation.sources == "all"
+    sources = config.reward.sources
+    asked = any(sources[name]["kind"] == "reward_model" for name in sources) or config.evaluation.sources == "all"
     return asked or config.algorithm["kind"] == "dvpo"
+
+
+def polar_rows(config: Any) -> Iterator[tuple[str, int]]:
+    """Yield the key and the longest row, in tokens, of each POLAR reward model."""
+    if config.reward_model.kind == "polar" and reads_pairs(config):
+        yield "reward_model.max_tokens", config.reward_model.max_tokens
+    for name in config.reward.sources:
+        entry = config.reward.sources[name]
+        if entry["kind"] == "reward_model" and entry["settings"]["kind"] == "polar":
+            tokens = entry["settings"]["max_tokens"]
+            if config.reward_model.kind != "polar" or tokens != config.reward_model.max_tokens:
+                yield f"reward.sources.{name}.settings.max_tokens", tokens

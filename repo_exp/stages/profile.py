@@ -7,7 +7,7 @@ roles have learnt. A remote judge is left out, since it costs waiting and not wo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,26 @@ from torch.profiler import ProfilerActivity, profile
 from repo_exp.algorithms.interface import OnlineAlgorithm, ReferenceLogprobs, find
 from repo_exp.algorithms.options.base import StepOptions
 from repo_exp.algorithms.registry import learns_from
+from repo_exp.config.reward_sources import info_of, trained_on
 from repo_exp.config.schema import Config
-from repo_exp.config.schema import LocalJudge as LocalJudgeConfig
 from repo_exp.durable import make_folder, writing
 from repo_exp.errors import ConfigError, Problem
-from repo_exp.rewards.joins import KNOBS, build_join
-from repo_exp.rewards.judge.local import LocalJudge
+from repo_exp.rewards import combine
+from repo_exp.rewards import sources as kinds
+from repo_exp.rewards.interface import RewardSource
 from repo_exp.rewards.scoring import Scorer
 from repo_exp.stages import data, judge, reward_model
-from repo_exp.stages.instruments import declared
+from repo_exp.stages.asked_sources import rubric_of
 from repo_exp.stages.machine import peak_memory, prepare
 from repo_exp.stages.policy import algorithm_of, frozen_values, sampling, settings
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.workbench import Workbench
 from repo_exp.tracking.tracker import Trackers
 from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
 from repo_exp.training.module import OnlineModule
 from repo_exp.training.policy import Updates
-from repo_exp.types import Reply
+from repo_exp.types import Score, Trajectory
 
 WARM_UP = 1  # updates before the one that is measured: the first one lays memory out
 OPERATORS = 15  # rows of the second table
@@ -74,41 +76,40 @@ def show(config: Config, *, folder: Path) -> None:
 
 
 def _learner(bench: Workbench, algorithm: OnlineAlgorithm[StepOptions], *, steps: int) -> OnlineModule:
-    config, found = bench.config, declared(bench.config)
+    config = bench.config
     corpus = data.read(data.make(bench))
     roles = algorithm.trained_roles
-    asked = config.reward.sources
-    local = isinstance(config.judge, LocalJudgeConfig) and "judge" in asked and found.rubric is not None
+    asked = {name: entry for name, entry in trained_on(config).items() if entry["kind"] != "openai_judge"}
+    asked = asked or {"rules": {"kind": "rules", "folder": None, "drop": [], "points": {}}}
+    asked_kinds = {entry["kind"] for entry in asked.values()}
     others = [
         *(["reference"] if find(algorithm.signals, ReferenceLogprobs) is not None else []),
         *(["value"] if frozen_values(algorithm) is not None else []),
-        *(["reward"] if "model" in asked else []),
+        *(["reward"] if "reward_model" in asked_kinds else []),
+        *(["judge"] if "local_judge" in asked_kinds else []),
     ]
-    for number, role in enumerate([*roles, *others, *(["judge"] if local else [])]):
+    for number, role in enumerate([*roles, *others]):
         bench.fresh(role, seed=number)
-    budget = config.trainer.microbatch_tokens
     phases: list[Any] = []
 
-    def timed(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any) -> Any:
-            with phases[0](f"score: {name}"):
-                return action(*given)
+    def timed(source: RewardSource[Any]) -> RewardSource[Any]:
+        score = source.score
 
-        return run
+        def run(trajectories: Sequence[Trajectory]) -> list[Score]:
+            with phases[0](f"score: {source.name}"):
+                return score(trajectories)
 
-    def model(replies: Sequence[Reply]) -> list[float]:
-        return reward_model.raw_scores(bench, replies)
+        source.score = run  # type: ignore[method-assign]
+        return source
 
-    def answer(questions: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
-        turns = config.judge.turns if isinstance(config.judge, LocalJudgeConfig) else None
-        told = [(reply.context.messages, reply.text, asked) for reply, asked in questions]
-        return judge.ask(bench.backbone, told, turns=turns, offsets={}, microbatch_tokens=budget)
-
+    units = {name: info_of(name, entry).unit for name, entry in asked.items()}
     scorer = Scorer(
-        reward_model=timed("model", model) if "model" in asked else None,
-        judge=LocalJudge(found.rubric, timed("judge", answer)) if local and found.rubric is not None else None,
-        rules=found.rules if "rules" in asked or not ("model" in asked or local) else None,
-        join=build_join(config.reward.join, **config.reward.model_dump(include={*KNOBS})),
+        [timed(_fresh_source(bench, name, entry)) for name, entry in asked.items()],
+        combine.build(
+            config.reward.combine if any(unit == "score" for unit in units.values()) else "enhancement",
+            units,
+            config.reward.model_dump() | config.reward.options,
+        ),
     )
     learner = OnlineModule(
         bench.backbone,
@@ -121,6 +122,27 @@ def _learner(bench: Workbench, algorithm: OnlineAlgorithm[StepOptions], *, steps
     )
     phases.append(learner.phases)
     return learner
+
+
+def _fresh_source(bench: Workbench, name: str, entry: Mapping[str, Any]) -> RewardSource[Any]:
+    """Return a source with an adapter that was not trained, for one that needs an adapter."""
+    options, kind = kinds.options_of(entry), kinds.find(str(entry["kind"]))
+    budget = bench.config.trainer.microbatch_tokens
+    source: RewardSource[Any]
+    if entry["kind"] == "reward_model":
+        model = reward_model.of_its_kind(bench, reward_model.spec_of(bench.config, name, entry))
+        source = kind.Source(name, options, lambda replies: reward_model.raw_scores(bench, model, replies))
+    elif entry["kind"] == "local_judge":
+        turns = judge.spec_of(bench.config, name, entry).settings.turns
+
+        def ask(questions: Sequence[tuple[Trajectory, Sequence[str]]]) -> list[list[float]]:
+            asked = [(each.prompt.messages, each.response, texts) for each, texts in questions]
+            return judge.ask(bench.backbone, asked, turns=turns, offsets={}, microbatch_tokens=budget)
+
+        source = kind.Source(name, options, rubric_of(bench.config, entry), ask)
+    else:
+        source = RewardSources(bench, {}).source(name)
+    return source
 
 
 def _accelerator() -> list[ProfilerActivity]:

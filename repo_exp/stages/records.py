@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import torch
 
-from repo_exp.config.schema import Config, Model, Polar, Trainer
+from repo_exp.config.schema import Config, Model, Trainer
 from repo_exp.models import tokens
 from repo_exp.models.place import commit, files, resolve
 from repo_exp.models.precision import resolve_precision
 from repo_exp.stages.digests import Digests
-from repo_exp.stages.positions import reads_pairs
+from repo_exp.stages.positions import polar_rows, reads_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ def machine_settings(config: Config) -> MachineSettings:
 def longest_sequence(config: Config) -> int:
     """Return the tokens of the longest sequence of a forward pass; a response in the data may have twice the budget."""
     pairs = reads_pairs(config)
-    polar = config.reward_model.max_tokens if pairs and isinstance(config.reward_model, Polar) else 0
-    return max(config.model.max_context_tokens + (1 + pairs) * config.rollout.max_new_tokens, polar)
+    row = config.model.max_context_tokens + (1 + pairs) * config.rollout.max_new_tokens
+    return max([row, *(tokens for _, tokens in polar_rows(config))])
 
 
 def device_for(accelerator: str) -> torch.device:

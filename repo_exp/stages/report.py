@@ -12,13 +12,15 @@ import torch
 import yaml
 
 from repo_exp.algorithms.registry import credit_from, learns_from
+from repo_exp.config.reward_sources import info_of, measured_with, trained_on
 from repo_exp.config.schema import Config
+from repo_exp.evaluation.names import arm_name
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import Report
-from repo_exp.evaluation.verdict import arm_name
 from repo_exp.models.precision import processor_units
 from repo_exp.redaction import masked
-from repo_exp.stages.instruments import Declared, sources
+from repo_exp.stages import judge, reward_model
+from repo_exp.stages.asked_sources import evaluation_sources, rubrics, rule_sets
 from repo_exp.stages.notices import notices, silent_sources
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import METRICS, Workbench, installed
@@ -27,7 +29,6 @@ from repo_exp.tracking.masking import mask_secrets
 
 def write(
     bench: Workbench,
-    found: Declared,
     made: Mapping[str, Artifact],
     *,
     raw: Mapping[str, Any],
@@ -70,9 +71,8 @@ def write(
         },
         "reward": {
             "learns_from": learnt,
-            **_told_apart(config, learnt),
-            "rules": {rule.name: rule.purpose for rule in found.rules.rules} if found.rules else {},
-            "items": {item.name: item.question for item in found.rubric.items} if found.rubric else {},
+            **_reward(config, learnt),
+            **_parts(config),
         },
         "stages": [
             {"name": a.stage, "seconds": a.record["seconds"], "reused": a.reused, "address": a.address}
@@ -81,10 +81,7 @@ def write(
         "results": evaluation.read("results.json"),
         "notes": list(dict.fromkeys(bench.notes)),
         "metrics": metrics,
-        "instruments": {
-            "reward_model": _reward_model(made.get("reward_model")),
-            "judge": made["judge"].read("quality.json")["items"] if "judge" in made else None,
-        },
+        "quality": _quality(config, made),
         "worked_example": examples["worked"],
         "examples": examples["chosen"],
         "config_yaml": yaml.safe_dump(mask_secrets(dict(raw)), sort_keys=False, allow_unicode=True),
@@ -94,28 +91,56 @@ def write(
     return path
 
 
-def _told_apart(config: Config, learnt: str) -> dict[str, Any]:
-    """Return the reward that was learnt from, and what was measured with; the same where none was learnt from."""
-    measured = {"sources": list(sources(config, evaluating=True)), "join": "enhancement", "bound": config.evaluation.n}
+def _parts(config: Config) -> dict[str, dict[str, str]]:
+    """Return what each rule and each rubric item says, by the names that tables have for them."""
+    asked = evaluation_sources(config)
+    return {
+        "rules": {
+            info_of(name, asked[name]).part(rule.name): rule.purpose
+            for name, rules in rule_sets(config, asked).items()
+            for rule in rules.rules
+        },
+        "items": {
+            info_of(name, asked[name]).part(item.name): item.question
+            for name, rubric in rubrics(config, asked).items()
+            for item in rubric.items
+        },
+    }
+
+
+def _reward(config: Config, learnt: str) -> dict[str, Any]:
+    """Return the reward of the training, and that of the evaluation; the same where there was none in training."""
+    measured = {"sources": list(measured_with(config)[1]), "combine": "enhancement", "bound": config.evaluation.n}
     if learnt != "own replies":
         return {**measured, "measured": measured}
-    heard = [name for name in config.reward.sources if name not in silent_sources(config)]
+    heard = [name for name in trained_on(config) if name not in silent_sources(config)]
     credit = credit_from(str(config.algorithm["kind"]))
-    told = {"sources": heard, "join": config.reward.join, "bound": config.reward.n, "measured": measured}
+    reward = {"sources": heard, "combine": config.reward.combine, "bound": config.reward.n, "measured": measured}
     if credit != "total":
         name = arm_name(str(config.algorithm["name"]))
-        told["join"] = str(config.algorithm["name"])
-        told["formula"] = {
-            "sources": f"{name} gives credit to each source by itself, normalised among the replies to a context.",
-            "value model": f"{name} takes its credit from a value model; what the sources say is measured only.",
+        reward["combine"] = str(config.algorithm["name"])
+        reward["formula"] = {
+            "sources": f"{name} computes an advantage from each source, normalised among the replies to a context.",
+            "value model": f"{name} computes advantages from a value model; the sources only measure.",
         }[credit]
-        told["sources"] = heard or measured["sources"]
-    return told
+        reward["sources"] = heard or measured["sources"]
+    return reward
 
 
-def _reward_model(artifact: Artifact | None) -> Any:
-    if artifact is None:
-        return None
-    told, scale = artifact.read("quality.json"), artifact.read("calibration.json")
-    kept = {name: told[name] for name in ("pairs", "correct", "baselines", "kinds")}
-    return kept | {"mean": scale["mean"], "std": scale["spread"], "samples": scale["replies"]}
+def _quality(config: Config, made: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Return how accurate the trained sources are on held-out examples."""
+    models, items = {}, []
+    for name, entry in evaluation_sources(config).items():
+        info = info_of(name, entry)
+        if entry["kind"] == "reward_model":
+            models[info.label] = _reward_model(made[reward_model.spec_of(config, name, entry).stage()])
+        elif entry["kind"] == "local_judge":
+            found = made[judge.spec_of(config, name, entry).stage].read("quality.json")["items"]
+            items += [item | {"item": info.part(item["item"])} for item in found]
+    return {"reward_models": models, "judge": items}
+
+
+def _reward_model(artifact: Artifact) -> dict[str, Any]:
+    quality, scale = artifact.read("quality.json"), artifact.read("calibration.json")
+    kept = {name: quality[name] for name in ("pairs", "correct", "baselines", "kinds")}
+    return kept | {"mean": scale["mean"], "std": scale["std"], "samples": scale["replies"]}

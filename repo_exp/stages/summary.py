@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from repo_exp.config.places import rubric_folder
+from repo_exp.config.reward_sources import trained_on
 from repo_exp.config.schema import Config
+from repo_exp.stages.asked_sources import evaluation_sources, rubrics
 from repo_exp.stages.notices import notices
 
 
@@ -26,7 +27,7 @@ def summary(config: Config) -> list[str]:
     lines = {
         "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
         "data": f"{config.domain.name}, {config.data.kind}",
-        "reward": f"{' + '.join(config.reward.sources)}, joined by {config.reward.join}, n = {config.reward.n:g}",
+        "reward": f"{' + '.join(trained_on(config))}, combined by {config.reward.combine}, n = {config.reward.n:g}",
         "judge": config.judge.kind,
         "algorithm": str(config.algorithm["name"]),
         "budget": f"{config.budget.updates} updates of {config.budget.rollouts} responses",
@@ -44,7 +45,6 @@ def own_data_lines(config: Config) -> list[str]:
         DataError: no pair is left to learn from.
     """
     from repo_exp.domains.own_data.checking import label_notes
-    from repo_exp.rewards.rubric import load_rubric
     from repo_exp.stages import data, lengths  # these know of artifacts and tokenizers, and import torch
 
     own = data.load(config)
@@ -53,9 +53,9 @@ def own_data_lines(config: Config) -> list[str]:
         for kind in (own.corpus.preferences, own.corpus.contexts)
     )
     found, notes = [f"Data: {own.good:,} pairs ({pairs}); prompts: {prompts}"], list(own.notes)
-    if config.judge.kind != "none":
-        items = load_rubric(rubric_folder(config.domain.rubric), drop=config.reward.drop_items).names
-        notes += label_notes(own.corpus, list(items), learnt=config.judge.kind == "local")
+    asked = evaluation_sources(config)
+    for name, rubric in rubrics(config, asked).items():
+        notes += label_notes(own.corpus, rubric.names, learnt=asked[name]["kind"] == "local_judge")
     tokens = lengths.tokenizer(config)
     if tokens is None:
         found.append("Texts longer than the model's window or a response are counted when the run starts.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,20 @@ class Workbench(RunContext):
         batch_size: int,
         learning_rate: float,
         folder: Path,
+        seed: int | None = None,
     ) -> None:
-        """Teach the objective's role from examples."""
+        """Teach the objective's role from examples.
+
+        Args:
+            seed: of the order of the examples; by default the run's.
+        """
         names = {"reward": "reward_model"}
         rate = names.get(objective.role, objective.role)
         assert getattr(self.config.optimizer.learning_rate, rate) == learning_rate
+        inputs = training_inputs(self.config, objective.role, rates=(rate,))
         fitting.fit_supervised(
             self,
-            training_inputs(self.config, objective.role, rates=(rate,)),
+            inputs if seed is None else replace(inputs, seed=seed),
             objective,
             items,
             stage=stage,

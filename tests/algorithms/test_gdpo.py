@@ -102,12 +102,12 @@ def test_one_source_is_refused() -> None:
     assert not list(options.problems(a_config("model", "rules")))
 
 
-def test_a_join_whose_priority_it_would_not_follow_is_refused() -> None:
+def test_a_combiner_whose_priority_it_would_ignore_is_refused() -> None:
     options = Options(**knobs("gdpo", weights={}))
-    for join in ("gated", "lexicographic"):
-        (problem,) = options.problems(a_config("model", "rules", join=join))
-        assert problem.where == "reward.join" and "algorithm.condition" in problem.remedy
-    assert not list(options.problems(a_config("model", "rules", join="enhancement")))
+    for combine in ("gated", "lexicographic"):
+        (problem,) = options.problems(a_config("model", "rules", combine=combine))
+        assert problem.where == "reward.combine" and "algorithm.condition" in problem.remedy
+    assert not list(options.problems(a_config("model", "rules", combine="enhancement")))
 
 
 def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
@@ -161,5 +161,5 @@ def test_a_condition_turns_an_order_that_weights_would_not() -> None:
     assert plain[1] > plain[2] and tied[1] < tied[2]
 
 
-def a_config(*sources: str, join: str = "weighted_sum") -> SimpleNamespace:
-    return SimpleNamespace(reward=SimpleNamespace(sources=sources, join=join))
+def a_config(*sources: str, combine: str = "weighted_sum") -> SimpleNamespace:
+    return SimpleNamespace(reward=SimpleNamespace(sources=dict.fromkeys(sources), combine=combine))

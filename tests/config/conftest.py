@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from repo_exp.config.check import look_over
 from repo_exp.config.compose import Composer
 from repo_exp.config.entrance import look_at
+from repo_exp.config.overrides import for_hydra
 from repo_exp.config.places import conf_dir
 from repo_exp.errors import Problem
 
@@ -42,7 +43,7 @@ def problems_in():
 
     def ask(*overrides: str, **options) -> dict[str, str]:
         composer = Composer.create()
-        parsed = [composer.parse(text) for text in overrides]
+        parsed = [composer.parse(each) for text in overrides for each in for_hydra(text)]
         choices = [each for each in parsed if composer.options(each.key_or_group) and isinstance(each.value(), str)]
         cfg = copy.deepcopy(composed(tuple(each.input_line for each in choices)))
         for each in (each for each in parsed if each not in choices):

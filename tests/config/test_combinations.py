@@ -14,10 +14,10 @@ from repo_exp.errors import Problem
     ("overrides", "where", "words"),
     [
         (["reward=rj", "judge=none"], "judge.kind", ["[judge]", "judge=local"]),
-        (["algorithm=ppo", "reward=rj+rf"], "reward.join", ["model_only", "reward=rm"]),
-        (["reward=rm+rj", "reward.join=gated"], "reward.gate.source", ["rules", "[model, judge]", "reward=rm+rf"]),
-        (["reward.join=lexicographic", "reward.order=[rules]"], "reward.order", ["[model, judge]", "no place"]),
-        (["reward.join=lexicographic", "reward.order=[rules,model,judge,model]"], "reward.order", ["twice"]),
+        (["algorithm=ppo", "reward=rj+rf"], "reward.combine", ["model_only", "reward=rm"]),
+        (["reward=rm+rj", "reward.combine=gated"], "reward.gate.source", ["rules", "[model, judge]", "reward=rm+rf"]),
+        (["reward.combine=lexicographic", "reward.order=[rules]"], "reward.order", ["[model, judge]", "no place"]),
+        (["reward.combine=lexicographic", "reward.order=[rules,model,judge,model]"], "reward.order", ["twice"]),
         (["reward.sources=[rules,rules]"], "reward.sources", ["twice"]),
         (["domain=own"], "domain.name", ["generates no data", "data=jsonl"]),
         (["domain.name=hotle"], "domain.name", ["'hotel'"]),
@@ -71,9 +71,9 @@ def test_an_impossible_combination_is_refused_with_a_way_out(problems_in, overri
         ["data=jsonl", "data.path={file}", "domain=hotel"],
         ["data=jsonl", "data.path={file}", "reward=rf"],
         ["reward=rm", "judge=none"],
-        ["reward=rm", "judge=none", "algorithm=ppo", "reward.order=[]"],  # asked by the lexicographic join alone
-        ["algorithm=grpo", "reward.join=decoupled", "reward.gate.source=judge", "reward=rm+rf"],
-        ["algorithm=ppo", "reward.join=lexicographic", "reward=rm+rf"],
+        ["reward=rm", "judge=none", "algorithm=ppo", "reward.order=[]"],  # asked by the combiner lexicographic alone
+        ["algorithm=grpo", "reward.combine=decoupled", "reward.gate.source=judge", "reward=rm+rf"],
+        ["algorithm=ppo", "reward.combine=lexicographic", "reward=rm+rf"],
         ["reward=rf", "domain.rubric=nowhere"],  # nobody asks the rubric
         ["optimizer.learning_rate.policy=0"],
         ["algorithm=sft", "reward=rf"],

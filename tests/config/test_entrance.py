@@ -46,7 +46,7 @@ MISTAKES = [
     ("algorithm.pases=1", "algorithm.pases", ["algorithm.passes"]),
     ("a b=", "a b=", ["'a b' is no key"]),
     ("seed=1,2", "seed=1,2", ["-m", "seed=[...]"]),
-    ("reward.join=${nowhere}", "reward.join", ["${nowhere}", "resolved"]),
+    ("reward.combine=${nowhere}", "reward.combine", ["${nowhere}", "resolved"]),
 ]
 
 
@@ -83,8 +83,8 @@ def test_a_mistaken_override_is_named_with_what_would_work(all_mistakes, overrid
         ("reward.n=null", ["null", "a number"]),
         ("judge.hard=1", ["true or false"]),
         ("store=''", ["not empty"]),
-        ("reward.sources=[]", ["at least 1 entry"]),
-        ("reward.sources.0=modle", ["'model'"]),
+        ("reward.sources=[]", ["no source", "reward=rf"]),
+        ("reward.sources=5", ["keys with values"]),
         ("reward.sources=model", ["a list"]),
         ("model.dtype=float16", ["bfloat16"]),
         ("model.lora=5", ["model.lora.rank=VALUE"]),
@@ -110,8 +110,8 @@ def test_a_launcher_that_is_not_installed_is_named(problems_of):
     assert "basic" in problems_of("hydra/launcher=nowhere")["hydra/launcher=nowhere"]
 
 
-def test_a_join_that_does_not_exist_is_named(problems_of):
-    assert "enhancement" in problems_of("reward.join=maximum", checks=CHECKS)["reward.join"]
+def test_a_combiner_that_does_not_exist_is_named(problems_of):
+    assert "enhancement" in problems_of("reward.combine=maximum")["reward.combine"]
 
 
 def test_a_value_of_several_types_is_one_problem(problems_in):
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_yaml_is_a_problem_and_no_traceback(conf):
 
 
 def test_a_wrong_type_in_a_file_is_reported_with_the_file(conf, problems_of):
-    (conf / "reward" / "rm.yaml").write_text("# Half.\ndefaults: [rm+rj+rf]\nsources: [model]\nn: much\n")
+    (conf / "reward" / "rm.yaml").write_text("# Half.\ndefaults: [rm+rj+rf]\nsources: {rules: null}\nn: much\n")
     assert list(problems_of("reward=rm")) == ["reward.n (conf/reward/rm.yaml)"]
 
 

@@ -89,5 +89,6 @@ def test_a_name_is_looked_for_in_conf_before_it_is_a_path(conf, tmp_path):
     assert places.rubric_folder(str(tmp_path / "mine")) == tmp_path / "mine"
 
 
-def test_only_points_by_name_take_any_key():
-    assert open_mappings() == {"reward.rule_points", "reward.item_points"}
+def test_only_sections_by_name_take_any_key():
+    points, by_source = {"rule_points", "item_points"}, {"sources", "weights", "tolerance"}
+    assert open_mappings() == {f"reward.{key}" for key in points | by_source | {"options"}}

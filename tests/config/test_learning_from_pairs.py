@@ -6,7 +6,7 @@ import pytest
 @pytest.mark.parametrize(
     ("overrides", "where", "words"),
     [
-        (["algorithm=dpo", "reward.join=weighted_sum"], "reward.join", ["learns from pairs", "algorithm=grpo"]),
+        (["algorithm=dpo", "reward.combine=weighted_sum"], "reward.combine", ["learns from pairs", "algorithm=grpo"]),
         (["algorithm=dpo", "budget.rollouts=33"], "budget.rollouts", ["no whole pairs", "34"]),
         (["algorithm=ipo", "algorithm.label_smoothing=0.1"], "algorithm.label_smoothing", ["ipo", "robust"]),
         (["algorithm=nca", "algorithm.margin=1"], "algorithm.margin", ["nca", "hinge"]),

@@ -59,12 +59,12 @@ def test_every_default_is_an_option():
 @pytest.mark.parametrize("sources", ["rm", "rj", "rf", "rm+rj", "rm+rf", "rj+rf", "rm+rj+rf"])
 def test_a_rewards_name_says_its_sources(sources):
     names = {"rm": "model", "rj": "judge", "rf": "rules"}
-    assert composed(f"reward={sources}").reward.sources == [names[part] for part in sources.split("+")]
+    assert composed(f"reward={sources}").reward.sources.keys() == {names[part] for part in sources.split("+")}
 
 
-def test_ppo_and_repo_differ_in_the_join_and_but_for_their_names_in_nothing_else():
+def test_ppo_and_repo_differ_in_the_combiner_and_but_for_their_names_in_nothing_else():
     ppo, repo = composed("algorithm=ppo"), composed("algorithm=repo")
-    assert (ppo.reward.join, repo.reward.join) == ("model_only", "enhancement")
+    assert (ppo.reward.combine, repo.reward.combine) == ("model_only", "enhancement")
     named = {"algorithm": {**ppo.algorithm, "name": "repo"}}
     assert ppo.model_copy(update={"reward": repo.reward, **named}) == repo
 

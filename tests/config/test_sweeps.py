@@ -85,7 +85,7 @@ def test_few_combinations_are_all_of_them():
     [
         (["reward.n=25", "algorithm=grpo"], ["reward.n", "algorithm"], "3-n25-grpo"),
         (["seed=1", "model=tiny"], ["seed"], "3-seed1"),
-        (["reward.join=gated"], ["reward.join"], "3-join-gated"),
+        (["reward.combine=gated"], ["reward.combine"], "3-combine-gated"),
         (["optimizer.learning_rate.policy=1e-4"], ["optimizer.learning_rate.policy"], "3-policy1e-4"),
         (["a.x=1", "b.x=2"], ["a.x", "b.x"], "3-a.x1-b.x2"),
         (["data.path=../my data/a=b,c.jsonl"], ["data.path"], "3-path-my_data_a_b_c.jsonl"),

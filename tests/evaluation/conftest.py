@@ -1,4 +1,4 @@
-"""A whole synthetic run, as the stages would hand it over: arms with every source, metrics, instruments."""
+"""A whole synthetic run, as the stages would hand it over: arms with every source, metrics, accuracies."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from repo_exp.evaluation.examples import choose_examples, worked_example
-from repo_exp.evaluation.summary import summarise
+from repo_exp.evaluation.examples import worked_example
 from repo_exp.types import Context, Message, RewardBreakdown, Score, Trajectory
+from tests.evaluation.usual import choose_examples, summarise
 
 BOUND = 100.0
 RULES = {"price_above_current": -60.0, "forbidden_promise": -60.0, "leaked_target": -80.0, "too_long": -20.0}
@@ -49,7 +49,8 @@ def breakdown(model: float | None, judge: dict | None, rules: dict | None, judge
     points = sum(sources[name].value for name in ("judge", "rules") if name in sources and not sources[name].missing)
     raised = max(-BOUND, min(BOUND, points))
     total = raised / BOUND if model is None else model + abs(model) * raised / BOUND
-    return RewardBreakdown(sources, raised, total, abs(points - raised))
+    missing = tuple(name for name, score in sources.items() if score.missing)
+    return RewardBreakdown(sources, raised, total, abs(points - raised), missing)
 
 
 def arm(skill: float, *, n: int = 60, seed: str = "", sources: str = "model judge rules"):
@@ -140,7 +141,7 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
         },
         "reward": {
             "sources": sources.split(),
-            "join": "enhancement",
+            "combine": "enhancement",
             "bound": BOUND,
             "rules": {"forbidden_promise": "No guaranteed bookings.", "too_long": "At most 120 words."},
             "items": {"soothes": "Does the reply soothe a complaint?", "overpromises": "Does it promise too much?"},
@@ -153,19 +154,21 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
         ],
         "results": summarise(arms, seed=0, resamples=2000),
         "metrics": metrics(),
-        "instruments": {
-            "reward_model": None
+        "quality": {
+            "reward_models": {}
             if "model" not in sources
             else {
-                "pairs": 160,
-                "correct": 137,
-                "baselines": {"length": 88, "word overlap": 94},
-                "kinds": {"online": {"pairs": 40, "correct": 31}},
-                "mean": 0.4132,
-                "std": 1.871,
-                "samples": 128,
+                "reward model": {
+                    "pairs": 160,
+                    "correct": 137,
+                    "baselines": {"length": 88, "word overlap": 94},
+                    "kinds": {"online": {"pairs": 40, "correct": 31}},
+                    "mean": 0.4132,
+                    "std": 1.871,
+                    "samples": 128,
+                }
             },
-            "judge": None
+            "judge": []
             if "judge" not in sources
             else [
                 {"item": "soothes", "n": 60, "agreed": 55, "positives": 30},

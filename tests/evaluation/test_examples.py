@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 
-from repo_exp.evaluation.examples import choose_examples, worked_example
+from repo_exp.evaluation.examples import worked_example
 from repo_exp.types import RewardBreakdown, Score, Trajectory
+from tests.evaluation.usual import choose_examples
 
 
 def arm(make, totals, broken=()):

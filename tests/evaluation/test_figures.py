@@ -10,16 +10,22 @@ import pytest
 
 from repo_exp.evaluation import figures
 from repo_exp.evaluation.drawing import series, smooth
-from repo_exp.evaluation.summary import summarise
+from tests.evaluation.usual import NAMES, summarise
 
 OF_METRICS = ("reward_curves", "composition_curves", "capability_curve", "health_curves", "pair_curves",
               "loss_curves")  # fmt: skip
 
 
+def draw(name, metrics):
+    """Draw a figure of metrics; those of sources are told which there are."""
+    of_sources = ("reward_curves", "capability_curve")
+    return getattr(figures, name)(metrics, *([NAMES._infos] if name in of_sources else []))
+
+
 @pytest.fixture(scope="module")
 def drawn(make):
     results = summarise({"sft": make.arm(0.2, n=20), "repo": make.arm(0.9, n=20)}, resamples=100)
-    svgs = {name: getattr(figures, name)(make.metrics()) for name in OF_METRICS}
+    svgs = {name: draw(name, make.metrics()) for name in OF_METRICS}
     svgs["violation_bars"] = figures.violation_bars(results)
     svgs["difference_strip"] = figures.difference_strip(results["comparisons"][0])
     return svgs
@@ -42,7 +48,7 @@ def test_a_figure_is_one_labelled_element_that_asks_for_nothing_outside(drawn, n
 
 def test_the_same_data_gives_the_same_bytes(make, drawn):
     for name in OF_METRICS:
-        assert getattr(figures, name)(make.metrics()) == drawn[name]
+        assert draw(name, make.metrics()) == drawn[name]
 
 
 def test_ids_of_different_figures_do_not_meet_and_every_reference_has_its_target(drawn):
@@ -57,14 +63,14 @@ def test_ids_of_different_figures_do_not_meet_and_every_reference_has_its_target
 
 def test_without_data_there_is_no_figure():
     for name in OF_METRICS:
-        assert getattr(figures, name)([]) == ""
-        assert getattr(figures, name)([{"stage": "policy", "step": 0, "metrics": {"reward/total": None}}]) == ""
+        assert draw(name, []) == ""
+        assert draw(name, [{"stage": "policy", "step": 0, "metrics": {"reward/total": None}}]) == ""
     assert figures.violation_bars({"order": ["sft"], "arms": {"sft": {"rules": {}}}}) == ""
     assert figures.difference_strip({"before": "sft", "after": "repo", "differences": [1.0, None]}) == ""
 
 
 def test_panels_without_points_are_left_out():
-    svg = figures.reward_curves([{"stage": "policy", "step": 0, "metrics": {"reward/total": 1.0}}])
+    svg = draw("reward_curves", [{"stage": "policy", "step": 0, "metrics": {"reward/total": 1.0}}])
     assert "Reward" in svg
     assert "Points" not in svg
 
@@ -80,7 +86,7 @@ def test_names_from_the_users_files_are_text_and_not_markup_or_formulas(make):
 
 def test_a_callers_matplotlib_is_as_it_was(make):
     before = dict(matplotlib.rcParams)
-    figures.reward_curves(make.metrics())
+    draw("reward_curves", make.metrics())
     assert dict(matplotlib.rcParams) == before
 
 

@@ -31,7 +31,14 @@ def record(sampled: int, learnt: int) -> dict:
     return {"seconds": 41.7, "cost": cost}
 
 
-REPO = Run("repo", 0, arm(0.25), {"n": 100}, record(12000, 24000))
+RESULTS = {
+    "source_info": {
+        "model": {"label": "reward model", "unit": "score"},
+        "judge": {"label": "judge", "unit": "points"},
+        "rm2": {"label": "reward model rm2", "unit": "score"},
+    }
+}
+REPO = Run("repo", 0, arm(0.25), {"n": 100}, record(12000, 24000), results=RESULTS)
 IPO = Run("ipo", 0, arm(0.5), {"n": 100}, record(0, 15000))
 SFT = Run("sft", 0, arm(0.0), {"n": 100}, None)
 
@@ -43,7 +50,7 @@ def rows(page: str) -> list[list[str]]:
 
 def test_a_row_by_hand() -> None:
     assert rows(table([REPO])) == [
-        ["repo", "0", "0.25 [−0.12, 0.62]", "0.50 [0.25, 0.75]", "12.3 [10.0, 14.0]", "–", "6.2 % [2.0 %, 13 %]",
+        ["repo", "0", "0.25 [−0.12, 0.62]", "0.50 [0.25, 0.75]", "12.3 [10.0, 14.0]", "6.2 % [2.0 %, 13 %]",
          "0 of 96", "12,000", "24,000", "42", "1.50 GiB"]
     ]  # fmt: skip
 
@@ -60,16 +67,23 @@ def test_a_mean_that_is_withheld_is_said_and_so_is_how_many_replies_are_unscored
     silent["total"] = {"mean": None, "low": None, "high": None, "n": 26, "missing": 70, "withheld": True}
     page = table([REPO, Run("ppo", 0, silent, {"n": 100}, None)])
     assert [row[2] for row in rows(page)] == ["0.25 [−0.12, 0.62]", "withheld"]
-    assert rows(page)[1][7] == "70 of 96"
+    assert rows(page)[1][6] == "70 of 96"
     assert "asks again for what failed" in page and "asks again" not in table([REPO])
+
+
+def test_every_source_of_any_run_has_a_column() -> None:
+    two = arm(0.5) | {"sources": {"model": mean(0.5), "rm2": mean(0.123)}}
+    page = table([REPO, Run("grpo", 0, two, {"n": 100}, None, results=RESULTS)])
+    assert page.startswith("| method | seed | total | reward model | reward model rm2 | judge | violations |")
+    assert [row[3:6] for row in rows(page)] == [["0.50", "0.12", "–"], ["0.50 [0.25, 0.75]", "–", "12.3 [10.0, 14.0]"]]
 
 
 def test_what_cannot_be_compared_is_said() -> None:
     page = table([REPO, IPO])
-    assert "yardsticks" not in page and "within a seed" not in page
+    assert "not measured alike" not in page and "within a seed" not in page
     other = Run("grpo", 1, arm(0.9), {"n": 50}, None)
     page = table([REPO, other, IPO], ["3-gdpo-seed0"])
-    assert "different yardsticks" in page and "within a seed" in page and "Not finished: 3-gdpo-seed0" in page
+    assert "not measured alike" in page and "within a seed" in page and "Not finished: 3-gdpo-seed0" in page
     assert [row[0] for row in rows(page)] == ["ipo", "repo", "grpo"]  # seed by seed
 
 

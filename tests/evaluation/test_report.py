@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from repo_exp.evaluation import report as report_module
+from repo_exp.evaluation import worked
+from repo_exp.evaluation.numbers import duration, number, points, signed
 from repo_exp.evaluation.report import render_report, report_html
-from repo_exp.evaluation.report_view import duration, number, points, signed, worked_steps
+from tests.evaluation.usual import NAMES
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -49,6 +51,11 @@ class Page(HTMLParser):
         return " ".join(self.text.split())
 
 
+def worked_steps(example, reward):
+    """The steps of a worked example with the usual sources."""
+    return worked.worked_steps(example, reward, NAMES)
+
+
 @pytest.fixture(scope="module")
 def page(report):
     return Page(report_html(report))
@@ -84,7 +91,7 @@ def test_every_part_of_the_story_is_told(page, report):
         "forbidden_promise",
         "Does the reply soothe a complaint?",
         "Baseline: word overlap",
-        "mean 0.413 and spread 1.871",
+        "mean 0.413 and standard deviation 1.871",
         "The biggest gain",
         "A rule was broken before and is kept now",
         "policy-0b1d",
@@ -143,7 +150,7 @@ def test_the_same_report_gives_the_same_bytes(report):
 
 @pytest.mark.parametrize(
     "missing",
-    ["run", "reward", "stages", "metrics", "instruments", "worked_example", "examples", "config_yaml", "title"],
+    ["run", "reward", "stages", "metrics", "quality", "worked_example", "examples", "config_yaml", "title"],
 )
 @pytest.mark.parametrize("value", ["absent", None])
 def test_what_is_not_there_is_left_out(report, missing, value, undrawn):
@@ -175,7 +182,7 @@ def test_sft_alone_makes_a_report(make):
     data = make.whole_report(last="sft")
     data["metrics"] = [record for record in data["metrics"] if record["stage"] == "sft"]
     words = Page(report_html(data)).words()
-    assert "How the reward was composed" not in words
+    assert "Reward diagnostics" not in words
     assert "above the base model's" in words or "differs from the base model's" in words
 
 
@@ -207,19 +214,19 @@ def test_a_formula_that_does_not_give_the_total_is_not_shown():
     assert [line["symbol"] for line in steps["lines"]] == ["R_model", "E_func"]
 
 
-MEASURED = {"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 100.0}
+MEASURED = {"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 100.0}
 REPLY = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value": 30.0}, "rules": {"value": -10.0}}}
 
 
 @pytest.mark.parametrize(
     ("learnt", "value"),
     [
-        ({"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 100.0}, None),
-        ({"sources": ["model", "judge", "rules"], "join": "enhancement", "bound": 25.0}, "3.600"),  # 2 + 2 * 20 / 25
-        ({"sources": ["model", "rules"], "join": "enhancement", "bound": 100.0}, "1.800"),  # 2 - 2 * 10 / 100
-        ({"sources": ["judge", "rules"], "join": "enhancement", "bound": 50.0}, "0.400"),  # 20 / 50
-        ({"sources": ["model"], "join": "model_only", "bound": 25.0}, "2.000"),
-        ({"sources": ["model", "judge", "rules"], "join": "lexicographic", "bound": 100.0}, "another figure"),
+        ({"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 100.0}, None),
+        ({"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 25.0}, "3.600"),  # 2 + 2 * 20 / 25
+        ({"sources": ["model", "rules"], "combine": "enhancement", "bound": 100.0}, "1.800"),  # 2 - 2 * 10 / 100
+        ({"sources": ["judge", "rules"], "combine": "enhancement", "bound": 50.0}, "0.400"),  # 20 / 50
+        ({"sources": ["model"], "combine": "model_only", "bound": 25.0}, "2.000"),
+        ({"sources": ["model", "judge", "rules"], "combine": "lexicographic", "bound": 100.0}, "another figure"),
     ],
 )
 def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_differs(learnt, value):
@@ -231,8 +238,7 @@ def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_
 def test_the_figure_of_the_measure_is_not_called_the_learners(report, undrawn):
     report = copy.deepcopy(report) | {"reward": report["reward"] | {"bound": 25.0, "measured": MEASURED}}
     words = Page(report_html(report)).words()
-    assert "what the learner saw" not in words
-    assert "While learning, the reward was another one" in words
+    assert "The training reward of the same reply is different" in words
 
 
 def test_what_must_be_known_stands_above_the_verdict(report, undrawn):

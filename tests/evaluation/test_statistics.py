@@ -10,29 +10,13 @@ from hypothesis import strategies as st
 
 from repo_exp.evaluation.statistics import (
     exact_paired_test,
-    fisher_exact,
     mean_interval,
     paired_comparison,
-    two_proportion_z,
     wilson_interval,
 )
 
 NAN = math.nan
 numbers = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
-
-
-@pytest.mark.parametrize(
-    ("a", "n_a", "b", "n_b", "p"),
-    [
-        (20, 30, 13, 30, 0.118765),  # excellent share, REPO and GRPO
-        (34, 45, 20, 45, 0.004826),  # clean fixes, REPO and GRPO
-        (34, 45, 18, 45, 0.001226),  # clean fixes, REPO and DPO
-        (42, 45, 32, 45, 0.0113415),  # fix rate, REPO and GRPO
-    ],
-)
-def test_fishers_exact_test_gives_figures_worked_out_from_the_papers_counts(a, n_a, b, n_b, p):
-    assert fisher_exact(a, n_a, b, n_b) == pytest.approx(p, abs=5e-7)
-    assert fisher_exact(b, n_b, a, n_a) == pytest.approx(p, abs=5e-7)
 
 
 @pytest.mark.parametrize(
@@ -45,29 +29,7 @@ def test_wilsons_interval_gives_figures_worked_out_from_the_papers_counts(k, n, 
     assert interval.share == k / n
 
 
-@pytest.mark.parametrize(
-    ("share_a", "share_b", "n", "z"),
-    [
-        # response rate: p = 0.5279, z = 0.1214 / sqrt(0.5279 * 0.4721 * 2 / 9653) = 0.1214 / 0.00718583
-        (0.5886, 0.4672, 9653, 16.894370),
-        (0.2526, 0.1932, 9653, 9.915374),  # task success
-        (0.5886, 0.4672, 4826, 11.945505),
-        (0.2526, 0.1932, 4826, 7.010865),
-    ],
-)
-def test_the_pooled_z_gives_figures_worked_out_from_the_papers_counts(share_a, share_b, n, z):
-    assert two_proportion_z(share_a * n, n, share_b * n, n)[0] == pytest.approx(z, abs=5e-7)
-    assert two_proportion_z(share_b * n, n, share_a * n, n)[0] == pytest.approx(-z, abs=5e-7)
-
-
-def test_the_p_of_the_pooled_z_is_two_sided():
-    assert two_proportion_z(0.2526 * 4826, 4826, 0.1932 * 4826, 4826)[1] == pytest.approx(2.368e-12, rel=1e-3)
-
-
 def test_shares_of_nothing_and_of_everything_do_not_divide_by_zero():
-    assert all(math.isnan(value) for value in two_proportion_z(0, 0, 3, 5))
-    assert two_proportion_z(5, 5, 7, 7) == (0.0, 1.0)
-    assert two_proportion_z(0, 5, 0, 7) == (0.0, 1.0)
     assert math.isnan(wilson_interval(0, 0).share)
     assert (wilson_interval(0, 8).low, wilson_interval(8, 8).high) == (0.0, 1.0)
     assert 0 < wilson_interval(0, 8).high < 1  # none of eight does not prove that there is none

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from repo_exp.evaluation.summary import summarise
 from repo_exp.evaluation.verdict import verdict
 from repo_exp.types import RewardBreakdown, Score, Trajectory
+from tests.evaluation.usual import summarise
 
 
 def answers(make, totals, *, rules=(), tokens=10):
@@ -107,13 +107,18 @@ def test_arms_of_different_contexts_are_refused(make):
 
 
 def test_nothing_scored_is_none_and_never_zero(make):
-    arm = [(Trajectory.single(make.context(0), ""), RewardBreakdown({"model": Score.none("no")}, 0.0, math.nan))]
+    arm = [
+        (
+            Trajectory.single(make.context(0), ""),
+            RewardBreakdown({"model": Score.none("no")}, 0.0, math.nan, 0.0, ("model",)),
+        )
+    ]
     results = summarise({"sft": arm, "repo": arm}, resamples=100)
     assert results["arms"]["sft"]["total"] == {
         "n": 0, "missing": 1, "mean": None, "low": None, "high": None, "withheld": True
     }  # fmt: skip
     assert results["verdict"]["status"] == "withheld"
-    assert results["verdict"]["text"].startswith("The reward model gave no score at all: 2 of 2 replies")
+    assert results["verdict"]["text"].startswith("No reply has a score from the reward model")
 
 
 def test_no_contexts_are_no_crash():
@@ -145,7 +150,7 @@ def test_the_verdict_says_plainly_that_there_is_no_improvement(make):
     same = answers(make, [0.1, 0.7, 0.3])
     found = summarise({"sft": same, "repo": same}, resamples=100)["verdict"]
     assert found["status"] == "unclear"
-    assert found["text"].startswith("No improvement is shown")
+    assert found["text"].startswith("No significant difference")
 
 
 def test_the_verdict_says_that_it_became_worse(make):
@@ -165,14 +170,14 @@ def test_the_verdict_says_that_replies_repeat_themselves(make):
         for i, (reply, worth) in enumerate(answers(make, [1.0] * 10))
     ]
     told = summarise({"sft": before, "repo": after}, resamples=100)["verdict"]["text"]
-    assert "Its replies repeat themselves: 30 % are different ones, instead of 100 %." in told
+    assert "Its replies repeat themselves: 30 % are distinct, instead of 100 %." in told
     assert "repeat themselves" not in summarise({"sft": after, "repo": before}, resamples=100)["verdict"]["text"]
 
 
 def test_one_arm_alone_is_described_and_not_compared(make):
     found = summarise({"base": answers(make, [1.0, 2.0])}, resamples=100)["verdict"]
     assert found["status"] == "alone"
-    assert "mean total reward 1.50" in found["text"]
+    assert "Mean total reward: 1.50" in found["text"]
 
 
 def test_the_verdict_survives_the_store(make):

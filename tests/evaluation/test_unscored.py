@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from repo_exp.evaluation.examples import choose_examples, worked_example
+from repo_exp.evaluation.examples import worked_example
 from repo_exp.evaluation.report import report_html
-from repo_exp.evaluation.summary import summarise
 from repo_exp.types import RewardBreakdown, Score, Trajectory
+from tests.evaluation.usual import choose_examples, summarise
 
 DEAD = "endpoint down"
 
@@ -54,10 +54,7 @@ def test_pairs_count_only_where_both_lack_nothing_or_the_same(make):
     assert (total["n"], total["missing"], total["unscored"], total["withheld"]) == (10, 1, 2, False)
     assert total["difference"] == pytest.approx(0.1)  # the last pair lacks the same on both sides: 1.1 - 1.0
     assert total["mean_before"] == pytest.approx((9 * 0.9 + 1.0) / 10)
-    assert (
-        "In 2 of 11 contexts a reply has no score from one of the sources (judge: 3 endpoint down)"
-        in (results["verdict"]["text"])
-    )
+    assert "Scores are missing in 2 of 11 contexts (judge: 3 endpoint down)" in (results["verdict"]["text"])
     # an arm's own mean has no reply of which a score failed
     assert results["arms"]["sft"]["total"]["mean"] == pytest.approx((9 * 0.9 + 0.1) / 10)
 
@@ -76,7 +73,7 @@ def test_a_source_that_was_silent_all_along_is_said_first(make):
     results = summarise({"sft": silent, "repo": silent}, resamples=100)
     told = results["verdict"]
     assert told["status"] == "withheld"
-    assert told["text"].startswith("The judge gave no score at all: 20 of 20 replies are without one (20 endpoint down")
+    assert told["text"].startswith("No reply has a score from the judge (20 endpoint down)")
 
 
 def test_several_answers_to_a_context_are_averaged_over_those_that_lack_the_same(make):

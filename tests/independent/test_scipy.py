@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import special, stats
 
-from repo_exp.core import standing
+from repo_exp.core import comparison
 from repo_exp.core.advantage import gae, group_advantage
-from repo_exp.core.enhancement import enhance
+from repo_exp.core.enhancement import enhance, enhancement
 from repo_exp.core.kl import kl_per_token
 from repo_exp.core.masks import standardize
 from repo_exp.core.policy_loss import clipped_surrogate, sequence_ratio
@@ -32,11 +32,11 @@ def test_deviations_in_a_group_are_z_scores() -> None:
     group = torch.arange(3).repeat_interleave(6)
     expected = stats.zscore(score, axis=1, ddof=1)
     same(group_advantage(t(score.ravel()), group, scale="group", eps=0.0), expected.ravel())
-    same(standing.z_scores(score[0], eps=0.0), expected[0])
+    same(comparison.z_scores(score[0], eps=0.0), expected[0])
     score[1, 2] = NAN
     expected = np.nan_to_num(stats.zscore(score, axis=1, ddof=1, nan_policy="omit"))
     same(group_advantage(t(score.ravel()), group, scale="group", eps=0.0), expected.ravel())
-    same(standing.z_scores(score[1], eps=0.0), expected[1])
+    same(comparison.z_scores(score[1], eps=0.0), expected[1])
 
 
 def test_standardised_tokens_are_z_scores() -> None:
@@ -57,7 +57,7 @@ def test_an_order_of_importance_is_a_rank_of_tuples() -> None:
     rows = DRAW.integers(0, 3, size=(3, 9)).astype(float)
     _, dense = np.unique(rows.T, axis=0, return_inverse=True)  # sorted by the first source, then the second, ...
     rank = stats.rankdata(dense)
-    same(standing.lexicographic(rows, tolerance_K=[0, 0, 0]), (2 * rank - 10) / 8)
+    same(comparison.lexicographic(rows, tolerance_K=[0, 0, 0]), (2 * rank - 10) / 8)
 
 
 def test_estimators_of_the_kl_are_right_on_average() -> None:
@@ -82,7 +82,7 @@ def test_the_enhancement_in_its_four_cases() -> None:
     model, judge, rules = DRAW.normal(size=40), DRAW.normal(0, 80, 40), DRAW.normal(0, 80, 40)
     e = np.clip(judge + rules, -100, 100)
     expected = np.where(model > 0, model * (1 + e / 100), model * (1 - e / 100))
-    same(enhance(t(model), t(judge), t(rules), n=100), expected)
+    same(t(enhance(model, enhancement([judge, rules], size=40, n=100), n=100)), expected)
 
 
 def test_the_surrogate_is_minus_the_smaller_of_two_objectives() -> None:

@@ -11,7 +11,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from repo_exp.algorithms.grpo import Algorithm
 from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import decoupled_advantage, group_advantage
-from repo_exp.rewards.joins import build_join
+from repo_exp.rewards.combine import build
 from repo_exp.types import Score
 from tests.algorithms.parts import knobs, minibatch
 from tests.independent.tiny import ARGUMENTS, model, tokenizer
@@ -94,16 +94,16 @@ def test_rloo_advantages(rloo, rewards_BK) -> None:
 
 
 @pytest.mark.parametrize("rewards_BK", REWARDS[:2])
-def test_gdpo_advantages_from_the_algorithm_and_from_the_join(grpo, rewards_BK) -> None:
-    """TRL normalises, sums and standardises over the batch. Our join does the first two, ``scale=batch`` the third."""
+def test_gdpo_advantages_from_the_algorithm_and_from_the_combiner(grpo, rewards_BK) -> None:
+    """TRL normalises, sums and standardises over the batch. Our combiner does two, ``scale=batch`` the third."""
     grpo.multi_objective_aggregation, weights = "normalize_then_sum", {"model": 1.0, "judge": 0.5}
     grpo.reward_weights = torch.tensor([1.0, 0.5])
     expected_B = theirs(grpo, rewards_BK)
     sources = {"model": rewards_BK[:, 0], "judge": rewards_BK[:, 1]}
     torch.testing.assert_close(decoupled_advantage(sources, GROUP_B, weights=weights), expected_B, atol=1e-5, rtol=1e-5)
     batch = [{"model": Score(a), "judge": Score(b)} for a, b in rewards_BK.tolist()]
-    joined = build_join("decoupled", n=100.0, weights=weights)(batch, GROUP_B.tolist())
-    total_B = torch.tensor([each.total for each in joined])
+    rule = build("decoupled", {"model": "score", "judge": "points"}, {"n": 100.0, "weights": weights})
+    total_B = torch.tensor([each.total for each in rule(batch, GROUP_B.tolist())])
     torch.testing.assert_close(group_advantage(total_B, GROUP_B, scale="batch"), expected_B, atol=1e-5, rtol=1e-5)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "repo_exp" / "core"
 REASONS = Path(__file__).with_name("survivors.toml")
-TESTS = ("tests/core", "tests/algorithms", "tests/rewards/test_batch_joins.py")
+TESTS = ("tests/core", "tests/algorithms", "tests/rewards/test_combine_batch.py")
 WITHOUT_FORMULAS = ("__init__", "choices")
 KEYS = ("file", "function", "line", "becomes")
 

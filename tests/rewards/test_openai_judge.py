@@ -12,8 +12,8 @@ import pytest
 
 from repo_exp.errors import RewardError
 from repo_exp.rewards.judge.openai_judge import OpenAIJudge
-from repo_exp.rewards.judge.protocol import Judge
 from repo_exp.rewards.rubric import Item, Rubric
+from repo_exp.rewards.sources import openai_judge
 
 KEY = "sk-very-secret-key-1234567890"
 RUBRIC = Rubric(
@@ -44,9 +44,9 @@ def make_judge(endpoint):
 
 def test_a_verdict_becomes_points(endpoint, make_judge, make_reply, verdict_on):
     endpoint.answer = lambda request, number: verdict_on(request, "polite")
-    judge = make_judge()
-    assert isinstance(judge, Judge)
-    (score,) = judge.judge([make_reply("Good morning")])
+    source = openai_judge.Source("judge", openai_judge.Options(kind="openai_judge"), make_judge())
+    assert source.remote and source.part_names == ("polite", "rude", "soothes")
+    (score,) = source.score([make_reply("Good morning")])
     assert score.value == 20.0
     assert score.parts == {"polite": 20.0, "rude": -0.0}
     assert "so it seems" in score.words
@@ -313,3 +313,12 @@ def test_a_reply_that_dictates_its_grade_only_travels_as_data(endpoint, make_jud
     asked = endpoint.requests[0]["messages"][-1]["content"]
     assert asked.count("\nQuestions about the reply:\n") == 1
     assert "bonus" not in asked.split("\n\nQuestions")[1]
+
+
+def test_the_fingerprint_changes_with_whatever_can_change_a_verdict(make_judge):
+    def digest(**options) -> str:
+        return openai_judge.Source("j", openai_judge.Options(kind="openai_judge"), make_judge(**options)).fingerprint
+
+    changed = [digest(model="n"), digest(temperature=0.5), digest(max_tokens=9), digest(base_url="http://x/v1")]
+    assert len({digest(), *changed}) == 5
+    assert digest() == digest(timeout=1.0, concurrency=3, retries=0)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repo_exp.errors import RewardError
-from repo_exp.rewards.judge.local import LocalJudge
-from repo_exp.rewards.judge.protocol import Judge
+from repo_exp.rewards.interface import RewardSource
 from repo_exp.rewards.rubric import Item, Rubric, load_rubric, require_facts
+from repo_exp.rewards.sources import local_judge
 from repo_exp.types import Context
 
 HOTEL = {
@@ -24,6 +24,11 @@ HOTEL = {
     "misses_acceptance": -50,
     "repeats": -20,
 }
+
+
+def local(rubric, ask) -> local_judge.Source:
+    """Return a local judge."""
+    return local_judge.Source("judge", local_judge.Options(kind="local_judge"), rubric, ask)
 
 
 def test_the_hotel_rubric_has_its_items_and_points(conf):
@@ -115,9 +120,9 @@ def test_the_local_judge_asks_what_applies_in_one_call(conf, make_reply):
         calls.append(pairs)
         return [[0.5 for _ in questions] for _, questions in pairs]
 
-    judge = LocalJudge(load_rubric(conf / "rubric" / "hotel"), ask)
-    assert isinstance(judge, Judge)
-    scores = judge.judge([make_reply("a", {"hotel_complains": True}), make_reply("b")])
+    judge = local(load_rubric(conf / "rubric" / "hotel"), ask)
+    assert isinstance(judge, RewardSource) and not judge.remote
+    scores = judge.score([make_reply("a", {"hotel_complains": True}), make_reply("b")])
     # all eight: (20 + 20 + 30 - 60 - 40 - 50 - 50 - 20) / 2 = -75; without soothes -85
     assert [score.value for score in scores] == [-75.0, -85.0]
     assert len(calls) == 1
@@ -139,8 +144,8 @@ def test_a_question_that_hangs_on_no_fact_of_any_context_is_refused() -> None:
 
 
 def test_the_local_judge_counts_what_was_not_answered(make_reply):
-    judge = LocalJudge(RUBRIC, lambda pairs: [[0.5, math.nan, 0.5], [math.nan] * 3])
-    scores = judge.judge([make_reply("a"), make_reply("b")])
+    judge = local(RUBRIC, lambda pairs: [[0.5, math.nan, 0.5], [math.nan] * 3])
+    scores = judge.score([make_reply("a"), make_reply("b")])
     assert scores[0].reason == "no answer to bad"
     assert scores[1].missing
     assert judge.counts["unanswered/bad"] == 2
@@ -148,12 +153,10 @@ def test_the_local_judge_counts_what_was_not_answered(make_reply):
 
 def test_a_local_judge_that_answers_the_wrong_number_of_questions_is_a_programming_error(make_reply):
     with pytest.raises(ValueError, match="one answer for each question"):
-        LocalJudge(RUBRIC, lambda pairs: [[0.5]]).judge([make_reply("a")])
+        local(RUBRIC, lambda pairs: [[0.5]]).score([make_reply("a")])
 
 
 def test_a_reply_to_which_no_question_applies_is_not_sent_to_the_model(make_reply):
     rubric = Rubric((Item("soothes", "", "Sorry?", 20.0, when="hotel_complains"),))
-    assert (
-        LocalJudge(rubric, lambda pairs: pytest.fail("asked")).judge([make_reply("a")])[0].reason
-        == "no question applies"
-    )
+    (score,) = local(rubric, lambda pairs: pytest.fail("asked")).score([make_reply("a")])
+    assert score.reason == "no question applies"

@@ -216,7 +216,7 @@ def test_a_check_says_with_numbers_what_the_positions_cannot_hold(tmp_path, cont
         model=SimpleNamespace(**told, folder=str(tmp_path), max_context_tokens=context),
         rollout=SimpleNamespace(max_new_tokens=reply),
         reward_model=SimpleNamespace(kind="bradley_terry"),
-        reward=SimpleNamespace(sources=["model"]),
+        reward=SimpleNamespace(sources={"model": {"kind": "reward_model", "settings": {"kind": "bradley_terry"}}}),
         evaluation=SimpleNamespace(sources="all"),
         algorithm={"kind": "repo"},
     )

@@ -9,7 +9,7 @@ import pytest
 from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import lengths
-from repo_exp.stages.reward_models.bradley_terry import RewardModel
+from repo_exp.stages.reward_models.bradley_terry import RewardModel, RewardModelSpec
 from repo_exp.stages.value_model import training_examples
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Message, Preference
 
@@ -25,7 +25,9 @@ def corpus(replies: list[tuple[str, str]], prompt: str = "Hi") -> Corpus:
 
 def config(kind: str = "ppo", sources: tuple = ("model", "rules")) -> SimpleNamespace:
     evaluation = SimpleNamespace(sources="as_trained")
-    return SimpleNamespace(algorithm={"kind": kind}, reward=SimpleNamespace(sources=sources), evaluation=evaluation)
+    kinds = {"model": "reward_model", "rules": "rules"}
+    reward = SimpleNamespace(sources={name: {"kind": kinds[name]} for name in sources})
+    return SimpleNamespace(algorithm={"kind": kind}, reward=reward, evaluation=evaluation)
 
 
 @pytest.fixture
@@ -82,8 +84,9 @@ def test_pairs_of_which_none_is_left_are_refused(tokens):
 
 def test_neither_reward_model_nor_value_model_learns_from_pairs_that_are_alike(tokens):
     pairs = corpus([("x" * 40, "x" * 40 + "y"), ("abc", "b")])
-    settings = SimpleNamespace(rollout=SimpleNamespace(max_new_tokens=8), reward_model=SimpleNamespace(centring=0.0))
-    kind = RewardModel(SimpleNamespace(config=settings, backbone=SimpleNamespace(tokens=tokens)))
+    settings = SimpleNamespace(rollout=SimpleNamespace(max_new_tokens=8))
+    spec = RewardModelSpec("model", SimpleNamespace(centring=0.0), 0)
+    kind = RewardModel(SimpleNamespace(config=settings, backbone=SimpleNamespace(tokens=tokens)), spec)
     assert len(kind.lessons(pairs, None, None)) == 1
     assert [kind.can_measure(pair) for pair in pairs.preferences["train"]] == [False, True]
     assert [len(training_examples(tokens, pair, limit=16)) for pair in pairs.preferences["train"]] == [0, 2]

@@ -92,7 +92,7 @@ def test_so_does_every_other_stage(experiment, monkeypatch, tmp_path, stage, own
 def scores_of(monkeypatch, change) -> None:
     """Let the reward model's raw scores be changed where replies are scored."""
     told = reward_model.raw_scores
-    monkeypatch.setattr(reward_model, "raw_scores", lambda bench, replies: change(told(bench, replies)))
+    monkeypatch.setattr(reward_model, "raw_scores", lambda bench, kind, replies: change(told(bench, kind, replies)))
 
 
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:
@@ -105,7 +105,7 @@ def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path
     assert all(row["total"] is not None for row in scored[1:])
     stages = made(folder)
     calibration = json.loads((Path(stages["reward_model"]) / "calibration.json").read_text())
-    assert calibration["replies"] == 3 and math.isfinite(calibration["mean"]) and calibration["spread"] > 0
+    assert calibration["replies"] == 3 and math.isfinite(calibration["mean"]) and calibration["std"] > 0
     total = json.loads((Path(stages["evaluate"]) / "results.json").read_text())["arms"]["base"]["total"]
     assert total["missing"] == 1 and math.isfinite(total["mean"])
     nothing_broken(tmp_path / "store")
@@ -136,9 +136,9 @@ def test_replies_that_all_score_alike_calibrate_to_0(experiment, monkeypatch, tm
     scores_of(monkeypatch, lambda raw: [2.5] * len(raw))
     folder = experiment("a", f"store={tmp_path / 'store'}", *FAST)
     calibration = json.loads((Path(made(folder)["reward_model"]) / "calibration.json").read_text())
-    assert calibration == {"mean": 2.5, "spread": 1.0, "replies": 4}
+    assert calibration == {"mean": 2.5, "std": 1.0, "replies": 4}
     assert all(row["total"] == 0 for row in rows(folder / "rollouts.jsonl"))
-    assert "all calibration replies alike" in caplog.text
+    assert "all calibration replies the same score" in caplog.text
 
 
 @pytest.mark.slow
@@ -166,7 +166,7 @@ def test_a_calibration_without_a_number_is_refused(experiment, tmp_path) -> None
     store = tmp_path / "store"
     first = made(experiment("a", f"store={store}", *FAST, "algorithm=sft"))
     folder = Path(first["reward_model"])
-    (folder / "calibration.json").write_text('{"mean": null, "spread": 1.0}')
+    (folder / "calibration.json").write_text('{"mean": null, "std": 1.0}')
     record = json.loads((folder / "artifact.json").read_text())
     path = folder / "calibration.json"
     record["files"]["calibration.json"] = {"bytes": path.stat().st_size, "sha256": digest(path)}

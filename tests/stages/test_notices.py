@@ -29,15 +29,15 @@ def config(*overrides: str) -> Config:
             "The judge and the rules only measure: grpo learns from the reward model",
         ),
         (["algorithm=grpo", "reward=rm+rf"], ("rules",), "The rules only measure:"),
-        (["algorithm=grpo", "reward.join=enhancement"], (), ""),
+        (["algorithm=grpo", "reward.combine=enhancement"], (), ""),
         (["algorithm=grpo", "reward=rm"], (), ""),
         (["algorithm=dpo"], ("model", "judge", "rules"), "learns from preference pairs"),
         (["algorithm=sft"], ("model", "judge", "rules"), "demonstrations alone"),
         (["algorithm=dvpo"], ("model", "judge", "rules"), "value model"),
         (["algorithm=gdpo"], (), ""),
-        (["algorithm=gdpo", "reward.weights.judge=0"], ("judge",), "of weight 0"),
-        (["reward.join=weighted_sum", "reward.weights.rules=0"], ("rules",), "of weight 0"),
-        (["reward.join=lexicographic"], (), ""),
+        (["algorithm=gdpo", "reward.weights.judge=0"], ("judge",), "with weight 0"),
+        (["reward.combine=weighted_sum", "reward.weights.rules=0"], ("rules",), "with weight 0"),
+        (["reward.combine=lexicographic"], (), ""),
     ],
 )
 def test_sources_that_teach_nothing_are_named(overrides, silent, words):
@@ -54,4 +54,4 @@ def test_random_weights_come_first():
 
 
 def test_the_check_says_so_too():
-    assert "reward.join=enhancement lets them teach" in "\n".join(summary(config("algorithm=grpo")))
+    assert "reward.combine=enhancement makes them part of the reward" in "\n".join(summary(config("algorithm=grpo")))

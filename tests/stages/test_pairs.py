@@ -17,7 +17,7 @@ def test_pairs_go_through_the_whole_pipeline(experiment) -> None:
     policy = [row["metrics"] for row in rows(run / "metrics.jsonl") if row["stage"] == "policy"]
     assert {"loss/policy", "implicit/accuracy"} <= set(policy[0])
     html = (run / "report.html").read_text()
-    assert "learnt from pairs of replies" in html and "Implicit reward" in html
+    assert "trained on pairs of a better and a worse reply" in html and "Implicit reward" in html
 
 
 def test_a_reward_that_is_not_asked_does_not_train_the_policy_anew(experiment) -> None:

@@ -10,7 +10,8 @@ from repo_exp.config.check import load, plain
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.schema import Evaluation
 from repo_exp.stages import capability, policy
-from repo_exp.stages.instruments import Instruments, declared
+from repo_exp.stages.asked_sources import evaluation_sources
+from repo_exp.stages.reward_sources import RewardSources
 from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 
@@ -30,11 +31,11 @@ def address(tmp_path: Path, *overrides: str, stage: str = "policy") -> str:
     bench.make = lambda stage, build, *, version, inputs, parents, **_: Artifact(
         stage, bench.store.address(stage, version, inputs, parents), tmp_path, {}, reused=True
     )
-    judge = artifact("judge") if config.judge.kind == "local" else None
-    instruments = Instruments(bench, declared(config), model=artifact("reward_model"), judge_artifact=judge)
+    trained = {name: artifact(name) for name, entry in evaluation_sources(config).items() if "seed" in entry}
+    sources = RewardSources(bench, trained)
     data, sft = artifact("data"), artifact("sft")
-    made = policy.make(bench, data, sft, instruments)
-    return made.address if stage == "policy" else capability.make(bench, data, sft, made, instruments).address
+    made = policy.make(bench, data, sft, sources)
+    return made.address if stage == "policy" else capability.make(bench, data, sft, made, sources).address
 
 
 MEASURING = {
@@ -73,7 +74,7 @@ def test_the_evaluation_is_no_part_of_it(tmp_path, method):
         (["reward=rm"], ["reward.n=7"]),
         (["algorithm=dpo"], ["++reward.rule_points.too_long=-99"]),
         (["reward=rm+rf"], ["++reward.item_points.rude=-99"]),
-        (["reward.join=weighted_sum", "reward.weights.judge=0"], ["++reward.item_points.rude=-99"]),
+        (["reward.combine=weighted_sum", "reward.weights.judge=0"], ["++reward.item_points.rude=-99"]),
         ([], ["rollout.batch_size=3"]),
         ([], ["trainer.microbatch_tokens=77", "trainer.checkpoint_every=3"]),
         ([], ["logger.project=other", "algorithm.name=mine"]),

@@ -12,6 +12,7 @@ from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import reward_model
 from repo_exp.stages.reward_models import polar, rrm
+from repo_exp.stages.reward_models.bradley_terry import RewardModelSpec
 from repo_exp.types import Context, Message, Preference, Trajectory
 from tests.stages.test_pipeline import made, rows
 
@@ -23,10 +24,15 @@ POLAR = Polar(kind="polar", epochs=1, batch_size=8, calibration_replies=4, pretr
 ALONE = ("reward=rm", "evaluation.sources=as_trained")  # no judge and no rules
 
 
-def bench(settings) -> SimpleNamespace:
+def spec(settings) -> RewardModelSpec:
+    """Return a reward model of these settings."""
+    return RewardModelSpec("model", settings, 0)
+
+
+def bench() -> SimpleNamespace:
     """Return as much of a workbench as laying out needs."""
     tokens = ChatTokenizer(byte_tokenizer(), max_context_tokens=400)
-    config = SimpleNamespace(reward_model=settings, seed=0, rollout=SimpleNamespace(max_new_tokens=8))
+    config = SimpleNamespace(rollout=SimpleNamespace(max_new_tokens=8))
     return SimpleNamespace(config=config, backbone=SimpleNamespace(tokens=tokens))
 
 
@@ -57,7 +63,7 @@ def test_pairs_of_two_contexts_cannot_be_augmented() -> None:
 
 def lessons_of(monkeypatch, tmp_path, pairs, score, **changes):
     """Return what RRM teaches where the first model gives the scores of ``score(context, reply)``."""
-    kind = rrm.RewardModel(bench(RRM.model_copy(update=changes)))
+    kind = rrm.RewardModel(bench(), spec(RRM.model_copy(update=changes)))
     monkeypatch.setattr(kind.bench, "role", lambda *_: None, raising=False)
     said = {(each, chosen): text for each, p in enumerate(pairs) for chosen, text in ((1, p.chosen), (0, p.rejected))}
 
@@ -121,7 +127,7 @@ def test_truncation_keeps_the_tail_of_the_prompt_and_the_head_of_the_reference()
 
 
 def test_a_candidate_keeps_its_head_and_stands_last() -> None:
-    kind = polar.RewardModel(bench(POLAR))
+    kind = polar.RewardModel(bench(), spec(POLAR))
     item = kind.item(Preference(context("Hi", "Yes"), "a" * 40, "b" * 3))
     text = kind.bench.backbone.tokens.hf.decode
     assert text(item.context).count("Hi") == 2 and text(item.context).index("Yes") < text(item.context).index("=====")
@@ -129,8 +135,8 @@ def test_a_candidate_keeps_its_head_and_stands_last() -> None:
 
 
 def test_thoughts_are_not_compared(monkeypatch) -> None:
-    here, heard = bench(POLAR), []
-    kind, thought = polar.RewardModel(here), "<think>Hm.\nYes?</think>\n"
+    here, heard = bench(), []
+    kind, thought = polar.RewardModel(here, spec(POLAR)), "<think>Hm.\nYes?</think>\n"
     assert kind.before_reply(context("Hi", thought + "Yes")) == kind.before_reply(context("Hi", "Yes"))
     assert kind.reply(thought + "Yes") == kind.reply("Yes") != kind.reply("No")
     assert kind.words("Yes <think>but if they") == "Yes"  # cut off within a thought
@@ -143,13 +149,13 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
     monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
     raw = reward_model.raw_scores(
-        here, [Trajectory.single(context("Hi"), "No"), Trajectory.single(context("Hi", "Yes"), thought + "No")]
+        here, kind, [Trajectory.single(context("Hi"), "No"), Trajectory.single(context("Hi", "Yes"), thought + "No")]
     )
     assert heard == [kind.reply("No")] and math.isnan(raw[0]) and raw[1] == 0.0
 
 
 def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_nothing() -> None:
-    kind = polar.RewardModel(bench(POLAR))
+    kind = polar.RewardModel(bench(), spec(POLAR))
     own, borrowed = pair("Hi", reference="Gladly"), pair("Hi")
     assert kind.item(borrowed).context == kind.item(pair("Hi", reference="Hi, yes")).context != kind.item(own).context
     assert [kind.can_measure(each) for each in (own, borrowed, pair("Hi", reference=" Hi, yes"))] == [
@@ -160,13 +166,13 @@ def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_no
 
 
 def test_reference_and_candidate_do_not_change_places() -> None:
-    kind = polar.RewardModel(bench(POLAR))
+    kind = polar.RewardModel(bench(), spec(POLAR))
     one, other = (kind.before_reply(context("Hi", a)) + kind.reply(b) for a, b in (("Yes", "No"), ("No", "Yes")))
     assert one != other and sorted(one) == sorted(other)
 
 
 def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkeypatch) -> None:
-    kind = polar.RewardModel(bench(POLAR.model_copy(update={"temperatures": [0.5, 1.0]})))
+    kind = polar.RewardModel(bench(), spec(POLAR.model_copy(update={"temperatures": [0.5, 1.0]})))
     monkeypatch.setattr(kind, "_mixture", lambda sft, share: share)
 
     def answered(share, role, contexts, rollout, *, seed, temperature):
@@ -190,7 +196,7 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
 
 def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
     """A share of B, and so of B A, the adapter's whole effect; the next one starts from the SFT policy again."""
-    backbone, here, forgotten = tiny("policy"), bench(POLAR), []
+    backbone, here, forgotten = tiny("policy"), bench(), []
     sft = {name: weight.clone() for name, weight in backbone.weights_of("policy").items()}
 
     def role(name, artifact):
@@ -199,7 +205,7 @@ def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
 
     here.role, here.learnt = role, forgotten.append
     for share in (0.5, 0.0, 1.0):
-        mixed = polar.RewardModel(here)._mixture(None, share).weights_of("policy")
+        mixed = polar.RewardModel(here, spec(POLAR))._mixture(None, share).weights_of("policy")
         for name, weight in sft.items():
             assert mixed[name].equal(weight * share if "lora_B" in name else weight)
     assert any(weight.abs().max() > 0 for name, weight in sft.items() if "lora_B" in name)
@@ -207,13 +213,13 @@ def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
 
 
 def test_a_reply_without_a_reference_has_no_score_and_never_a_zero(monkeypatch) -> None:
-    here = bench(POLAR)
+    here = bench()
     here.config.trainer = SimpleNamespace(microbatch_tokens=99)
     here.role = lambda *_: None
     monkeypatch.setattr(reward_model, "score_replies", lambda _, contexts, replies, **__: [3.0] * len(contexts))
-    artifact = SimpleNamespace(read=lambda _: {"mean": 1.0, "spread": 2.0})
+    artifact = SimpleNamespace(read=lambda _: {"mean": 1.0, "std": 2.0})
     replies = [Trajectory.single(context("Hi", "Yes"), "Yes"), Trajectory.single(context("Hi"), "Yes")]
-    known, unknown = reward_model.scorer(here, artifact)(replies)
+    known, unknown = reward_model.function(here, spec(POLAR), lambda: artifact)(replies)
     assert known == 1.0 and math.isnan(unknown.value) and unknown.reason == "the context has no reference reply"
 
 

@@ -1,4 +1,4 @@
-"""No advantage ever arises from a score that is not there: every join with every method that compares replies."""
+"""No advantage ever comes from a score that is missing: every combiner with every method that compares replies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from repo_exp.algorithms.interface import AnswerMask, OnlineAlgorithm, RolloutBa
 from repo_exp.algorithms.registry import find, learns_from, options_of
 from repo_exp.config.compose import Composer
 from repo_exp.config.places import conf_dir, stems
-from repo_exp.rewards.joins import KNOBS, build_join, join_names
+from repo_exp.rewards.combine import build, names
 from repo_exp.training.batch import TrainingBatch
 from repo_exp.types import Prompt, RewardBreakdown, Score, Trajectory, Turn
 from tests.algorithms.parts import rollouts
+from tests.rewards.combining import units
 
 TOKENS = 3
 # what every reply of a group is worth, by source, but for the judge's score of the last one, which is not there
@@ -40,12 +41,12 @@ def algorithm(option: str) -> OnlineAlgorithm | None:
 GROUP_METHODS = [name for name in stems(conf_dir() / "algorithm") if algorithm(name)]
 
 
-def credited(method: OnlineAlgorithm, join: str, batch: list[dict[str, Score]]) -> tuple[list[int], torch.Tensor]:
+def credited(method: OnlineAlgorithm, combiner: str, batch: list[dict[str, Score]]) -> tuple[list[int], torch.Tensor]:
     """Return which replies of a single group take part, and the advantage of each of their tokens."""
-    joined = build_join(join, **{knob: section("reward")[knob] for knob in KNOBS})(batch, ["c"] * len(batch))
+    combined = build(combiner, units(batch[0]), section("reward"))(batch, ["c"] * len(batch))
     worths = [
-        RewardBreakdown(said, told.enhancement, told.total, told.clipped, told.lacks)
-        for said, told in zip(batch, joined, strict=True)
+        RewardBreakdown(scores, each.enhancement, each.total, each.clipped, each.missing_sources)
+        for scores, each in zip(batch, combined, strict=True)
     ]
     turn = Turn("", completion_ids=(5,) * TOKENS, prompt_ids=(1,), logprobs=(-1.0,) * TOKENS)
     made = TrainingBatch.of([Trajectory(Prompt("c", ()), (turn,))] * len(batch), worths)
@@ -65,21 +66,21 @@ def group(size: int, **first: float) -> list[dict[str, Score]]:
     return replies
 
 
-@pytest.mark.parametrize("join", join_names())
+@pytest.mark.parametrize("combiner", names())
 @pytest.mark.parametrize("option", GROUP_METHODS)
-def test_replies_that_are_alike_in_every_score_there_is_are_not_told_apart(option, join) -> None:
+def test_replies_that_are_alike_in_every_score_there_is_are_not_told_apart(option, combiner) -> None:
     method = algorithm(option)
-    _, advantage_BT = credited(method, join, group(method.group_size))
+    _, advantage_BT = credited(method, combiner, group(method.group_size))
     assert advantage_BT.abs().max() == 0
 
 
-@pytest.mark.parametrize("join", join_names())
+@pytest.mark.parametrize("combiner", names())
 @pytest.mark.parametrize("option", [name for name in GROUP_METHODS if algorithm(name).group_size > 2])
-def test_a_reply_without_a_score_is_no_better_and_no_worse_for_what_others_get(option, join) -> None:
+def test_a_reply_without_a_score_is_no_better_and_no_worse_for_what_others_get(option, combiner) -> None:
     """The judge likes the first reply better: that is for those to be compared with whom the judge spoke of."""
     method = algorithm(option)
     last = method.group_size - 1
-    usable, advantage_BT = credited(method, join, group(method.group_size, judge=50.0))
+    usable, advantage_BT = credited(method, combiner, group(method.group_size, judge=50.0))
     if last in usable:
         assert advantage_BT[usable.index(last)].abs().max() < 1e-6  # GDPO subtracts a mean of the batch: rounding
 
@@ -101,7 +102,9 @@ def test_gdpo_is_grpo_with_the_deviation_of_the_batch_on_decoupled_totals() -> N
     first, second = (0, 1, 1, 0, 1, 1, 1, 0), (0, 1, 0, 1, 0, 0, 1, 0)
     batch = [{"model": Score(a), "judge": Score(b)} for a, b in zip(first, second, strict=True)]
     group_B = torch.tensor([0] * 4 + [1] * 4)
-    total_B = torch.tensor([j.total for j in build_join("decoupled", n=100.0)(batch, group_B.tolist())])
+    total_B = torch.tensor(
+        [j.total for j in build("decoupled", units(batch[0]), {"n": 100.0})(batch, group_B.tolist())]
+    )
     sources = {"model": torch.tensor(first).float(), "judge": torch.tensor(second).float()}
     seen = rollouts(total_B, group_B, torch.ones(8, 1, dtype=torch.bool), scores=sources)
     found = {}

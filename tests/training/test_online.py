@@ -9,11 +9,11 @@ import torch
 from repo_exp.algorithms import ppo
 from repo_exp.algorithms.interface import Signal, Values
 from repo_exp.models.packing import chunks
-from repo_exp.rewards.joins import build_join
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.training.batch import TrainingBatch
 from repo_exp.training.signals import SignalComputer
 from repo_exp.types import Prompt, RewardBreakdown, Score, Trajectory, Turn
+from tests.rewards.combining import combine
 from tests.training.toy import Stop, oddness
 
 
@@ -52,19 +52,19 @@ def test_a_toy_reward_rises(online, name) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "join"), [("ppo", "lexicographic"), ("ppo", "gated"), ("grpo", "decoupled"), ("grpo", "lexicographic")]
+    ("kind", "combiner"), [("ppo", "lexicographic"), ("ppo", "gated"), ("grpo", "decoupled"), ("grpo", "lexicographic")]
 )
-def test_a_toy_reward_rises_through_any_join(online, kind, join) -> None:
+def test_a_toy_reward_rises_through_any_combiner(online, kind, combiner) -> None:
     """The sources are the share of odd characters, and a rule that is broken by replies below one half of it."""
     order, gate = ["rules", "model"], {"source": "rules", "threshold": 0.0, "otherwise": -1.0}
-    joined = build_join(join, n=100.0, order=order, gate=gate)
+    rule = combine(combiner, order=order, gate=gate)
     shares: list[float] = []
 
     def score(replies):
         found = [each.total for each in oddness(replies)]
         shares.append(sum(found) / len(found))
         batch = [{"model": Score(share), "rules": Score(-10.0 if share < 0 else 0.0)} for share in found]
-        totals = joined(batch, [reply.context.id for reply in replies])
+        totals = rule(batch, [reply.context.id for reply in replies])
         return [RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)]
 
     online(kind=kind, updates=30, rollouts=32, score=score)

@@ -12,14 +12,12 @@ from repo_exp.algorithms.options.grpo import LossOptions
 from repo_exp.core.choices import Otherwise
 from repo_exp.errors import Problem
 
-Source = Literal["model", "judge", "rules"]
-
 
 class Condition(BaseModel):
     """What has to be good enough before other sources count."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    source: Source = Field(description="whose score is looked at")
+    source: str = Field(description="whose score is looked at")
     threshold: Annotated[float, Field(allow_inf_nan=False)] = Field(
         description="in the source's own unit: points, or spreads of the reward model"
     )
@@ -34,28 +32,31 @@ class Options(LossOptions):
     credit_from: ClassVar[CreditFrom] = "sources"
 
     kind: Literal["gdpo"]
-    weights: dict[Source, float] = Field(description="of the normalised scores, by source; reward.weights")
+    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        description="of the normalised scores, by source; reward.weights"
+    )
     condition: Condition | None = Field(
         description="{source, threshold, otherwise}: where the source is lower, others do not count; null is none"
     )
 
     def problems(self, config: Any) -> Iterator[Problem]:
-        """GDPO normalises sources apart, so it needs two of them, and follows no join's priority."""
-        if len(config.reward.sources) < 2:
+        """GDPO normalises sources apart, so it needs two of them, and ignores the priority of a combiner."""
+        sources = list(config.reward.sources)
+        if len(sources) < 2:
             yield Problem(
                 "algorithm.kind",
-                f"gdpo normalises each source by itself, and reward.sources has one: {config.reward.sources[0]}",
+                f"gdpo normalises each source by itself, and reward.sources has one: {', '.join(sources)}",
                 "reward=rm+rf or another with two sources; or algorithm=grpo",
             )
-        elif self.condition is not None and self.condition.source not in config.reward.sources:
+        elif self.condition is not None and self.condition.source not in sources:
             yield Problem(
                 "algorithm.condition.source",
                 f"'{self.condition.source}' is not asked",
-                f"one of {', '.join(config.reward.sources)}",
+                f"one of {', '.join(sources)}",
             )
-        if config.reward.join in ("gated", "lexicographic"):
+        if config.reward.combine in ("gated", "lexicographic"):
             yield Problem(
-                "reward.join",
-                f"gdpo gives credit to the sources themselves and would ignore the priority of {config.reward.join}",
-                f"leave it out, and see algorithm.condition; or algorithm=grpo reward.join={config.reward.join}",
+                "reward.combine",
+                f"gdpo normalises the sources themselves and would ignore the priority of {config.reward.combine}",
+                f"leave it out, and see algorithm.condition; or algorithm=grpo reward.combine={config.reward.combine}",
             )

@@ -1,5 +1,1 @@
-"""Reward judges (RJ): whatever can answer the questions of a rubric about a reply."""
-
-from repo_exp.rewards.judge.protocol import Judge
-
-__all__ = ["Judge"]
+"""What the judges of ``rewards/sources/`` share: the prompt, verdicts, and an endpoint with its failures."""

@@ -102,6 +102,11 @@ class OpenAIJudge:
         self._lock = threading.Lock()
         self._begun: dict[str, Any] = {}  # key -> verdict, reason or the future of one
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything besides the rubric that can change a verdict."""
+        return {"model": self.model, "address": self._address, "hard": self._hard, **self._options}
+
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self._base_url!r})"
 

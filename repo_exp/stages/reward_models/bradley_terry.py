@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from repo_exp.config.schema import BradleyTerry, Polar, Rrm
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.template import without_thoughts
 from repo_exp.rollout.seeds import derived_seed
@@ -12,6 +14,25 @@ from repo_exp.stages.store import Artifact
 from repo_exp.stages.workbench import Workbench
 from repo_exp.training.losses import PairItem, Preferring
 from repo_exp.types import Context, Corpus, Preference
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelSpec:
+    """Which reward model a source asks for.
+
+    Attributes:
+        name: of the source.
+        settings: its section ``reward_model``.
+        seed: of its initialisation, its data order and its calibration.
+    """
+
+    name: str
+    settings: BradleyTerry | Rrm | Polar
+    seed: int
+
+    def stage(self, stage: str = "reward_model") -> str:
+        """Return the name of a stage, which is part of its seed: as it is for the source ``model``."""
+        return stage if self.name == "model" else f"{stage}_{self.name}"
 
 
 class RewardModel:
@@ -23,8 +44,8 @@ class RewardModel:
 
     unscorable = ""
 
-    def __init__(self, bench: Workbench) -> None:
-        self.bench, self.settings = bench, bench.config.reward_model
+    def __init__(self, bench: Workbench, spec: RewardModelSpec) -> None:
+        self.bench, self.spec, self.settings = bench, spec, spec.settings
         self.longest = 2 * bench.config.rollout.max_new_tokens
 
     # -- learning --------------------------------------------------------------------------------------
@@ -40,7 +61,7 @@ class RewardModel:
 
     def start(self, before: Artifact | None) -> Backbone:
         """Return the backbone with the reward role as it begins to learn."""
-        return self.bench.fresh("reward", seed=derived_seed(self.bench.config.seed, "reward adapter"))
+        return self.bench.fresh("reward", seed=derived_seed(self.spec.seed, "reward adapter"))
 
     def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
         """Return the pairs that are learnt from. What else a reader may want is in ``folder``."""
@@ -55,6 +76,7 @@ class RewardModel:
             epochs=epochs,
             batch_size=self.settings.batch_size,
             learning_rate=self.bench.config.optimizer.learning_rate.reward_model,
+            seed=self.spec.seed,
             folder=folder,
         )
 

@@ -49,13 +49,13 @@ class RewardModel(bradley_terry.RewardModel):
 
     def prepare(self, data: Artifact, sft: Artifact) -> Artifact:
         """Return the reward role that learnt to tell policies apart."""
-        config, settings = self.bench.config, self.settings
+        stage, settings = self.spec.stage("reward_pretraining"), self.settings
         inputs = {
             "model": self.bench.model_inputs(),
             "reward_model": settings.model_dump(exclude={"epochs", "calibration_replies"}),
             "optimizer": self.bench.optimizer_inputs("reward_model"),
             "rollout": self.bench.sampling_inputs(),
-            "seed": config.seed,
+            "seed": self.spec.seed,
         }
 
         def build(folder: Path) -> None:
@@ -67,12 +67,12 @@ class RewardModel(bradley_terry.RewardModel):
             contexts = corpus.contexts["train"][: settings.pretraining_contexts]
             items = self.same_or_not(contexts, sft)
             backbone = super(RewardModel, self).start(None)
-            self.teach("reward_pretraining", items, epochs=settings.pretraining_epochs, folder=folder)
+            self.teach(stage, items, epochs=settings.pretraining_epochs, folder=folder)
             write_json(folder / "pool.json", {"policies": self.pool, "contexts": len(contexts), "triples": len(items)})
             backbone.save("reward", folder / "reward")
 
         parents = {"data": data, "sft": sft}
-        return self.bench.make("reward_pretraining", build, version=VERSION, inputs=inputs, parents=parents)
+        return self.bench.make(stage, build, version=VERSION, inputs=inputs, parents=parents)
 
     def start(self, before: Artifact | None) -> Backbone:
         """Return the backbone with the pre-trained reward role."""
@@ -87,13 +87,13 @@ class RewardModel(bradley_terry.RewardModel):
 
     def same_or_not(self, contexts: Sequence[Context], sft: Artifact) -> list[PairItem]:
         """Return for each context two samples of one policy of the pool, and one of another."""
-        rng = random.Random(derived_seed(self.bench.config.seed, "pool"))
+        rng = random.Random(derived_seed(self.spec.seed, "pool"))
         drawn = [rng.sample(range(len(self.pool)), 2) for _ in contexts]
         said: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
         for policy, (share, temperature) in enumerate(self.pool):
             asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
                      if by == policy]  # fmt: skip
-            seed = derived_seed(self.bench.config.seed, "pool", policy)
+            seed = derived_seed(self.spec.seed, "pool", policy)
             replies = answer(
                 self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked], self.bench.config.rollout,
                 seed=seed, temperature=temperature,

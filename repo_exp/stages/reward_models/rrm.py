@@ -37,28 +37,28 @@ class RewardModel(bradley_terry.RewardModel):
 
     def prepare(self, data: Artifact, sft: Artifact) -> Artifact:
         """Return a reward model that learnt from the original pairs alone."""
-        config, settings = self.bench.config, self.settings
+        stage, settings = self.spec.stage("first_reward_model"), self.settings
         inputs = {
             "model": self.bench.model_inputs(),
             "reward_model": settings.model_dump(include={"epochs", "batch_size", "centring"}),
             "optimizer": self.bench.optimizer_inputs("reward_model"),
-            "max_new_tokens": config.rollout.max_new_tokens,
-            "seed": config.seed,
+            "max_new_tokens": self.bench.config.rollout.max_new_tokens,
+            "seed": self.spec.seed,
         }
 
         def build(folder: Path) -> None:
             backbone = self.start(None)
             items = super(RewardModel, self).lessons(read(data), None, folder)
-            self.teach("first_reward_model", items, epochs=settings.epochs, folder=folder)
+            self.teach(stage, items, epochs=settings.epochs, folder=folder)
             backbone.save("reward", folder / "reward")
 
-        return self.bench.make("first_reward_model", build, version=VERSION, inputs=inputs, parents={"data": data})
+        return self.bench.make(stage, build, version=VERSION, inputs=inputs, parents={"data": data})
 
     def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
         """Return the original pairs, and a draw from the augmented ones that the first model gets wrong."""
         assert before is not None
         pairs = [pair for pair in corpus.preferences["train"] if self.differ(pair)]
-        settings, seed = self.settings, self.bench.config.seed
+        settings, seed = self.settings, self.spec.seed
 
         def read(which: Which) -> list[int]:
             return self.reply(self._text(pairs, which))

@@ -1,19 +1,19 @@
-"""Where a reply stands among others, by hand. (What joins make of it is in tests/rewards/test_batch_joins.py.)"""
+"""Advantages over other trajectories, by hand; combiners use them in tests/rewards/test_combine_batch.py."""
 
 import math
 
 import pytest
 
-from repo_exp.core.standing import compared_with, lexicographic, z_scores
+from repo_exp.core.comparison import comparison_groups, lexicographic, z_scores
 
 NAN = math.nan
 
 
 def test_replies_are_compared_in_their_groups_or_all_together() -> None:
-    assert compared_with(["a", "b", "a", "b"]) == [[0, 2], [1, 3]]
-    assert compared_with(["a", "b", "c"]) == [[0, 1, 2]]
-    assert compared_with(["a", "b", "a"]) == [[0, 1, 2]]  # b has no mate
-    assert compared_with([]) == []
+    assert comparison_groups(["a", "b", "a", "b"]) == [[0, 2], [1, 3]]
+    assert comparison_groups(["a", "b", "c"]) == [[0, 1, 2]]
+    assert comparison_groups(["a", "b", "a"]) == [[0, 1, 2]]  # b is alone in its group
+    assert comparison_groups([]) == []
 
 
 def test_z_scores_by_hand() -> None:

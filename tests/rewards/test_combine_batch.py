@@ -1,4 +1,4 @@
-"""Joins that need the whole batch: an order of importance, and sources normalised apart."""
+"""Combiners that need the whole batch: an order of importance, and sources normalised apart."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.rewards.joins import build_join
+from tests.rewards.combining import combine
 
 NAN = math.nan
 ORDER = ["rules", "model", "judge"]
-LEXICOGRAPHIC = build_join("lexicographic", n=100.0, order=ORDER, tolerance={"model": 0.25})
-DECOUPLED = build_join("decoupled", n=100.0)
+LEXICOGRAPHIC = combine("lexicographic", order=ORDER, tolerance={"model": 0.25})
+DECOUPLED = combine("decoupled")
 
 
-def totals(joined) -> list[float]:
-    return [each.total for each in joined]
+def totals(combined) -> list[float]:
+    return [each.total for each in combined]
 
 
 def test_the_first_source_that_tells_two_replies_apart_decides(worth):
     """Rules put the last one below all; of the first three the model likes the first; 1.0 and 1.2 are alike to it, so
     the judge decides. Of 3 others, first: 3 beaten; second: 1 (the last), 2 lost; third: 2 and 1; last: 3 lost."""
     batch = [worth(2.0, 0, 0), worth(1.2, 10, 0), worth(1.0, 20, 0), worth(9.0, 99, -10)]
-    joined = LEXICOGRAPHIC(batch, "aaaa")
-    assert totals(joined) == pytest.approx([1, -1 / 3, 1 / 3, -1])
-    assert [each.enhancement for each in joined] == [0, 10, 20, 89]
-    assert not any(each.lacks for each in joined)
+    combined = LEXICOGRAPHIC(batch, "aaaa")
+    assert totals(combined) == pytest.approx([1, -1 / 3, 1 / 3, -1])
+    assert [each.enhancement for each in combined] == [0, 10, 20, 89]
+    assert not any(each.missing_sources for each in combined)
 
 
 def test_groups_are_compared_by_themselves_and_single_replies_with_the_batch(worth):
     batch = [worth(m, None, 0) for m in (1, 2, 3, 4)]
     assert totals(LEXICOGRAPHIC(batch, "abab")) == [-1, -1, 1, 1]
     assert totals(LEXICOGRAPHIC(batch, "abcd")) == pytest.approx([-1, -1 / 3, 1 / 3, 1])
-    assert totals(LEXICOGRAPHIC(batch, "abca")) == totals(LEXICOGRAPHIC(batch, "abcd"))  # b and c have no mate
+    assert totals(LEXICOGRAPHIC(batch, "abca")) == totals(LEXICOGRAPHIC(batch, "abcd"))  # b and c are alone
     assert totals(LEXICOGRAPHIC(batch[:1], "a")) == [0]
 
 
 def test_a_comparison_without_a_score_decides_nothing(worth):
     """Rules are alike. The third has no model score, so the judge tells it from the others: over 10, under 20."""
-    joined = LEXICOGRAPHIC([worth(1.0, 10, 0), worth(2.0, 20, 0), worth(NAN, 15, 0)], "aaa")
-    assert totals(joined) == [-1, 1, 0]
-    assert [each.lacks for each in joined] == [(), (), ("model",)]
+    combined = LEXICOGRAPHIC([worth(1.0, 10, 0), worth(2.0, 20, 0), worth(NAN, 15, 0)], "aaa")
+    assert totals(combined) == [-1, 1, 0]
+    assert [each.missing_sources for each in combined] == [(), (), ("model",)]
     assert math.isnan(LEXICOGRAPHIC([worth(NAN, NAN, NAN)] * 2, "aa")[0].total)
 
 
@@ -52,7 +52,7 @@ def test_golden_decoupled(worth):
     batch = [worth(a, b) for a, b in zip(first, second, strict=True)]
     found = totals(DECOUPLED(batch, "aaaabbbb"))
     assert found == pytest.approx([-1.731751, 1.731751, 0, 0, 0, 0, 1.9996, -1.9996], abs=1e-6)
-    halved = totals(build_join("decoupled", n=100.0, weights={"judge": 0.5})(batch, "aaaabbbb"))
+    halved = totals(combine("decoupled", weights={"judge": 0.5})(batch, "aaaabbbb"))
     expected = [-1.298813, 1.298813, 0.432938, -0.432938, 0.24995, 0.24995, 1.24975, -1.74965]
     assert halved == pytest.approx(expected, abs=1e-6)
 
@@ -65,34 +65,34 @@ def test_one_reply_a_context_is_normalised_over_the_batch(worth):
 
 def test_a_score_that_is_not_there_is_neither_good_nor_bad(worth):
     """Judge 1, 3 and none: mean 2, deviation 1.414214; the third keeps what its rules say: -10 against 0 and 0."""
-    joined = DECOUPLED([worth(None, 1, 0), worth(None, 3, 0), worth(None, NAN, -10)], "aaa")
+    combined = DECOUPLED([worth(None, 1, 0), worth(None, 3, 0), worth(None, NAN, -10)], "aaa")
     z = 1 / (math.sqrt(2) + 1e-4)
     low = 1 / math.sqrt(3)  # rules 0 0 -10: mean -10/3, deviation 5.7735; (10/3) / 5.7735
-    assert totals(joined) == pytest.approx([low - z, low + z, -2 * low], abs=1e-4)
-    assert [each.lacks for each in joined] == [(), (), ("judge",)]
+    assert totals(combined) == pytest.approx([low - z, low + z, -2 * low], abs=1e-4)
+    assert [each.missing_sources for each in combined] == [(), (), ("judge",)]
     assert totals(DECOUPLED([worth(None, 0.1)] * 3, "aaa")) == [0, 0, 0]  # whatever rounding makes of their mean
     assert math.isnan(totals(DECOUPLED([worth(None, NAN, NAN)] * 2, "aa"))[0])
 
 
 def test_a_source_of_weight_zero_is_not_asked(worth):
-    join = build_join("decoupled", n=100.0, weights={"judge": 0.0})
-    joined = join([worth(1, NAN), worth(2, 5)], "aa")
-    assert [each.lacks for each in joined] == [(), ()]
-    assert totals(joined) == pytest.approx([-math.sqrt(0.5), math.sqrt(0.5)], abs=1e-4)
+    rule = combine("decoupled", weights={"judge": 0.0})
+    combined = rule([worth(1, NAN), worth(2, 5)], "aa")
+    assert [each.missing_sources for each in combined] == [(), ()]
+    assert totals(combined) == pytest.approx([-math.sqrt(0.5), math.sqrt(0.5)], abs=1e-4)
 
 
 rows = st.lists(st.tuples(*[st.sampled_from([-2.0, -1.0, 0.0, 1.0, NAN])] * 3), min_size=2, max_size=8)
 
 
 @given(rows, st.sampled_from([LEXICOGRAPHIC, DECOUPLED]), st.randoms(use_true_random=False))
-def test_a_batch_join_knows_no_order_of_replies_and_sums_to_zero_in_a_group(worth, replies, join, random):
+def test_a_combiner_of_batches_knows_no_order_of_replies_and_sums_to_zero_in_a_group(worth, replies, rule, random):
     """What one reply gains the others lose; only replies without any score are outside of it."""
     batch = [worth(*each) for each in replies]
-    found = totals(join(batch, [0] * len(batch)))
+    found = totals(rule(batch, [0] * len(batch)))
     assert sum(total for total in found if not math.isnan(total)) == pytest.approx(0, abs=1e-9)
     order = list(range(len(batch)))
     random.shuffle(order)
-    mixed = totals(join([batch[i] for i in order], [0] * len(batch)))
+    mixed = totals(rule([batch[i] for i in order], [0] * len(batch)))
     assert mixed == pytest.approx([found[i] for i in order], nan_ok=True)
 
 

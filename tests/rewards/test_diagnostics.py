@@ -1,4 +1,4 @@
-"""The composition of a batch, with numbers worked out by hand."""
+"""The reward diagnostics of a round, with numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.rewards.composition import compose
-from repo_exp.rewards.joins import build_join
+from repo_exp.rewards.diagnostics import diagnostics
 from repo_exp.types import RewardBreakdown, Score
+from tests.rewards.combining import USUAL, combine, infos
 
 N = 100.0
-JOIN = build_join("enhancement", n=N)
 
 
 def batch(*sources: dict[str, Score]) -> list[RewardBreakdown]:
-    joined = JOIN(sources, range(len(sources)))
+    combined = [combine("enhancement")([each], ["c"])[0] for each in sources]  # tests give some replies fewer sources
     return [
-        RewardBreakdown(said, each.enhancement, each.total, each.clipped)
-        for said, each in zip(sources, joined, strict=True)
+        RewardBreakdown(scores, each.enhancement, each.total, each.clipped, each.missing_sources)
+        for scores, each in zip(sources, combined, strict=True)
     ]
 
 
-def test_the_shares_say_where_judge_and_rules_have_no_voice(worth):
+def compose(breakdowns, sources=USUAL):
+    return diagnostics(breakdowns, sources, n=N)
+
+
+def test_the_shares_say_where_points_have_no_effect(worth):
     metrics = compose(
         batch(
             worth(2.0, 30, -10),  # E 20, R 2.4: an ordinary one
@@ -33,7 +36,6 @@ def test_the_shares_say_where_judge_and_rules_have_no_voice(worth):
             worth(0.05, math.nan, -20),  # E -20: dead zone, the signs differ, unjudged: R 0.04
             worth(math.nan, 10, 0),  # no total
         ),
-        n=N,
     )
     assert metrics["composition/saturated"] == pytest.approx(2 / 5)
     assert metrics["composition/sign_conflict"] == pytest.approx(3 / 4)
@@ -63,8 +65,7 @@ def test_violations_are_shares_of_the_replies_that_the_rules_scored():
             rules(Score(0.0)),
             rules(Score.none("every rule abstained")),
         ),
-        n=N,
-        rules=["too_long", "leak", "empty"],
+        infos("model", "rules", rules=["too_long", "leak", "empty"]),
     )
     assert {name: metrics[f"violations/{name}"] for name in ("too_long", "leak", "empty")} == {
         "too_long": 0.5,
@@ -76,14 +77,13 @@ def test_violations_are_shares_of_the_replies_that_the_rules_scored():
 
 def test_a_rule_of_no_points_still_counts_as_broken():
     (each,) = batch({"rules": Score(0.0, {"watched": 0.0})})
-    assert compose([each], n=N)["composition/violations"] == 1.0
+    assert compose([each])["composition/violations"] == 1.0
 
 
 def test_items_are_averaged_where_they_were_answered():
     metrics = compose(
         batch({"judge": Score(20.0, {"polite": 20.0, "soothes": 10.0})}, {"judge": Score(0.0, {"polite": 0.0})}),
-        n=N,
-        items=["polite", "never_asked"],
+        infos("judge", judge=["polite", "never_asked"]),
     )
     assert metrics["items/polite"] == 10.0
     assert metrics["items/soothes"] == 10.0
@@ -91,17 +91,43 @@ def test_items_are_averaged_where_they_were_answered():
 
 
 def test_sources_that_were_not_asked_have_no_metrics(worth):
-    metrics = compose(batch(worth(1.0)), n=N)
+    metrics = compose(batch(worth(1.0)))
     assert not any("judge" in name or "rules" in name or "enhancement" in name for name in metrics)
     assert "composition/saturated" not in metrics
-    assert compose([], n=N) == {}
-    assert "composition/dead_zone" not in compose(batch(worth(None, 10, 0)), n=N)
+    assert compose([]) == {}
+    assert "composition/dead_zone" not in compose(batch(worth(None, 10, 0)))
 
 
 def test_a_source_that_never_answered_has_no_mean(worth):
-    metrics = compose(batch(worth(1.0, math.nan, None)), n=N)
+    metrics = compose(batch(worth(1.0, math.nan, None)))
     assert metrics["unscored/judge"] == 1.0
     assert "reward/judge" not in metrics
+
+
+def test_any_number_of_sources_with_any_names():
+    """Base: (1 + 3) / 2 and (1 - 1.4) / 2; E: -20 - 30 and 0."""
+    named = infos("model", "rm2", "rules", "style", rules=["leak"], style=["dull", "vague"])
+    first = {"model": 1.0, "rm2": 3.0, "rules": Score(-20.0, {"leak": -20.0}), "style": Score(-30.0, {"dull": -30.0})}
+    second = {
+        "model": 1.0,
+        "rm2": -1.4,
+        "rules": Score(0.0),
+        "style": Score.none("every rule abstained", applies=False),
+    }
+    rows = [{name: value if isinstance(value, Score) else Score(value) for name, value in each.items()}
+            for each in (first, second)]  # fmt: skip
+    metrics = compose(batch(*rows), named)
+    assert metrics["reward/rm2"] == pytest.approx(0.8) and metrics["unscored/style"] == 0.5
+    assert metrics["composition/sign_conflict"] == 0.5  # the first: 2 and -50; the second: -0.2 and 0
+    assert metrics["composition/dead_zone"] == 0.0
+    assert metrics["violations/leak"] == 0.5 and metrics["violations/style/dull"] == 1.0
+    assert metrics["violations/style/vague"] == 0.0 and metrics["composition/violations"] == 0.5
+
+
+def test_a_failed_score_that_the_total_does_not_use_leaves_the_total_in_its_mean():
+    rows = [RewardBreakdown({"model": Score(1.0), "judge": Score.none("timeout")}, 0.0, 1.0)]
+    metrics = compose(rows)
+    assert (metrics["reward/total"], metrics["composition/failed"]) == (1.0, 1.0)
 
 
 value = st.one_of(st.none(), st.just(math.nan), st.floats(-300, 300))
@@ -109,7 +135,7 @@ value = st.one_of(st.none(), st.just(math.nan), st.floats(-300, 300))
 
 @given(st.lists(st.tuples(value, value, value).filter(any), min_size=1, max_size=6))
 def test_shares_are_shares_and_every_metric_is_a_number(worth, rows):
-    metrics = compose(batch(*(worth(*row) for row in rows if any(v is not None for v in row))), n=N)
+    metrics = compose(batch(*(worth(*row) for row in rows if any(v is not None for v in row))))
     assert all(math.isfinite(number) for number in metrics.values())
     assert all(
         0 <= v <= 1 for k, v in metrics.items() if k.startswith(("composition", "violations")) or "unscored" in k
