@@ -28,24 +28,24 @@ def judge_is_there(c: Any) -> Iterator[Problem]:
 
 def combiner_is_there(c: Any) -> Iterator[Problem]:
     """A combiner is a file, and those of its options that are no keys of ``reward`` have values that suit it."""
-    name, given = c.reward.combine, _mapping(c.reward.options)
+    name, values = c.reward.combine, _mapping(c.reward.options)
     if name not in combine.names():
         yield Problem("reward.combine", f"there is no combiner {name!r}", did_you_mean(name, combine.names()))
         return
     fields = combine.find(name).Options.model_fields
     further = {key: field for key, field in fields.items() if key not in Reward.model_fields}
-    for key in given:
+    for key in values:
         if key not in further:
-            remedy = f"reward.{key}={given[key]}" if key in fields else did_you_mean(key, further)
+            remedy = f"reward.{key}={values[key]}" if key in fields else did_you_mean(key, further)
             yield Problem(f"reward.options.{key}", f"the combiner {name} has no such option", remedy)
     for key, field in further.items():
         where = f"reward.options.{key}"
-        if key in given:
+        if key in values:
             try:
                 typed = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-                TypeAdapter(typed).validate_python(given[key])
+                TypeAdapter(typed).validate_python(values[key])
             except ValidationError as error:
-                yield Problem(where, f"{given[key]!r} does not suit it", error.errors(include_url=False)[0]["msg"])
+                yield Problem(where, f"{values[key]!r} does not suit it", error.errors(include_url=False)[0]["msg"])
         elif field.is_required():
             yield Problem(where, f"the combiner {name} needs it", f"{where}=VALUE")
 

@@ -149,14 +149,14 @@ def _completed(name: str, entry: Any, container: Mapping[str, Any], problems: di
 def _settings(
     entry: Entry, section: str, container: Mapping[str, Any], path: Path_, problems: dict[Path_, Problem]
 ) -> dict[str, Any]:
-    given, there = dict(entry["settings"]), lookup(container, (section,))
-    there = dict(there) if isinstance(there, Mapping) else {}
+    changes, usual_settings = dict(entry["settings"]), lookup(container, (section,))
+    usual_settings = dict(usual_settings) if isinstance(usual_settings, Mapping) else {}
     fixed = {"local_judge": "local", "openai_judge": "openai"}.get(str(entry["kind"]))
-    kind = fixed or str(given.get("kind", there.get("kind")))
-    if not given and there.get("kind") == kind:
-        return there  # what is wrong with it is said of the section itself
-    base = there if there.get("kind") == kind else _of_option(conf_dir() / section / f"{kind}.yaml")
-    full, at = {**base, **given, "kind": kind}, (*path, "settings")
+    kind = fixed or str(changes.get("kind", usual_settings.get("kind")))
+    if not changes and usual_settings.get("kind") == kind:
+        return usual_settings  # problems in it are those of the section itself
+    base = usual_settings if usual_settings.get("kind") == kind else _of_option(conf_dir() / section / f"{kind}.yaml")
+    full, at = {**base, **changes, "kind": kind}, (*path, "settings")
     if missing := [key for key, value in full.items() if value == MISSING]:
         problems.update({(*at, key): no_value((*at, key)) for key in missing})
         return full

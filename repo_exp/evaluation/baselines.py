@@ -1,4 +1,4 @@
-"""Rules that know nothing of the task: what an instrument has to beat before it has learnt anything."""
+"""Baselines without a model, which a reward model has to beat."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def more_overlap_is_better(pairs: Sequence[Preference]) -> float:
     """
 
     def overlap(pair: Preference, reply: str) -> float:
-        known = {word for message in pair.context.messages for word in WORD.findall(message.content.lower())}
+        context = {word for message in pair.context.messages for word in WORD.findall(message.content.lower())}
         words = WORD.findall(reply.lower())
-        return sum(word in known for word in words) / max(len(words), 1)
+        return sum(word in context for word in words) / max(len(words), 1)
 
     right = _right(pairs, overlap)
     return max(right, len(pairs) - right)

@@ -58,15 +58,15 @@ def worked_example(arms: Arms) -> dict[str, Any] | None:
         return None
 
     def rank(answer: Answer) -> tuple[int, bool]:
-        worth = answer[1]
-        nonzero = sum(bool(score.value) and not score.missing for score in worth.scores.values())
-        return nonzero, worth.clipped == 0
+        breakdown = answer[1]
+        nonzero = sum(bool(score.value) and not score.missing for score in breakdown.scores.values())
+        return nonzero, breakdown.clipped == 0
 
     best = max(scored, key=rank)  # the first of several
     return {"messages": _messages(best[0].prompt), **reply_view(list(arms)[-1], *best)}
 
 
-def reply_view(arm: str, reply: Trajectory, worth: RewardBreakdown) -> dict[str, Any]:
+def reply_view(arm: str, reply: Trajectory, breakdown: RewardBreakdown) -> dict[str, Any]:
     """Return one reply with every score, its parts and the judge's words, as JSON."""
     view: dict[str, Any] = plain(
         {
@@ -74,11 +74,11 @@ def reply_view(arm: str, reply: Trajectory, worth: RewardBreakdown) -> dict[str,
             "text": reply.response,
             "finished": reply.finished,
             "tokens": reply.tokens,
-            "total": worth.total,
-            "enhancement": worth.enhancement,
-            "clipped": worth.clipped,
-            "lacks": sorted(worth.lacks),
-            "sources": dict(worth.scores),
+            "total": breakdown.total,
+            "enhancement": breakdown.enhancement,
+            "clipped": breakdown.clipped,
+            "lacks": sorted(breakdown.lacks),
+            "sources": dict(breakdown.scores),
         }
     )
     return view

@@ -75,8 +75,8 @@ def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
     config = yaml.safe_load((place / ".hydra/config.yaml").read_text(encoding="utf-8"))
     policy = _json(made["policy"] / "artifact.json") if "policy" in made else None
     yardstick = _json(made["evaluate"] / "artifact.json")["inputs"]["yardstick"]
-    given = _overrides(hydra)
-    settings = {key: given.get(key) or _setting(key, runtime["choices"], config) for key in keys}
+    overrides = _overrides(hydra)
+    settings = {key: overrides.get(key) or _setting(key, runtime["choices"], config) for key in keys}
     arm = results["arms"][results["order"][-1]]
     return Run(runtime["choices"]["algorithm"], config["seed"], arm, yardstick, policy, settings, results)
 
@@ -84,8 +84,8 @@ def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
 def _overrides(hydra: Mapping[str, Any]) -> dict[str, str]:
     """Return key -> value of the overrides that say what a run is; where it is kept is no part of that."""
     task = (hydra.get("overrides") or {}).get("task") or []
-    given = dict(str(each).lstrip("+~").partition("=")[::2] for each in task)
-    return {key: value for key, value in given.items() if key not in ("algorithm", "seed", "store", "task")}
+    overrides = dict(str(each).lstrip("+~").partition("=")[::2] for each in task)
+    return {key: value for key, value in overrides.items() if key not in ("algorithm", "seed", "store", "task")}
 
 
 def _setting(key: str, choices: Mapping[str, Any], config: Any) -> str:

@@ -72,7 +72,9 @@ def summarise(
     order = list(arms)
     settings = {"seed": seed, "resamples": resamples, "confidence": confidence}
     everybody = [answer for answers in arms.values() for answer in answers]
-    asked = {name: info for name, info in sources.items() if any(name in worth.scores for _, worth in everybody)}
+    asked = {
+        name: info for name, info in sources.items() if any(name in breakdown.scores for _, breakdown in everybody)
+    }
     results = {
         "order": order,
         "n": len({reply.prompt.id for reply, _ in arms[order[0]]}),
@@ -109,10 +111,10 @@ def check_same_contexts(arms: Arms) -> None:
                 )
 
 
-def violated(worth: RewardBreakdown, sources: Infos) -> float:
+def violated(breakdown: RewardBreakdown, sources: Infos) -> float:
     """Return 1 if any rule of any source is broken, 0 if none is, NaN if no rules scored the reply."""
-    scores = [worth.scores[name] for name, info in sources.items()
-              if info.parts == "violations" and name in worth.scores]  # fmt: skip
+    scores = [breakdown.scores[name] for name, info in sources.items()
+              if info.parts == "violations" and name in breakdown.scores]  # fmt: skip
     scored = [score for score in scores if not score.missing]
     return float(any(bool(score.parts) for score in scored)) if scored else math.nan
 
@@ -136,21 +138,23 @@ def _arm(
     answers: Sequence[Answer], arms: Arms, sources: Infos, settings: dict[str, Any], max_unscored: float
 ) -> dict[str, Any]:
     replies = [reply for reply, _ in answers]
-    failed = {name: sum(name in worth.failed for _, worth in answers) for name in sources}
+    failed = {name: sum(name in breakdown.failed for _, breakdown in answers) for name in sources}
     shown = {name: info for name, info in sources.items() if not above(failed[name], len(answers), max_unscored)}
 
     def figure(values: list[float], failed: int) -> dict[str, Any]:
         found = plain(mean_interval(values, **settings)) | {"withheld": False}
         return withheld(found) if above(failed, len(answers), max_unscored) else found
 
-    unscored = sum(bool(worth.failed_in_total) for _, worth in answers)
-    hits = [value for _, worth in answers if not math.isnan(value := violated(worth, shown))]
+    unscored = sum(bool(breakdown.failed_in_total) for _, breakdown in answers)
+    hits = [value for _, breakdown in answers if not math.isnan(value := violated(breakdown, shown))]
     return {
         "n": len(answers),
         "unscored": unscored,
-        "total": figure([math.nan if worth.failed_in_total else worth.total for _, worth in answers], unscored),
+        "total": figure(
+            [math.nan if breakdown.failed_in_total else breakdown.total for _, breakdown in answers], unscored
+        ),
         "sources": {
-            name: figure([source_value(worth, name) for _, worth in answers], failed[name]) for name in sources
+            name: figure([source_value(breakdown, name) for _, breakdown in answers], failed[name]) for name in sources
         },
         "violations": wilson_interval(sum(hits), len(hits), confidence=settings["confidence"]) if hits else None,
         "rules": _rules(answers, arms, shown, confidence=settings["confidence"]),
@@ -166,7 +170,9 @@ def _rules(answers: Sequence[Answer], arms: Arms, sources: Infos, *, confidence:
     """Return for each rule that any arm breaks the share of replies that break it."""
     shares = {}
     for name, info in sources.items():
-        scored = [worth.scores[name].parts for _, worth in answers if not math.isnan(source_value(worth, name))]
+        scored = [
+            breakdown.scores[name].parts for _, breakdown in answers if not math.isnan(source_value(breakdown, name))
+        ]
         if info.parts == "violations" and scored:
             for rule in _part_names(arms, name):
                 broken = sum(rule in parts for parts in scored)
@@ -178,7 +184,9 @@ def _items(answers: Sequence[Answer], arms: Arms, sources: Infos) -> dict[str, f
     """Return for each rubric item that any arm was asked its mean points, over the replies that were judged."""
     means = {}
     for name, info in sources.items():
-        judged = [worth.scores[name].parts for _, worth in answers if not math.isnan(source_value(worth, name))]
+        judged = [
+            breakdown.scores[name].parts for _, breakdown in answers if not math.isnan(source_value(breakdown, name))
+        ]
         if info.parts == "items" and judged:
             for item in _part_names(arms, name):
                 means[info.part(item)] = sum(parts.get(item, 0.0) for parts in judged) / len(judged)
@@ -186,8 +194,8 @@ def _items(answers: Sequence[Answer], arms: Arms, sources: Infos) -> dict[str, f
 
 
 def _part_names(arms: Arms, source: str) -> list[str]:
-    return sorted({part for answers in arms.values() for _, worth in answers if source in worth.scores
-                   for part in worth.scores[source].parts})  # fmt: skip
+    return sorted({part for answers in arms.values() for _, breakdown in answers if source in breakdown.scores
+                   for part in breakdown.scores[source].parts})  # fmt: skip
 
 
 def _comparison(
@@ -223,9 +231,9 @@ def _comparison(
     }
 
 
-def source_value(worth: RewardBreakdown, name: str) -> float:
+def source_value(breakdown: RewardBreakdown, name: str) -> float:
     """Return the score of one source, NaN where it was not asked or gave none."""
-    return worth.scores[name].value if name in worth.scores else math.nan
+    return breakdown.scores[name].value if name in breakdown.scores else math.nan
 
 
 def words(reply: Trajectory) -> int:

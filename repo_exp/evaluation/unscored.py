@@ -28,7 +28,7 @@ def failures(answers: Sequence[Answer], sources: Sequence[str]) -> dict[str, dic
     """Return source -> ``{"replies", "of", "reasons": {reason: replies}}``, for the sources that failed at all."""
     found: dict[str, dict[str, Any]] = {}
     for name in sources:
-        asked = [worth.scores[name] for _, worth in answers if name in worth.scores]
+        asked = [breakdown.scores[name] for _, breakdown in answers if name in breakdown.scores]
         reasons = Counter(score.reason for score in asked if score.failed)
         if reasons:
             ordered = dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0])))
@@ -57,7 +57,7 @@ def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[lis
         common = sorted(sets[0].keys() & sets[1].keys(), key=lambda missing: (len(missing), missing))
         first.append(mean(sets[0][common[0]]) if common else math.nan)
         second.append(mean(sets[1][common[0]]) if common else math.nan)
-        failed = any(worth.failed_in_total for _, worth in [*ours, *theirs])
+        failed = any(breakdown.failed_in_total for _, breakdown in [*ours, *theirs])
         unscored += failed or bool(not common and (sets[0] or sets[1]))
     return first, second, unscored
 
@@ -65,7 +65,7 @@ def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[lis
 def failed_contexts(before: Sequence[Answer], after: Sequence[Answer], source: str) -> int:
     """Return in how many contexts the source failed on a reply of either arm."""
     groups = zip(by_context(before).values(), by_context(after).values(), strict=True)
-    return sum(any(source in worth.failed for _, worth in [*ours, *theirs]) for ours, theirs in groups)
+    return sum(any(source in breakdown.failed for _, breakdown in [*ours, *theirs]) for ours, theirs in groups)
 
 
 def means_by_context(answers: Sequence[Answer], measure: Callable[[Answer], float]) -> list[float]:
@@ -87,7 +87,7 @@ def mean(values: Sequence[float]) -> float:
 def _by_missing(answers: Sequence[Answer]) -> dict[tuple[str, ...], list[float]]:
     """Return the totals by the sources that they do without: totals without different ones are different measures."""
     found: dict[tuple[str, ...], list[float]] = {}
-    for _, worth in answers:
-        if not math.isnan(worth.total):
-            found.setdefault(tuple(sorted(worth.lacks)), []).append(worth.total)
+    for _, breakdown in answers:
+        if not math.isnan(breakdown.total):
+            found.setdefault(tuple(sorted(breakdown.lacks)), []).append(breakdown.total)
     return found

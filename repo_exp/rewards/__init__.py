@@ -1,1 +1,1 @@
-"""What a reply is worth: rules, a rubric that a judge answers, a reward model, and how they join."""
+"""Rewards: sources that score trajectories, and combiners that make one number of their scores. No torch."""

@@ -59,11 +59,11 @@ class Declaration:
 
     def wrong_keys(self, *, required: Collection[str], optional: Collection[str] = ()) -> list[Problem]:
         """Return a problem for every key that is unknown, and for every one that is missing."""
-        known = [*required, *optional]
+        allowed = [*required, *optional]
         found = [
-            Problem(self.where(key), f"unknown key '{key}'", did_you_mean(str(key), known))
+            Problem(self.where(key), f"unknown key '{key}'", did_you_mean(str(key), allowed))
             for key in self.data
-            if key not in known
+            if key not in allowed
         ]
         found += [
             Problem(self.where(), f"the key '{key}' is missing", f"needed: {', '.join(required)}")
@@ -149,7 +149,7 @@ def overridden(
         if name not in names:
             problems.append(Problem(where, "there is nothing of that name", did_you_mean(name, names)))
         elif name in drop:
-            problems.append(Problem(where, "is dropped and given points", "do one or the other"))
+            problems.append(Problem(where, "is dropped and has points", "do one or the other"))
         elif not is_number(value):
             problems.append(Problem(where, f"{value!r} is not a finite number"))
     if names and not set(names) - set(drop):
@@ -169,12 +169,12 @@ def _walk(node: yaml.Node | None, at: tuple, lines: dict[tuple, int]) -> Iterabl
     if len(at) > 8:  # deeper than any declaration; also ends an alias that contains itself
         return
     if isinstance(node, yaml.MappingNode):
-        seen = set()
+        keys = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if key.value in seen:
+            if key.value in keys:
                 yield key.value, line
-            seen.add(key.value)
+            keys.add(key.value)
             lines.setdefault((*at, key.value), line)
             yield from _walk(value, (*at, key.value), lines)
     elif isinstance(node, yaml.SequenceNode):

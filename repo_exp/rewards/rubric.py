@@ -1,4 +1,4 @@
-"""The rubric: questions that a judge answers with yes or no, and what each yes is worth."""
+"""The rubric: questions that a judge answers with yes or no, and the points of each yes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Rubric:
 
         Args:
             probabilities: question -> P(yes), of the questions that were asked; NaN where there is no answer.
-            words: what the judge said.
+            words: the answer of the judge, untrusted text.
             hard: count a probability of one half or more as a whole yes, and anything below as a no.
         """
         answered = [item for item in self.items if _is_probability(probabilities.get(item.name))]
@@ -82,22 +82,22 @@ class Rubric:
 
 
 def require_facts(rubric: Rubric, contexts: Collection[Context]) -> None:
-    """Refuse questions that hang on a fact which no context has: they would never be asked.
+    """Refuse questions that depend on a fact which no context has: they would never be asked.
 
     Raises:
         RewardError: names each question, its fact, and the nearest fact that there is.
     """
-    known = {name for context in contexts for name in context.facts}
+    facts = {name for context in contexts for name in context.facts}
     asked = [(item.name, item.when.split(".")[0]) for item in rubric.items if item.when]
     problems = [
         Problem(
             f"{name}: when",
             f"no context has the fact '{fact}'",
-            f"{did_you_mean(fact, known) if known else 'contexts have no facts'}; without the question: "
+            f"{did_you_mean(fact, facts) if facts else 'contexts have no facts'}; without the question: "
             f"reward.drop_items=[{name}]",
         )
         for name, fact in asked
-        if fact not in {*known, "*"}
+        if fact not in {*facts, "*"}
     ]
     if problems:
         raise RewardError("The rubric does not fit the contexts:", problems)
@@ -154,7 +154,7 @@ def _item(declaration: Declaration) -> tuple[Item | None, list[Problem]]:
             Problem(where("question"), f"{len(question.split())} words", f"at most {LONGEST_QUESTION}: keep it short")
         )
     if not is_number(points):
-        problems.append(Problem(where("points"), f"points: {points!r}", "a number: what a yes is worth"))
+        problems.append(Problem(where("points"), f"points: {points!r}", "a number: the points of a yes"))
     if not isinstance(when, str):
         problems.append(Problem(where("when"), f"when: {when!r}", "the path of a fact, such as hotel_complains"))
     shape = "examples: {yes: [...], no: [...]}, texts in quotes"

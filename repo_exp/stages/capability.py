@@ -77,10 +77,10 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, sour
                 temperature=config.evaluation.temperature,
                 finished=scorer.begin,
             )
-            worth = scorer.score(replies)
-            answers += zip(replies, worth, strict=True)
-            metrics = sources.describe(worth, evaluating=True)
-            hidden = withheld(worth, scorer.infos, most=config.evaluation.max_unscored)
+            breakdown = scorer.score(replies)
+            answers += zip(replies, breakdown, strict=True)
+            metrics = sources.describe(breakdown, evaluating=True)
+            hidden = withheld(breakdown, scorer.infos, most=config.evaluation.max_unscored)
             names = FIGURES | {f"reward/{name}": name for name in scorer.infos}
             figures = {f"capability/{name}": metrics[key]
                        for key, name in names.items() if key in metrics and name not in hidden}  # fmt: skip
@@ -99,11 +99,11 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact, sour
     )
 
 
-def withheld(worth: Sequence[RewardBreakdown], infos: Mapping[str, SourceInfo], *, most: float) -> set[str]:
+def withheld(breakdown: Sequence[RewardBreakdown], infos: Mapping[str, SourceInfo], *, most: float) -> set[str]:
     """Return which figures have no value at a point of the curve: more than the share of their scores failed."""
-    hidden = {name for name in infos if failed_share(worth, name) > most}
+    hidden = {name for name in infos if failed_share(breakdown, name) > most}
     if any(infos[name].parts == "violations" for name in hidden):
         hidden.add("violations")
-    if sum(bool(each.failed_in_total) for each in worth) > most * len(worth):
+    if sum(bool(each.failed_in_total) for each in breakdown) > most * len(breakdown):
         hidden.add("total")
     return hidden

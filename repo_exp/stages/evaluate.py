@@ -54,9 +54,9 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | Non
                 finished=scorer.begin,
             )
         # all arms answer first: meanwhile a remote judge is at work, and is waited for once
-        worth = iter(scorer.score([reply for replies in answered.values() for reply in replies]))
+        breakdown = iter(scorer.score([reply for replies in answered.values() for reply in replies]))
         # scored side by side, what all arms answer is computed once
-        arms = {arm: [(reply, next(worth)) for reply in replies] for arm, replies in answered.items()}
+        arms = {arm: [(reply, next(breakdown)) for reply in replies] for arm, replies in answered.items()}
         results = summarise(
             arms,
             sources=scorer.infos,
@@ -68,7 +68,7 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | Non
         chosen = choose_examples(arms, scorer.infos, max_unscored=config.evaluation.max_unscored)
         write_json(folder / "results.json", results)
         write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": chosen})
-        rows = [record(reply, worth, arm=arm) for arm, answers in arms.items() for reply, worth in answers]
+        rows = [record(reply, breakdown, arm=arm) for arm, answers in arms.items() for reply, breakdown in answers]
         write_lines(folder / "replies.jsonl", rows)
 
     return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents, again=_again)

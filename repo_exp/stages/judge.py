@@ -60,7 +60,7 @@ def spec_of(config: Config, name: str, entry: Mapping[str, Any]) -> JudgeSpec:
 def make(bench: Workbench, data: Artifact, rubric: Rubric, spec: JudgeSpec) -> Artifact:
     """Return the judge artifact: ``judge/``, ``quality.json``, ``metrics.json``.
 
-    What an item is worth is no part of it, so changing points trains nothing again.
+    Points are no part of it, so changing points trains nothing again.
     """
     config, settings = bench.config, spec.settings
     inputs = {
@@ -73,11 +73,11 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric, spec: JudgeSpec) -> A
 
     def build(folder: Path) -> None:
         judgements = read(data).judgements
-        known, held = judgements.get("train", ()), judgements.get("development", ())
+        labelled, held = judgements.get("train", ()), judgements.get("development", ())
         backbone = bench.fresh("judge", seed=derived_seed(spec.seed, "judge adapter"))
         objective, microbatch_tokens = Judging(), config.trainer.microbatch_tokens
         seed = derived_seed(spec.seed, "judge lessons")
-        train, counts = _items(backbone.tokens, rubric, known, turns=settings.turns, seed=seed)
+        train, counts = _items(backbone.tokens, rubric, labelled, turns=settings.turns, seed=seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
             bench.teach(
                 spec.stage,
@@ -89,7 +89,7 @@ def make(bench: Workbench, data: Artifact, rubric: Rubric, spec: JudgeSpec) -> A
                 seed=spec.seed,
                 folder=folder,
             )
-        offsets = _offsets(rubric, known, counts) if train else {}
+        offsets = _offsets(rubric, labelled, counts) if train else {}
         by_question = {item.question: offsets.get(item.name, 0.0) for item in rubric.items}
         agreement = _agreement(
             backbone, rubric, held, turns=settings.turns, offsets=by_question, microbatch_tokens=microbatch_tokens
@@ -138,12 +138,12 @@ def _prompt(
     by a line break of its own.
     """
     if turns is None:
-        said = [message if message.role == "system" else Message(message.role, one_line(message.content))
+        turns_in_lines = [message if message.role == "system" else Message(message.role, one_line(message.content))
                 for message in messages]  # fmt: skip
-        return tokens.question(said, one_line(reply) or NOTHING, question)
+        return tokens.question(turns_in_lines, one_line(reply) or NOTHING, question)
     last = [message for message in messages if message.role != "system"][-turns:]
-    spoken = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
-    lines = [f"{who}: {one_line(content)}" for who, content in spoken]
+    excerpt = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
+    lines = [f"{who}: {one_line(content)}" for who, content in excerpt]
     text = "\n".join([*lines, f"Reply: {one_line(reply) or NOTHING}", question])
     return tokens.context([Message("system", "You judge the reply."), Message("user", text)])
 
@@ -157,24 +157,24 @@ def _items(
     the contrast teaches what a rare "yes" looks like, which a hundred times "no" does not.
     """
     groups: dict[str, list[Judgement]] = {}
-    for known in judgements:
-        groups.setdefault(known.context.id, []).append(known)
+    for judgement in judgements:
+        groups.setdefault(judgement.context.id, []).append(judgement)
     items, counts = [], {item.name: (0, 0) for item in rubric.items}
     rng = random.Random(seed)
     for group in groups.values():
         asked = [item for item in rubric.applicable(group[0].context) if all(item.name in k.labels for k in group)]
-        telling = [item for item in asked if len({known.labels[item.name] for known in group}) > 1]
+        telling = [item for item in asked if len({each.labels[item.name] for each in group}) > 1]
         others = [item for item in asked if item not in telling]
         if len(group) > 1 and telling:
             asked = telling + rng.sample(others, min(1, len(others)))
-        pairs = [(known, item) for known in group for item in asked]
+        pairs = [(judgement, item) for judgement in group for item in asked]
         if not pairs:
             continue
         prompts = [_prompt(tokens, k.context.messages, k.reply, item.question, turns=turns) for k, item in pairs]
         items.append(QuestionsItem(prompts, [k.labels[item.name] for k, item in pairs]))
-        for known, item in pairs:
+        for judgement, item in pairs:
             no, yes = counts[item.name]
-            counts[item.name] = (no + (not known.labels[item.name]), yes + known.labels[item.name])
+            counts[item.name] = (no + (not judgement.labels[item.name]), yes + judgement.labels[item.name])
     return items, counts
 
 
@@ -188,11 +188,11 @@ def _offsets(
     """
     offsets = {}
     for item in rubric.items:
-        known = [
+        labels = [
             k.labels[item.name] for k in judgements if item in rubric.applicable(k.context) and item.name in k.labels
         ]
         no, yes = counts[item.name]
-        usual = log_odds(sum(known) + 1, len(known) - sum(known) + 1)
+        usual = log_odds(sum(labels) + 1, len(labels) - sum(labels) + 1)
         offsets[item.name] = usual - log_odds(yes + 1, no + 1)
     return offsets
 
@@ -215,18 +215,18 @@ def ask(
         for messages, reply, questions in asked
     ]
     answers = answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens)
-    said = [yes for given in answers for yes in given]
-    if len(said) > 1:
-        require_some(said, role="judge", what="answers")
+    every = [yes for each in answers for yes in each]
+    if len(every) > 1:
+        require_some(every, role="judge", what="answers")
     return [
-        [shifted(yes, offsets.get(question, 0.0)) for yes, question in zip(given, questions, strict=True)]
-        for given, (_, _, questions) in zip(answers, asked, strict=True)
+        [shifted(yes, offsets.get(question, 0.0)) for yes, question in zip(each, questions, strict=True)]
+        for each, (_, _, questions) in zip(answers, asked, strict=True)
     ]
 
 
 def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], **how: Any) -> list[dict[str, Any]]:
-    """Return for each question how often the judge's yes or no is the known one, and how well it ranks replies."""
-    told = {
+    """Return for each question how often the judge's yes or no is the label, and how well it ranks replies."""
+    counts = {
         item.name: {"item": item.name, "n": 0, "agreed": 0, "positives": 0, "yes": [], "no": []}
         for item in rubric.items
     }
@@ -235,15 +235,15 @@ def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgemen
         (k.context.messages, k.reply, [item.question for item in items])
         for k, items in zip(judgements, asked, strict=True)
     ]
-    said = ask(backbone, questions, **how)
-    require_all([yes for given in said for yes in given], role="judge", what="answers about held-out replies")
-    for known, items, answers in zip(judgements, asked, said, strict=True):
+    found = ask(backbone, questions, **how)
+    require_all([yes for each in found for yes in each], role="judge", what="answers about held-out replies")
+    for judgement, items, answers in zip(judgements, asked, found, strict=True):
         for item, yes in zip(items, answers, strict=True):
-            counted, label = told[item.name], known.labels[item.name]
+            counted, label = counts[item.name], judgement.labels[item.name]
             counted["n"] += 1
             counted["agreed"] += (yes >= 0.5) == label
             counted["positives"] += label
             counted["yes" if label else "no"].append(yes)
-    for counted in told.values():
+    for counted in counts.values():
         counted["ranked"] = ranked_right(counted.pop("yes"), counted.pop("no"))
-    return [counted for counted in told.values() if counted["n"]]
+    return [counted for counted in counts.values() if counted["n"]]

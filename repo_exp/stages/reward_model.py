@@ -108,8 +108,8 @@ def function(bench: Workbench, spec: RewardModelSpec, artifact: Callable[[], Art
         scores = calibrate(raw, mean=scale["mean"], spread=scale["std"]).tolist()
         scorable = [kind.can_score(reply.prompt) for reply in replies]
         if sum(scorable) > 1:
-            given = [score for score, can in zip(scores, scorable, strict=True) if can]
-            require_some(given, role="reward", what="scores of replies")
+            finite_or_not = [score for score, can in zip(scores, scorable, strict=True) if can]
+            require_some(finite_or_not, role="reward", what="scores of replies")
         return [
             (score if math.isfinite(score) else Score.none(NOT_FINITE))
             if can

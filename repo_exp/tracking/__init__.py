@@ -1,1 +1,1 @@
-"""What a run tells about itself while it runs: JSONL always, W&B (offline unless a key is there) by default."""
+"""Metrics of a run while it runs: JSONL always, W&B (offline unless there is a key) by default."""

@@ -58,16 +58,16 @@ class JsonlTracker:
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Write the table as ``{"columns", "rows"}``."""
         safe = re.sub(r"[^\w.+-]+", "_", name).strip(".") or "table"
-        told = {"columns": list(columns), "rows": [list(row) for row in rows]}
-        _write(self._path.parent / TABLES / f"{safe}.json", told)
+        table = {"columns": list(columns), "rows": [list(row) for row in rows]}
+        _write(self._path.parent / TABLES / f"{safe}.json", table)
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Add to ``summary.json``."""
         path = self._path.parent / SUMMARY
-        known = {}
-        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: what is told now counts
-            known = dict(json.loads(path.read_text("utf-8")))
-        _write(path, {**known, **values})
+        earlier = {}
+        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged
+            earlier = dict(json.loads(path.read_text("utf-8")))
+        _write(path, {**earlier, **values})
 
     def file(self, path: Path) -> None:
         """Nothing to do: the file is in the run folder already."""

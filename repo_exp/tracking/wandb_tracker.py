@@ -19,7 +19,7 @@ from repo_exp.plain import plain
 from repo_exp.tracking.masking import mask_secrets
 
 CLOUD = ("api.wandb.ai", "api.forge.coreweave.com", "forge.coreweave.com")
-"""The hosts under which W&B's own service is known, and so a login for it may be stored."""
+"""The hosts of W&B's own service, for any of which a login may be stored."""
 
 INIT_SECONDS = 20
 FINISH_SECONDS = 120
@@ -61,8 +61,8 @@ class WandbTracker:
 
         folder = Path(run_folder)
         folder.mkdir(parents=True, exist_ok=True)
-        told = dict(mask_secrets(config))
-        run_id, goes_on = _run_id(folder / "wandb" / RUN, told)
+        masked = dict(mask_secrets(config))
+        run_id, goes_on = _run_id(folder / "wandb" / RUN, masked)
         self._wandb = wandb
         self._stages: set[str] = set()
         self._before: dict[str, int] = {}  # stage -> what _known found, before this run logs more
@@ -70,7 +70,7 @@ class WandbTracker:
         server = {"base_url": os.environ["WANDB_BASE_URL"]} if os.environ.get("WANDB_BASE_URL") else {}
         self._run = wandb.init(
             dir=str(folder),
-            config=told,
+            config=masked,
             id=run_id,
             resume="allow" if goes_on and mode == "online" else None,
             name=name,
@@ -141,9 +141,9 @@ def _run_id(path: Path, config: Mapping[str, Any]) -> tuple[str, bool]:
     """Return the W&B id of a run with this configuration in this folder, and whether it was started here before."""
     of = hashlib.sha256(json.dumps(plain(config), sort_keys=True, default=str).encode()).hexdigest()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["configuration"] == of:
-            return str(known["id"]), True
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["configuration"] == of:
+            return str(saved["id"]), True
     made = secrets.token_hex(4)
     write_text(path, json.dumps({"id": made, "configuration": of}) + "\n")
     return made, False

@@ -12,7 +12,7 @@ from repo_exp.rewards.judge.reasons import ElsewhereError, TooLongError
 MOST_BYTES = 2**20
 """An answer of a few hundred tokens has a few thousand bytes."""
 
-_GRACE = 1.1  # a silent server runs into the client's own limit first, after which it is tried again
+_GRACE = 1.1  # the client's own limit ends a silent server first, and retries
 
 
 def bounded_client(*, key: str, base_url: str | None, query: dict[str, str], timeout: float, retries: int) -> Any:
@@ -52,10 +52,10 @@ def bounded_client(*, key: str, base_url: str | None, query: dict[str, str], tim
             self._stream = stream
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            seen = 0
+            received = 0
             async for chunk in self._stream:
-                seen += len(chunk)
-                if seen > MOST_BYTES:
+                received += len(chunk)
+                if received > MOST_BYTES:
                     raise TooLongError
                 yield chunk
 

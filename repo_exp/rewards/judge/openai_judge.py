@@ -39,7 +39,7 @@ class OpenAIJudge:
         api_key_env: NAME of the environment variable with the key. Local endpoints work without one.
         concurrency: how many requests are under way at once.
         timeout: seconds that one attempt may take.
-        total_timeout: seconds that one reply may take with all attempts; ``None`` is three attempts' worth.
+        total_timeout: seconds that one reply may take with all attempts; ``None`` is as many as three attempts.
         retries: further attempts after 429, 5xx, a timeout or a lost connection; ``retry-after`` is obeyed.
         max_calls: how many verdicts may be asked for in this object's life; ``None`` is no bound.
         temperature: of the judge's answer.

@@ -1,4 +1,4 @@
-"""Why an endpoint gave no verdict, in a few words that never hold what it said, nor a key."""
+"""Why an endpoint gave no verdict, in a few words that never contain its answer, nor a key."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def may_pass(reason: str) -> bool:
 
 
 def worth_asking_again(unscored: Mapping[str, Any]) -> bool:
-    """Did the judge leave replies without a score for a reason that may have passed?
+    """Did a source leave replies without a score for a reason that may have passed?
 
     Args:
         unscored: source -> ``{"reasons": {reason: replies}}``, of the sources that failed.
     """
-    return any(may_pass(reason) for reason in unscored.get("judge", {}).get("reasons", ()))
+    return any(may_pass(reason) for source in unscored.values() for reason in source["reasons"])
 
 
 def reason_of(error: BaseException) -> str:
@@ -102,8 +102,8 @@ def _of_tls(error: ssl.SSLError) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

@@ -17,31 +17,31 @@ from repo_exp.rewards.rules import kinds
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A rule kind: its function, its knobs, and the first line of its docstring."""
+    """A rule kind: its function, its options, and the first line of its docstring."""
 
     name: str
     idea: str
     check: Callable[..., bool | None]
-    knobs: Mapping[str, inspect.Parameter]
+    parameters: Mapping[str, inspect.Parameter]
     faults: Callable[..., Iterable[tuple[str, str]]] | None
 
     def option_problems(self, options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Return (option, what was found, what would work) for all that is wrong with ``options``."""
         found = [
-            (str(name), f"'{self.name}' has no option '{name}'", did_you_mean(str(name), self.knobs))
+            (str(name), f"'{self.name}' has no option '{name}'", did_you_mean(str(name), self.parameters))
             for name in options
-            if name not in self.knobs
+            if name not in self.parameters
         ]
-        for name, knob in self.knobs.items():
+        for name, parameter in self.parameters.items():
             if name not in options:
-                if knob.default is knob.empty:
-                    found.append((name, f"'{self.name}' needs the option '{name}'", f"{name}: {_type(knob)}"))
+                if parameter.default is parameter.empty:
+                    found.append((name, f"'{self.name}' needs the option '{name}'", f"{name}: {_type(parameter)}"))
                 continue
             try:
-                TypeAdapter(knob.annotation).validate_python(options[name], strict=True)
+                TypeAdapter(parameter.annotation).validate_python(options[name], strict=True)
             except ValidationError as error:
                 wrong = "; ".join(_readable(detail) for detail in error.errors(include_url=False)[:3])
-                found.append((name, f"{name}: {wrong}", f"expected {_type(knob)}"))
+                found.append((name, f"{name}: {wrong}", f"expected {_type(parameter)}"))
         if not found and self.faults is not None:
             try:
                 found = [(name, f"{name}: {wrong}", "") for name, wrong in self.faults(**options)]
@@ -68,13 +68,15 @@ def find_kind(name: str) -> Kind:
         signature = inspect.signature(module.check, eval_str=True)
     except Exception as error:  # somebody's own file: say what is wrong with it
         raise LookupError(f"kinds/{name}.py cannot be used: {type(error).__name__}: {error}") from error
-    knobs = {key: knob for key, knob in signature.parameters.items() if knob.kind is knob.KEYWORD_ONLY}
+    parameters = {
+        key: parameter for key, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
+    }
     idea = (module.__doc__ or "").strip().split("\n")[0]
-    return Kind(name, idea, module.check, knobs, getattr(module, "faults", None))
+    return Kind(name, idea, module.check, parameters, getattr(module, "faults", None))
 
 
-def _type(knob: inspect.Parameter) -> str:
-    return inspect.formatannotation(knob.annotation)
+def _type(parameter: inspect.Parameter) -> str:
+    return inspect.formatannotation(parameter.annotation)
 
 
 def _readable(detail: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Reply]], l
     """Return (passes or violates, index, reply) for every example, and what is wrong with the others."""
     examples = declaration.data.get("examples")
     if "examples" not in declaration.data:
-        return [], []  # already said: the key is missing
+        return [], []  # already reported: the key is missing
     shape = "examples: {passes: [...], violates: [...]}, at least one of each"
     if not isinstance(examples, Mapping):
         return [], [Problem(declaration.where("examples"), "examples are not a mapping", shape)]

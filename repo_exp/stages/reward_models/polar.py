@@ -1,4 +1,4 @@
-"""POLAR (2025, arXiv 2507.05197): a reply is worth as much as it is like a reference reply to the same context.
+"""POLAR (2025, arXiv 2507.05197): the score says how similar a reply is to a reference reply to the same context.
 
     layout       prompt + reference, split, prompt + reply; the score is read at the reply's last token
     before       -log sigmoid(r(p, A1, A2) - r(p, A1, B1)): A1, A2 of one policy, B1 of another
@@ -89,7 +89,7 @@ class RewardModel(bradley_terry.RewardModel):
         """Return for each context two samples of one policy of the pool, and one of another."""
         rng = random.Random(derived_seed(self.spec.seed, "pool"))
         drawn = [rng.sample(range(len(self.pool)), 2) for _ in contexts]
-        said: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
+        samples: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
         for policy, (share, temperature) in enumerate(self.pool):
             asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
                      if by == policy]  # fmt: skip
@@ -98,8 +98,8 @@ class RewardModel(bradley_terry.RewardModel):
                 self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked], self.bench.config.rollout,
                 seed=seed, temperature=temperature,
             )  # fmt: skip
-            said |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
-        triples = [(context, *(said[i, k] for k in range(3))) for i, context in enumerate(contexts)]
+            samples |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
+        triples = [(context, *(samples[i, k] for k in range(3))) for i, context in enumerate(contexts)]
         pairs = [Preference(replace(context, reference=one), same, other) for context, one, same, other in triples]
         return [self.item(pair) for pair in pairs if self.differ(pair)]
 

@@ -2,7 +2,7 @@
 
 Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, which learnt from
 the original pairs alone, says which of them teach something: those that it gets wrong by ``threshold`` or more. The
-reward model then learns anew from the original pairs and from these.
+reward model then learns again from the original pairs and from these.
 
 The paper's main model ranks a pair in one reading, with a tie as a third answer; this is the port to a pointwise
 Bradley-Terry model, in which a tie is the label 0.5 with a weight of its own.
@@ -86,7 +86,7 @@ class RewardModel(bradley_terry.RewardModel):
         self, pairs: Sequence[Preference], made: Sequence[Sequence[Contest]]
     ) -> list[tuple[int, dict[Which, float]]]:
         """Return what the reward role says of all replies that an example's pairs compare, under its context."""
-        told: list[tuple[int, dict[Which, float]]] = []
+        found: list[tuple[int, dict[Which, float]]] = []
         whose = [sorted({which for contest in found for which in contest[:2]}) for found in made]
         before = [self.before_reply(pair.context) for pair in pairs]
         rows = [
@@ -97,11 +97,11 @@ class RewardModel(bradley_terry.RewardModel):
         with torch.no_grad(), backbone.speaking("reward"):
             for chosen in backbone.chunks(rows, budget):
                 packed = pack([rows[number] for number in chosen], pad=backbone.tokens.pad)
-                said = final_scores(backbone, packed).tolist()
-                require_all(said, role="reward", what="scores of the first reward model")
-                scores = iter(said)
-                told += [(number, {which: next(scores) for which in whose[number]}) for number in chosen]
-        return sorted(told, key=lambda each: each[0])
+                values = final_scores(backbone, packed).tolist()
+                require_all(values, role="reward", what="scores of the first reward model")
+                scores = iter(values)
+                found += [(number, {which: next(scores) for which in whose[number]}) for number in chosen]
+        return sorted(found, key=lambda each: each[0])
 
     def _item(self, pairs: Sequence[Preference], number: int, contest: Contest) -> PairItem:
         first, second = (self.reply(self._text(pairs, which)) for which in contest[:2])

@@ -12,7 +12,7 @@ def check(reply: Reply, *, facts: list[str], revealing: list[str], tolerance: fl
     """Broken by a sentence that holds both a revealing pattern and the value of a fact.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         facts: paths of what is confidential: numbers or texts.
         revealing: patterns such as ``our limit``; the same number without them is only an offer.
         tolerance: how far off a number may be and still give the fact away.

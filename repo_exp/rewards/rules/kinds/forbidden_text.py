@@ -1,4 +1,4 @@
-"""The reply says something that must not be said."""
+"""The reply contains text that must not occur."""
 
 from __future__ import annotations
 

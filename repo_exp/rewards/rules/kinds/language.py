@@ -66,9 +66,9 @@ def check(
     """Broken where too many letters belong to another script, or too many words to another language.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         script: the expected script: latin, han, japanese...
-        expected: path of a fact with a language code such as ``en``; its script is expected where it is known.
+        expected: path of a fact with a language code such as ``en``; its script is expected where the language is listed.
         most: the share of letters outside the script that is still allowed (names, brands).
         at_least: fewer letters outside than this are always allowed.
         foreign_words: so many different words of one other language break the rule; 0 looks at scripts alone. Only

@@ -21,25 +21,25 @@ def check(
     """Broken by a price that is neither a fact nor in the conversation.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         facts: paths of the prices that may be named.
         allow_between: two paths; a price between them (a counter-offer) may be named as well.
         conversation: also allow the prices that either side has named before.
         tolerance: how far off a price may be, in currency units.
     """
     named = [amount.value for amount in mentioned_prices(plain(reply.text)) if amount.kind == "price"]
-    known = [price for path in facts for price in numbers_at(reply.context.facts, path)]
-    spoken = []
+    stated = [price for path in facts for price in numbers_at(reply.context.facts, path)]
+    mentioned = []
     if conversation and named:
         turns = [message.content for message in reply.context.messages if message.role != "system"]
         # Terse people write "king room 338", which may be a price or the number of a room: the doubt is the agent's.
-        spoken = [
+        mentioned = [
             amount.value
             for turn in turns
             for amount in mentioned_prices(plain(turn))
             if amount.kind in ("price", "count")
         ]
-    spans = [(price - tolerance, price + tolerance) for price in known + spoken]
+    spans = [(price - tolerance, price + tolerance) for price in stated + mentioned]
     if allow_between:
         low, high = (values_at(reply.context.facts, path) for path in allow_between)
         spans += [
@@ -48,7 +48,7 @@ def check(
             if all(map(is_number, pair))
         ]
     invented = [price for price in named if not any(low <= price <= high for low, high in spans)]
-    if invented and not known:
+    if invented and not stated:
         return None
     return bool(invented)
 

@@ -23,7 +23,7 @@ def check(
     """Broken by a price outside ``[low * low_factor, high * high_factor]``.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         low: path of the lower bound. With several tickets a price must fit one of them.
         high: path of the upper bound.
         low_factor: what the lower bound is multiplied by.

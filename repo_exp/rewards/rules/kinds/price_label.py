@@ -1,4 +1,4 @@
-"""The reply calls one price by the name of another: a net price is said to be the selling price."""
+"""The reply calls one price by the name of another: a net price is called the selling price."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check(
     """Broken by a number that stands beside a label and belongs to another label, and not to its own.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         labels: path of a price -> patterns of what it is called.
         also: label -> paths of further prices that belong to it (a target is a selling price).
         between: label -> two paths; a number between them belongs to it too, unless it is exactly another's price.
@@ -33,8 +33,8 @@ def check(
     A statement is read only where its labels and its prices can be told apart: one of each, or as many
     prices as labels in the same order.
     """
-    said = [pair for clause in clauses(reply.text) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
-    if not said:
+    named = [pair for clause in clauses(reply.text) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
+    if not named:
         return False
     facts = reply.context.facts
     prices = {path: numbers_at(facts, path) for path in labels}
@@ -61,7 +61,7 @@ def check(
 
     return any(
         not is_price(path, value) and any(belongs(other, value) for other in labels if other != path)
-        for path, value in said
+        for path, value in named
     )
 
 
@@ -72,10 +72,10 @@ def faults(
     between: dict[str, list[str]] | None = None,
     tolerance: float = 0.5,
 ) -> list[tuple[str, str]]:
-    """Fewer than two labels, patterns that cannot be used, something said of no label, or a span without two ends."""
+    """Fewer than two labels, patterns that cannot be used, an option for an unknown label, or a span without two ends."""
     found = [("labels", "needs at least two prices, or there is nothing to mix up")] if len(labels) < 2 else []
-    for option, given in (("also", also or {}), ("between", between or {})):
-        found += [(option, f"'{path}' is none of the labels") for path in given if path not in labels]
+    for option, entries in (("also", also or {}), ("between", between or {})):
+        found += [(option, f"'{path}' is none of the labels") for path in entries if path not in labels]
     found += [("between", f"'{path}' needs two paths") for path, ends in (between or {}).items() if len(ends) != 2]
     return found + [fault for patterns in labels.values() for fault in pattern_faults("labels", patterns)]
 

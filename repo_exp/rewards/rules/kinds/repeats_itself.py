@@ -1,4 +1,4 @@
-"""The reply says again what the agent has said before."""
+"""The reply repeats an earlier turn of the agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check(reply: Reply, *, size: int = 4, most: float = 0.5, shortest: int = 8) 
     """Broken where too many runs of words stand in one of the agent's earlier turns.
 
     Args:
-        reply: what the policy said.
+        reply: of the policy.
         size: how many words a run has.
         most: the share of the reply's runs that one earlier turn may hold.
         shortest: replies of fewer words may be repeated ("Thank you, that works for us").
