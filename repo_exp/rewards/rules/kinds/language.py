@@ -68,7 +68,7 @@ def check(
     Args:
         reply: of the policy.
         script: the expected script: latin, han, japanese...
-        expected: path of a fact with a language code such as ``en``; its script is expected where the language is listed.
+        expected: path of a fact with a language code such as ``en``; its script is expected if listed.
         most: the share of letters outside the script that is still allowed (names, brands).
         at_least: fewer letters outside than this are always allowed.
         foreign_words: so many different words of one other language break the rule; 0 looks at scripts alone. Only

@@ -72,7 +72,7 @@ def faults(
     between: dict[str, list[str]] | None = None,
     tolerance: float = 0.5,
 ) -> list[tuple[str, str]]:
-    """Fewer than two labels, patterns that cannot be used, an option for an unknown label, or a span without two ends."""
+    """Fewer than two labels, unusable patterns, an option for an unknown label, or a span without two ends."""
     found = [("labels", "needs at least two prices, or there is nothing to mix up")] if len(labels) < 2 else []
     for option, entries in (("also", also or {}), ("between", between or {})):
         found += [(option, f"'{path}' is none of the labels") for path in entries if path not in labels]
