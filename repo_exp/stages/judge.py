@@ -17,8 +17,8 @@ from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rewards.judge.openai_judge import OpenAIJudge
 from repo_exp.rewards.judge.prompt import one_line
 from repo_exp.rewards.rubric import Rubric
-from repo_exp.rollout.seeds import derived_seed
 from repo_exp.rewards.sources.local_judge import Ask
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Artifact, write_json

@@ -22,8 +22,8 @@ from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
 from repo_exp.models.forward import score_replies
 from repo_exp.rewards.facts import is_number
-from repo_exp.rollout.seeds import derived_seed
 from repo_exp.rewards.sources.reward_model import ScoreFunction
+from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
