@@ -1,4 +1,4 @@
-"""task=artifacts: what the store holds."""
+"""task=artifacts: lists the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from repo_exp.stages.store import Artifact, Store
 
 
 def show(config: Config) -> None:
-    """Print every artifact with its stage, address, size, age and what it was made from."""
+    """Print every artifact with its stage, address, size, age and parents."""
     store = Store(config.store)
     found = list(store.all())
     console = Console(highlight=False)
@@ -35,7 +35,7 @@ def size(artifact: Artifact) -> str:
 
 
 def age(artifact: Artifact) -> str:
-    """Return how long ago it was made, in the largest unit that fits."""
+    """Return how long ago it was built, in the largest unit that fits."""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(artifact.record["made"])).total_seconds()
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
@@ -44,4 +44,4 @@ def age(artifact: Artifact) -> str:
 
 
 def _bytes(artifact: Artifact) -> int:
-    return sum(told["bytes"] for told in artifact.record["files"].values())
+    return sum(file["bytes"] for file in artifact.record["files"].values())

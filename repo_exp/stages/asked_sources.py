@@ -17,7 +17,6 @@ from repo_exp.rewards import combine
 from repo_exp.rewards.combine import Combiner
 from repo_exp.rewards.rubric import Rubric, load_rubric
 from repo_exp.rewards.rules import RuleSet, load_rules
-from repo_exp.types import SourceInfo
 
 Entry = Mapping[str, Any]
 Entries = dict[str, dict[str, Any]]
@@ -52,11 +51,6 @@ def evaluation_combiner(config: Config) -> Combiner[Any]:
     entries, total = declared.measured_with(config)
     units = {name: declared.info_of(name, entries[name]).unit for name in entries if name in total}
     return combine.build("enhancement", units, {"n": config.evaluation.n})
-
-
-def infos(config: Config, entries: Mapping[str, Entry]) -> dict[str, SourceInfo]:
-    """Return how metrics and reports name these sources."""
-    return {name: declared.info_of(name, entry) for name, entry in entries.items()}
 
 
 def rules_of(config: Config, entry: Entry) -> RuleSet:
@@ -95,3 +89,11 @@ def rubrics(config: Config, entries: Mapping[str, Entry]) -> dict[str, Rubric]:
 def rule_sets(config: Config, entries: Mapping[str, Entry]) -> dict[str, RuleSet]:
     """Return the rules of each source of rules."""
     return {name: rules_of(config, entry) for name, entry in declared.of_kind(entries, "rules")}
+
+
+def stage_name(stage: str, source: str) -> str:
+    """Return the name of the stage that trains a source, which is part of its seed.
+
+    That of the source ``model`` (of ``judge`` for a judge) has no suffix.
+    """
+    return stage if source == ("judge" if stage == "judge" else "model") else f"{stage}_{source}"

@@ -19,7 +19,6 @@ from repo_exp.models.finite import not_finite
 from repo_exp.models.lora import Lora
 from repo_exp.models.probe import settle
 from repo_exp.models.source import RandomShape, random_model, read
-from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.stages.records import MachineSettings, ModelInputs, Weights
 from repo_exp.stages.stage import as_json
 from repo_exp.stages.store import Artifact, Store
@@ -65,11 +64,6 @@ class LoadedModel:
             log.info("backbone: %s from %s in %.0f s", self.name, inputs.weights.kind, time.monotonic() - start)
             settle(self._backbone, longest=self.machine.longest)
         return self._backbone
-
-    @property
-    def tokens(self) -> ChatTokenizer:
-        """The tokenizer with its chat template."""
-        return self.backbone.tokens
 
     def role(self, role: str, artifact: Artifact, *, saved_as: str | None = None) -> Backbone:
         """Return the backbone with ``role`` as the artifact has it; its file is read only if it is not so already."""

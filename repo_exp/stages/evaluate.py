@@ -1,9 +1,13 @@
-"""evaluate: base, SFT and the trained policy answer the same held-out contexts, and are measured alike."""
+"""evaluate: base model, SFT policy and trained policy respond to the same held-out prompts, and are measured alike."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from repo_exp.algorithms.registry import learns_from
+from repo_exp.config.schema import Config
 from repo_exp.evaluation.examples import choose_examples, worked_example
 from repo_exp.evaluation.summary import summarise
 from repo_exp.models.roles import BASE
@@ -12,68 +16,96 @@ from repo_exp.rewards.record import record
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
-from repo_exp.stages.reward_sources import RewardSources
+from repo_exp.stages.records import ModelInputs, SamplingInputs, model_inputs, sampling_inputs
+from repo_exp.stages.reward_inputs import RewardInputs, evaluation_reward, reward_parents
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json, write_lines
-from repo_exp.stages.workbench import Workbench
-from repo_exp.types import Reply
-
-VERSION = 4
+from repo_exp.types import Trajectory
 
 
-def make(bench: Workbench, data: Artifact, sft: Artifact, policy: Artifact | None, sources: RewardSources) -> Artifact:
-    """Return the evaluation artifact: ``results.json``, ``examples.json``, ``replies.jsonl``."""
-    config = bench.config
-    name = str(config.algorithm["name"])
-    inputs = {
-        "model": bench.model_inputs(),
-        "evaluation": config.evaluation.model_dump(exclude={"capability_every", "capability_contexts"}),
-        "yardstick": sources.inputs(evaluating=True),
-        "rollout": bench.sampling_inputs(),
-        "arm": name,
-        "seed": config.seed,
-    }
-    parents = {"data": data, "sft": sft, **sources.parents(evaluating=True)}
-    if policy is not None:
-        parents["policy"] = policy
+@dataclass(frozen=True, slots=True)
+class EvaluateInputs:
+    """What the evaluation reads.
 
-    def build(folder: Path) -> None:
-        contexts = read(data).contexts["test"]
-        seed, scorer = derived_seed(config.seed, "evaluation"), sources.scorer(evaluating=True)
-        answered: dict[str, list[Reply]] = {}
-        for arm, role, source in (("base", BASE, None), ("sft", "policy", sft), (name, "policy", policy)):
-            if arm in answered or (role != BASE and source is None):
-                continue
-            backbone = bench.role(role, source) if source is not None else bench.backbone
-            answered[arm] = answer(
-                backbone,
-                role,
-                contexts,
-                config.rollout,
-                seed=seed,
-                temperature=config.evaluation.temperature,
-                finished=scorer.begin,
-            )
-        # all arms answer first: meanwhile a remote judge is at work, and is waited for once
-        breakdown = iter(scorer.score([reply for replies in answered.values() for reply in replies]))
-        # scored side by side, what all arms answer is computed once
-        arms = {arm: [(reply, next(breakdown)) for reply in replies] for arm, replies in answered.items()}
-        results = summarise(
-            arms,
-            sources=scorer.infos,
-            seed=derived_seed(config.seed, "statistics") % 2**32,
-            resamples=config.evaluation.resamples,
-            confidence=config.evaluation.confidence,
-            max_unscored=config.evaluation.max_unscored,
+    Attributes:
+        variant: what tables call the trained policy.
+        max_unscored: share of failed scores above which a figure is withheld.
+    """
+
+    model: ModelInputs
+    variant: str
+    sampling: SamplingInputs
+    resamples: int
+    confidence: float
+    max_unscored: float
+    reward: RewardInputs
+    seed: int
+
+
+class EvaluateStage(Stage[EvaluateInputs]):
+    """Leaves ``results.json``, ``examples.json``, ``replies.jsonl``."""
+
+    name, version = "evaluate", 4
+
+    def inputs(self, config: Config) -> EvaluateInputs:
+        """Return what the evaluation reads."""
+        evaluation = config.evaluation
+        return EvaluateInputs(
+            model_inputs(config),
+            variant=str(config.algorithm["name"]),
+            sampling=sampling_inputs(config, temperature=evaluation.temperature),
+            resamples=evaluation.resamples,
+            confidence=evaluation.confidence,
+            max_unscored=evaluation.max_unscored,
+            reward=evaluation_reward(config),
+            seed=config.seed,
         )
-        chosen = choose_examples(arms, scorer.infos, max_unscored=config.evaluation.max_unscored)
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus, the policies, and the trained reward sources."""
+        policy = {} if learns_from(str(config.algorithm["kind"])) == "nothing" else {"policy": "policy"}
+        return {"data": "data", "sft": "sft", **policy, **reward_parents(config, evaluating=True)}
+
+    def build(self, inputs: EvaluateInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Sample the responses of every policy variant, score them, and compare them."""
+        prompts = read(parents["data"]).contexts["test"]
+        model, scorer = run.model(inputs.model), inputs.reward.scorer(run, parents)
+        responses: dict[str, list[Trajectory]] = {}
+        for variant, role, source in (
+            ("base", BASE, ""),
+            ("sft", "policy", "sft"),
+            (inputs.variant, "policy", "policy"),
+        ):
+            if source and source not in parents:
+                continue
+            responses[variant] = answer(
+                model.role(role, parents[source]) if source else model.backbone,
+                role,
+                prompts,
+                inputs.sampling,
+                batch_size=run.machine.sampling_batch_size,
+                seed=derived_seed(inputs.seed, "evaluation"),  # the string is part of the seed
+                on_finished=scorer.begin,
+            )
+        # all variants respond first: meanwhile a remote judge is at work, and is waited for once
+        rewards = iter(scorer.score([response for each in responses.values() for response in each]))
+        # scored side by side, what all variants have in common is computed once
+        scored = {variant: [(response, next(rewards)) for response in each] for variant, each in responses.items()}
+        results = summarise(
+            scored,
+            sources=scorer.infos,
+            seed=derived_seed(inputs.seed, "statistics") % 2**32,
+            resamples=inputs.resamples,
+            confidence=inputs.confidence,
+            max_unscored=inputs.max_unscored,
+        )
+        chosen = choose_examples(scored, scorer.infos, max_unscored=inputs.max_unscored)
         write_json(folder / "results.json", results)
-        write_json(folder / "examples.json", {"worked": worked_example(arms), "chosen": chosen})
-        rows = [record(reply, breakdown, arm=arm) for arm, answers in arms.items() for reply, breakdown in answers]
+        write_json(folder / "examples.json", {"worked": worked_example(scored), "chosen": chosen})
+        rows = [record(response, reward, arm=variant) for variant, each in scored.items() for response, reward in each]
         write_lines(folder / "replies.jsonl", rows)
 
-    return bench.make("evaluate", build, version=VERSION, inputs=inputs, parents=parents, again=_again)
-
-
-def _again(evaluation: Artifact) -> bool:
-    """Did an endpoint leave replies without a score for a reason that may have passed?"""
-    return worth_asking_again(evaluation.read("results.json")["unscored"])
+    def incomplete(self, artifact: Artifact) -> bool:
+        """Return whether an endpoint left responses without a score for a reason that may have passed."""
+        return worth_asking_again(artifact.read("results.json")["unscored"])

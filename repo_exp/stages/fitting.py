@@ -1,4 +1,4 @@
-"""Training inside a stage: the steps of a module, with progress, tracking, checkpoints and the metrics file."""
+"""Training inside a stage: the steps of a learner, with progress, tracking, checkpoints and the metrics file."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from pathlib import Path
 from typing import TypeVar
 
 from repo_exp.config.schema import LearningRates, Optimizer
-from repo_exp.stages.records import OptimizerInputs, TrainingInputs
+from repo_exp.stages.records import TrainingInputs
 from repo_exp.stages.run_context import METRICS, RunContext
 from repo_exp.stages.store import write_json
 from repo_exp.training.base import Metrics, TrainingModule, TrainingSettings
 from repo_exp.training.callbacks.progress import StageProgress
-from repo_exp.training.fit import fit as fit_module
+from repo_exp.training.fit import fit as run_steps
 from repo_exp.training.losses import Item, SupervisedLoss
 from repo_exp.training.supervised import SupervisedModule
 
-M = TypeVar("M", bound=TrainingModule)
+Report = Callable[[int, Metrics], None]
+ModuleT = TypeVar("ModuleT", bound=TrainingModule)
 ItemT = TypeVar("ItemT", bound=Item)
 
 
 def fit(
     run: RunContext,
     inputs: TrainingInputs,
-    module_with: Callable[[Callable[[int, Metrics], None]], M],
+    module_with: Callable[[Report], ModuleT],
     *,
     folder: Path,
     usable: Callable[[int], str] = lambda done: "",
-) -> M:
+) -> ModuleT:
     """Build a training module around a reporter, do its steps, and write its metrics.
 
     Args:
@@ -46,7 +47,7 @@ def fit(
     with StageProgress(module.stage, module.steps) as progress:
         shown.append(progress)
         replay = partial(run.replay, module.stage)
-        fit_module(module, run.machine.trainer, folder=folder, usable=usable, replay=replay)
+        run_steps(module, run.machine.trainer, folder=folder, usable=usable, replay=replay)
     model.backbone.to(run.machine.device)  # Lightning leaves it on the CPU
     for role in module.learning_rates:
         model.changed(role)
@@ -57,7 +58,7 @@ def fit(
 def fit_supervised(
     run: RunContext,
     inputs: TrainingInputs,
-    loss: SupervisedLoss[ItemT],
+    objective: SupervisedLoss[ItemT],
     items: Sequence[ItemT],
     *,
     stage: str,
@@ -65,44 +66,57 @@ def fit_supervised(
     batch_size: int,
     folder: Path,
 ) -> None:
-    """Train the role of a loss on examples: SFT, the reward model, the judge and the value model do.
+    """Train the objective's role on examples: SFT, the reward model, the judge and the value model do.
 
     The inputs hold one learning rate, which is the role's.
     """
     (rate,) = inputs.optimizer.learning_rate.values()
+    rates = {objective.role: rate}
     fit(
         run,
         inputs,
         lambda report: SupervisedModule(
             run.model(inputs.model).backbone,
-            loss,
+            objective,
             items,
             epochs=epochs,
             batch_size=batch_size,
-            settings=TrainingSettings(
-                stage=stage,
-                learning_rates={loss.role: rate},
-                optimizer=optimizer_section(inputs.optimizer, run),
-                seed=inputs.seed,
-                microbatch_tokens=run.machine.microbatch_tokens,
-                report=report,
-            ),
+            settings=training_settings(run, inputs, stage=stage, rates=rates, report=report),
         ),
         folder=folder,
     )
 
 
-def optimizer_section(inputs: OptimizerInputs, run: RunContext) -> Optimizer:
-    """Return the settings of the optimizer as training takes them."""
-    rates = LearningRates.model_construct(**inputs.learning_rate)
-    return Optimizer.model_construct(
-        kind="adamw",
-        learning_rate=rates,
-        betas=inputs.betas,
-        eps=inputs.eps,
-        weight_decay=inputs.weight_decay,
-        clip_norm=inputs.clip_norm,
-        warmup_steps=inputs.warmup_steps,
-        schedule=inputs.schedule,
-        max_skipped_steps=run.machine.max_skipped_steps,
+def training_settings(
+    run: RunContext,
+    inputs: TrainingInputs,
+    *,
+    stage: str,
+    rates: dict[str, float] | None = None,
+    report: Report = lambda step, metrics: None,
+) -> TrainingSettings:
+    """Return what a training module is told.
+
+    Args:
+        stage: the name that metrics and seeds carry.
+        rates: learning rate by role, where the names in the inputs are not those of the roles.
+    """
+    optimizer = inputs.optimizer
+    return TrainingSettings(
+        stage=stage,
+        learning_rates=dict(optimizer.learning_rate) if rates is None else rates,
+        optimizer=Optimizer.model_construct(
+            kind="adamw",
+            learning_rate=LearningRates.model_construct(**optimizer.learning_rate),
+            betas=optimizer.betas,
+            eps=optimizer.eps,
+            weight_decay=optimizer.weight_decay,
+            clip_norm=optimizer.clip_norm,
+            warmup_steps=optimizer.warmup_steps,
+            schedule=optimizer.schedule,
+            max_skipped_steps=run.machine.max_skipped_steps,
+        ),
+        seed=inputs.seed,
+        microbatch_tokens=run.machine.microbatch_tokens,
+        report=report,
     )

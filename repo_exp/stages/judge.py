@@ -1,132 +1,155 @@
-"""judge: a local judge is trained on replies whose answers to the rubric's questions are known; one for each source."""
+"""judge: a local judge is trained on replies labelled with the answers to the rubric's questions; one for each source."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repo_exp.config.reward_sources import settings_of
-from repo_exp.config.schema import Config, LocalJudge, OpenaiJudge
+from repo_exp.config.schema import Config, LocalJudge
 from repo_exp.core.probability import log_odds, ranked_right, shifted
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.forward import answer_yes
 from repo_exp.models.tokens import ChatTokenizer
-from repo_exp.rewards.judge.openai_judge import OpenAIJudge
 from repo_exp.rewards.judge.prompt import one_line
-from repo_exp.rewards.rubric import Rubric
+from repo_exp.rewards.rubric import Item, Rubric
 from repo_exp.rewards.sources.local_judge import Ask
 from repo_exp.rollout.seeds import derived_seed
+from repo_exp.stages.asked_sources import evaluation_sources, rubric_of, stage_name
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
+from repo_exp.stages.fitting import fit_supervised
+from repo_exp.stages.records import TrainingInputs, training_inputs
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.stages.workbench import Workbench
 from repo_exp.training.losses import Judging, QuestionsItem
-from repo_exp.types import Judgement, Message, Reply
+from repo_exp.types import Judgement, Message, Trajectory
 
-VERSION = 3
 NOTHING = "(no reply)"
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeSpec:
-    """Which local judge a source asks for.
+class Questions:
+    """The questions of a rubric, without the points that they are worth: changing points trains nothing again.
 
     Attributes:
-        name: of the source.
-        settings: its section ``judge``.
-        seed: of its initialisation and its training examples.
+        rubric: with its points, which training does not read.
     """
 
-    name: str
-    settings: LocalJudge
-    seed: int
+    rubric: Rubric
 
     @property
-    def stage(self) -> str:
-        """The name of the stage, which is part of its seed: as it is for the source ``judge``."""
-        return "judge" if self.name == "judge" else f"judge_{self.name}"
+    def items(self) -> tuple[Item, ...]:
+        """The items of the rubric."""
+        return tuple(self.rubric.items)
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Each item's question, and when it is asked."""
+        return {item.name: [item.question, item.when] for item in self.items}
 
 
-def spec_of(config: Config, name: str, entry: Mapping[str, Any]) -> JudgeSpec:
-    """Return which judge a source asks for."""
-    settings = settings_of(entry)
-    assert isinstance(settings, LocalJudge)
-    return JudgeSpec(name, settings, config.seed if entry["seed"] is None else entry["seed"])
+@dataclass(frozen=True, slots=True)
+class JudgeInputs:
+    """What the training of a local judge reads.
 
-
-def make(bench: Workbench, data: Artifact, rubric: Rubric, spec: JudgeSpec) -> Artifact:
-    """Return the judge artifact: ``judge/``, ``quality.json``, ``metrics.json``.
-
-    Points are no part of it, so changing points trains nothing again.
+    Attributes:
+        training: its seed is that of the source.
+        turns: last turns of the dialogue that it reads; None is all of it.
     """
-    config, settings = bench.config, spec.settings
-    inputs = {
-        "model": bench.model_inputs(),
-        "judge": settings.model_dump(exclude={"hard"}),
-        "questions": {item.name: [item.question, item.when] for item in rubric.items},
-        "optimizer": bench.optimizer_inputs("judge"),
-        "seed": spec.seed,
-    }
 
-    def build(folder: Path) -> None:
-        judgements = read(data).judgements
+    training: TrainingInputs
+    questions: Questions
+    epochs: int
+    batch_size: int
+    turns: int | None
+
+
+class JudgeStage(Stage[JudgeInputs]):
+    """Leaves ``judge/``, ``offsets.json``, ``quality.json``, ``metrics.json``.
+
+    Args:
+        source: of the reward that asks it.
+    """
+
+    version = 3
+
+    def __init__(self, source: str) -> None:
+        self.source, self.name = source, stage_name("judge", source)
+
+    def inputs(self, config: Config) -> JudgeInputs:
+        """Return what the training reads."""
+        return inputs_of(config, self.source)
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus."""
+        return {"data": "data"}
+
+    def build(self, inputs: JudgeInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Train on labelled responses, and measure the agreement with held-out labels."""
+        judgements, rubric, seed = read(parents["data"]).judgements, inputs.questions.rubric, inputs.training.seed
         labelled, held = judgements.get("train", ()), judgements.get("development", ())
-        backbone = bench.fresh("judge", seed=derived_seed(spec.seed, "judge adapter"))
-        objective, microbatch_tokens = Judging(), config.trainer.microbatch_tokens
-        seed = derived_seed(spec.seed, "judge lessons")
-        train, counts = _items(backbone.tokens, rubric, labelled, turns=settings.turns, seed=seed)
+        # the strings are part of the seeds
+        backbone = run.model(inputs.training.model).fresh("judge", seed=derived_seed(seed, "judge adapter"))
+        lessons_seed = derived_seed(seed, "judge lessons")
+        train, counts = _items(backbone.tokens, rubric, labelled, turns=inputs.turns, seed=lessons_seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
-            bench.teach(
-                spec.stage,
-                objective,
+            fit_supervised(
+                run,
+                inputs.training,
+                Judging(),
                 train,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                learning_rate=config.optimizer.learning_rate.judge,
-                seed=spec.seed,
+                stage=self.name,
+                epochs=inputs.epochs,
+                batch_size=inputs.batch_size,
                 folder=folder,
             )
         offsets = _offsets(rubric, labelled, counts) if train else {}
         by_question = {item.question: offsets.get(item.name, 0.0) for item in rubric.items}
+        budget = run.machine.microbatch_tokens
         agreement = _agreement(
-            backbone, rubric, held, turns=settings.turns, offsets=by_question, microbatch_tokens=microbatch_tokens
+            backbone, rubric, held, turns=inputs.turns, offsets=by_question, microbatch_tokens=budget
         )
         write_json(folder / "offsets.json", by_question)
         write_json(folder / "quality.json", {"trained_on": len(train), "items": agreement})
         backbone.save("judge", folder / "judge")
 
-    return bench.make(spec.stage, build, version=VERSION, inputs=inputs, parents={"data": data})
+
+def inputs_of(config: Config, source: str) -> JudgeInputs:
+    """Return what the training of a source's judge reads."""
+    entry = evaluation_sources(config)[source]
+    settings = settings_of(entry)
+    assert isinstance(settings, LocalJudge)
+    return JudgeInputs(
+        training_inputs(config, "judge", seed=entry["seed"]),
+        Questions(rubric_of(config, entry)),
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        turns=settings.turns,
+    )
 
 
-def function(bench: Workbench, spec: JudgeSpec, artifact: Callable[[], Artifact]) -> Ask:
-    """Return the local judge as a function: replies with their questions -> P(yes) of each.
+def function(run: RunContext, inputs: JudgeInputs, trained: Artifact) -> Ask:
+    """Return the local judge as a function: responses with their questions -> P(yes) of each.
 
     Args:
-        artifact: what :func:`make` returned; asked when the first replies are judged.
+        trained: the artifact of :class:`JudgeStage`.
     """
 
-    def ask_adapter(asked: Sequence[tuple[Reply, Sequence[str]]]) -> list[list[float]]:
-        trained = artifact()
+    def ask_adapter(asked: Sequence[tuple[Trajectory, Sequence[str]]]) -> list[list[float]]:
         return ask(
-            bench.role("judge", trained),
-            [(reply.prompt.messages, reply.response, questions) for reply, questions in asked],
-            turns=spec.settings.turns,
+            run.model(inputs.training.model).role("judge", trained),
+            [(each.prompt.messages, each.response, questions) for each, questions in asked],
+            turns=inputs.turns,
             offsets=trained.read("offsets.json"),
-            microbatch_tokens=bench.config.trainer.microbatch_tokens,
+            microbatch_tokens=run.machine.microbatch_tokens,
         )
 
     return ask_adapter
-
-
-def remote(bench: Workbench, entry: Mapping[str, Any], rubric: Rubric) -> OpenAIJudge:
-    """Return the judge behind an endpoint that a source asks; all share one cache in the store."""
-    settings = settings_of(entry)
-    assert isinstance(settings, OpenaiJudge)
-    cache = bench.store.root / "judge_cache.sqlite"
-    return OpenAIJudge(rubric, cache=cache, **settings.model_dump(exclude={"kind"}))
 
 
 def _prompt(
@@ -226,10 +249,7 @@ def ask(
 
 def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], **how: Any) -> list[dict[str, Any]]:
     """Return for each question how often the judge's yes or no is the label, and how well it ranks replies."""
-    counts = {
-        item.name: {"item": item.name, "n": 0, "agreed": 0, "positives": 0, "yes": [], "no": []}
-        for item in rubric.items
-    }
+    answered: dict[str, dict[bool, list[float]]] = {item.name: {True: [], False: []} for item in rubric.items}
     asked = [[item for item in rubric.applicable(k.context) if item.name in k.labels] for k in judgements]
     questions = [
         (k.context.messages, k.reply, [item.question for item in items])
@@ -239,11 +259,15 @@ def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgemen
     require_all([yes for each in found for yes in each], role="judge", what="answers about held-out replies")
     for judgement, items, answers in zip(judgements, asked, found, strict=True):
         for item, yes in zip(items, answers, strict=True):
-            counted, label = counts[item.name], judgement.labels[item.name]
-            counted["n"] += 1
-            counted["agreed"] += (yes >= 0.5) == label
-            counted["positives"] += label
-            counted["yes" if label else "no"].append(yes)
-    for counted in counts.values():
-        counted["ranked"] = ranked_right(counted.pop("yes"), counted.pop("no"))
-    return [counted for counted in counts.values() if counted["n"]]
+            answered[item.name][judgement.labels[item.name]].append(yes)
+    return [
+        {
+            "item": name,
+            "n": len(by_label[True]) + len(by_label[False]),
+            "agreed": sum(yes >= 0.5 for yes in by_label[True]) + sum(yes < 0.5 for yes in by_label[False]),
+            "positives": len(by_label[True]),
+            "ranked": ranked_right(by_label[True], by_label[False]),
+        }
+        for name, by_label in answered.items()
+        if by_label[True] or by_label[False]
+    ]

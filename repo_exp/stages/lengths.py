@@ -7,46 +7,85 @@ reply that is cut teaches no end, and two replies of a pair that are alike where
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.reward_sources import of_kind
-from repo_exp.config.schema import Config
+from repo_exp.config.schema import Config, Model
 from repo_exp.errors import DataError, ModelError, Problem
 from repo_exp.models.tokens import ChatTokenizer
+from repo_exp.stages.asked_sources import evaluation_sources
 from repo_exp.stages.data import read
+from repo_exp.stages.records import Weights, weights
+from repo_exp.stages.run_context import NOTES, RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, Store, write_json
-from repo_exp.stages.workbench import NOTES, Workbench
 from repo_exp.types import Context, Corpus, Preference
 
-VERSION = 1
 COUNTS = "lengths.json"
 UNCUT = 10**9
 
 
-def make(bench: Workbench, data: Artifact) -> Artifact:
-    """Return the artifact with the counts, ``lengths.json``, and what is to be said of them, ``notes.json``.
+@dataclass(frozen=True, slots=True)
+class LengthsInputs:
+    """What decides what is cut, and who reads pairs."""
 
-    Raises:
-        DataError: no pair is left to learn from.
-    """
-    config = bench.config
-    model = bench.model_inputs()
-    inputs = {
-        "model": {key: model[key] for key in ("weights", "max_context_tokens")},
-        "max_new_tokens": config.rollout.max_new_tokens,
-        "learns_from": learns_from(str(config.algorithm["kind"])),
-    }
+    weights: Weights
+    max_prompt_tokens: int
+    max_new_tokens: int
+    readers: Readers
 
-    def build(folder: Path) -> None:
-        counts = count(bench.backbone.tokens, read(data), max_new_tokens=config.rollout.max_new_tokens)
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who is trained on preference pairs."""
+
+    policy: bool
+    reward_model: bool
+
+    def rows(self, limit: int) -> list[tuple[str, str, int]]:
+        """Return of each: the count of what is lost to it, its name, and how many tokens of a response it reads."""
+        policy = ("pairs_alike", "policy", limit)
+        reward_model = ("pairs_alike_to_reward", "reward model", 2 * limit)
+        return [row for row, reads in ((policy, self.policy), (reward_model, self.reward_model)) if reads]
+
+
+class LengthsStage(Stage[LengthsInputs]):
+    """Leaves the counts, ``lengths.json``, and sentences about them, ``notes.json``."""
+
+    name, version, internal = "lengths", 1, True
+
+    def inputs(self, config: Config) -> LengthsInputs:
+        """Return what decides what is cut, and who reads pairs."""
+        limits = (config.model.max_context_tokens, config.rollout.max_new_tokens)
+        return LengthsInputs(weights(config), *limits, readers(config))
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus."""
+        return {"data": "data"}
+
+    def build(self, inputs: LengthsInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Count what is cut."""
+        tokens = run.tokens(inputs.weights, max_prompt_tokens=inputs.max_prompt_tokens)
+        counts = count(tokens, read(parents["data"]), max_new_tokens=inputs.max_new_tokens)
         write_json(folder / COUNTS, counts)
-        write_json(folder / NOTES, notes(counts, config))
+        write_json(folder / NOTES, notes(counts, inputs.readers))
 
-    artifact = bench.make("lengths", build, version=VERSION, inputs=inputs, parents={"data": data})
-    require_pairs(artifact.read(COUNTS), config)
-    return artifact
+    def check(self, inputs: LengthsInputs, artifact: Artifact) -> None:
+        """Refuse a corpus of which no pair is left to train on.
+
+        Raises:
+            DataError: all are alike where they are cut.
+        """
+        require_pairs(artifact.read(COUNTS), inputs.readers)
+
+
+def readers(config: Config) -> Readers:
+    """Return who is trained on preference pairs. (The value model leaves out pairs for itself.)"""
+    models = dict(of_kind(evaluation_sources(config), "reward_model"))
+    return Readers(policy=learns_from(str(config.algorithm["kind"])) == "pairs", reward_model=bool(models))
 
 
 def count(tokens: ChatTokenizer, corpus: Corpus, *, max_new_tokens: int) -> dict[str, int]:
@@ -82,7 +121,7 @@ def differ(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> bool:
     return list(tokens.reply(pair.chosen, limit=limit)) != list(tokens.reply(pair.rejected, limit=limit))
 
 
-def notes(counts: Mapping[str, int], config: Config) -> list[str]:
+def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
     """Return what is to be said of the counts."""
     limit, said = counts["max_new_tokens"], []
     if counts["contexts_cut"]:
@@ -96,7 +135,7 @@ def notes(counts: Mapping[str, int], config: Config) -> list[str]:
             f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} replies to imitate are longer than "
             f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not learnt{end}"
         )
-    for key, who, most in _readers(config, limit):
+    for key, who, most in readers.rows(limit):
         if counts[key]:
             said.append(
                 f"{counts[key]:,} of {counts['pairs']:,} training pairs have replies that are the same in their first "
@@ -105,7 +144,7 @@ def notes(counts: Mapping[str, int], config: Config) -> list[str]:
     return said
 
 
-def require_pairs(counts: Mapping[str, int], config: Config) -> None:
+def require_pairs(counts: Mapping[str, int], readers: Readers) -> None:
     """Refuse pairs of which nobody could learn anything.
 
     Raises:
@@ -119,38 +158,26 @@ def require_pairs(counts: Mapping[str, int], config: Config) -> None:
             f"which is what the {who} reads",
             f"more than {limit}; or replies that differ earlier",
         )
-        for key, who, most in _readers(config, limit)
+        for key, who, most in readers.rows(limit)
         if counts["pairs"] and counts[key] == counts["pairs"]
     ]
     if problems:
         raise DataError("no pair is left to learn from", problems)
 
 
-def _readers(config: Config, limit: int) -> list[tuple[str, str, int]]:
-    """Return who learns from pairs: the count that says what is lost to it, its name, and how many tokens it reads."""
-    from repo_exp.stages.asked_sources import evaluation_sources
-
-    learnt = learns_from(str(config.algorithm["kind"]))
-    models = [name for name, _ in of_kind(evaluation_sources(config), "reward_model")]
-    found = [("pairs_alike", "policy", limit)] if learnt == "pairs" else []
-    return found + ([("pairs_alike_to_reward", "reward model", 2 * limit)] if models else [])
-
-
-def tokenizer(config: Config) -> ChatTokenizer | None:
-    """Return the model's tokenizer where it can be had without its weights and without a network, else None."""
+def tokenizer(model: Model, *, store: Store) -> ChatTokenizer | None:
+    """Return a model's tokenizer where it can be had without its weights and without a network, else None."""
     from transformers import AutoTokenizer
 
     from repo_exp.models.place import resolve
     from repo_exp.models.tokens import byte_tokenizer
 
-    model = config.model
     read_it: Callable[[], Any]
     try:
         kind, place = resolve(model)
         if kind == "random":
             read_it = byte_tokenizer
         elif kind == "package":
-            store = Store(config.store)
             weights = {"kind": kind, "gguf": store.digest(Path(place) / str(model.gguf))}
             made = [each for each in store.all() if each.stage == "backbone"]
             mine = [each for each in made if each.record["inputs"]["weights"] == weights]

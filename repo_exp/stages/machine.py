@@ -1,4 +1,4 @@
-"""Sets the process up: threads, and memory that is given back less often; says how much of it was used."""
+"""Sets up the process: threads, and how freed memory is kept; measures the peak use of memory."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of glibc's mallopt(3)
 def prepare(threads: int | None) -> None:
     """Set the number of CPU threads (None leaves it), and keep freed memory in the process.
 
-    Activations are allocated and freed thousands of times. By default glibc maps each large one anew,
-    and the kernel clears its pages: on a CPU that took a fifth to a third of a learning step.
+    Activations are allocated and freed thousands of times. By default glibc maps each large one again, and the kernel
+    clears its pages: on a CPU that took a fifth to a third of a training step.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -29,16 +29,16 @@ def prepare(threads: int | None) -> None:
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # it would also write NaN over every new tensor, to show reads of what was never written
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # otherwise every new tensor is filled with NaN, to reveal reads of uninitialised memory
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  torch does not declare it
 
 
 def forget_peak() -> None:
-    """Give free memory back and start the peaks anew, where the system lets us (Linux; the accelerator anywhere)."""
+    """Return free memory to the system and reset the peaks where that is possible (Linux; any accelerator)."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
-    with suppress(OSError):  # the peak then is that of the process so far
+    with suppress(OSError):  # otherwise the peak is that of the process so far
         Path("/proc/self/clear_refs").write_text("5")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -46,8 +46,8 @@ def forget_peak() -> None:
 
 def peak_memory() -> dict[str, int]:
     """Return the peaks since :func:`forget_peak`, in bytes: of the process, and of the accelerator if there is one."""
-    # ru_maxrss is in kilobytes, but for macOS, where it is in bytes
-    told = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)}
+    # ru_maxrss is in kilobytes; on macOS it is in bytes
+    peaks = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)}
     if torch.cuda.is_available():
-        told["accelerator"] = torch.cuda.max_memory_allocated()
-    return told
+        peaks["accelerator"] = torch.cuda.max_memory_allocated()
+    return peaks

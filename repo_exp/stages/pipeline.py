@@ -1,4 +1,4 @@
-"""The pipeline: data -> sft -> reward_model -> judge -> policy -> capability -> evaluate -> report."""
+"""The pipeline: data -> sft -> reward sources -> policy -> validation -> evaluate -> report."""
 
 from __future__ import annotations
 
@@ -13,49 +13,78 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.reward_sources import of_kind
 from repo_exp.config.schema import Config
 from repo_exp.domains.own_data.checking import label_notes
 from repo_exp.durable import make_folder, write_text, writing
 from repo_exp.models.precision import has_bfloat16_units, processor_units, slowdown
 from repo_exp.rewards.rubric import require_facts
-from repo_exp.stages import (
-    capability,
-    data,
-    evaluate,
-    forecast,
-    lengths,
-    policy,
-    report,
-    reward_sources,
-    sft,
-    value_model,
-)
+from repo_exp.stages import data, forecast, report, rollouts
 from repo_exp.stages.asked_sources import evaluation_sources, rubrics
+from repo_exp.stages.data import DataStage
+from repo_exp.stages.evaluate import EvaluateStage
+from repo_exp.stages.judge import JudgeStage
+from repo_exp.stages.lengths import LengthsStage
 from repo_exp.stages.machine import prepare
 from repo_exp.stages.notices import notices
-from repo_exp.stages.records import forget_weights
-from repo_exp.stages.reward_sources import RewardSources
-from repo_exp.stages.stage import Stage
-from repo_exp.stages.store import Artifact
-from repo_exp.stages.workbench import Workbench
+from repo_exp.stages.policy import PolicyStage
+from repo_exp.stages.records import ROLES, forget_weights, machine_settings, model_inputs
+from repo_exp.stages.reward_model import RewardModelStage
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.sft import SftStage
+from repo_exp.stages.stage import Stage, as_json
+from repo_exp.stages.store import Artifact, Store, address
+from repo_exp.stages.validation import ValidationStage
+from repo_exp.stages.value_model import ValueModelStage
 from repo_exp.tracking.build import build_trackers
 
 log = logging.getLogger(__name__)
 
 
+def stages(config: Config) -> list[Stage[Any]]:
+    """Return the stages of a configuration, parents first."""
+    sources = evaluation_sources(config)
+    every: list[Stage[Any]] = [
+        DataStage(),
+        LengthsStage(),
+        SftStage(),
+        *(stage for name, _ in of_kind(sources, "reward_model") for stage in _reward_model(config, name)),
+        *(JudgeStage(name) for name, _ in of_kind(sources, "local_judge")),
+        ValueModelStage(),
+        PolicyStage(),
+        ValidationStage(),
+        EvaluateStage(),
+    ]
+    return [stage for stage in every if stage.wanted(config)]
+
+
+def _reward_model(config: Config, source: str) -> list[Stage[Any]]:
+    stage = RewardModelStage(source)
+    before = stage.before(config)
+    return [stage] if before is None else [before, stage]
+
+
+def addresses(config: Config) -> dict[str, str]:
+    """Return the address of every stage's artifact, whether it is there or not. Nothing is built."""
+    found: dict[str, str] = {}
+    for stage in stages(config):
+        parents = {part: found[name] for part, name in stage.parents(config).items()}
+        inputs = as_json(stage.inputs(config))
+        found[stage.name] = address(stage.name, version=stage.version, inputs=inputs, parents=parents)
+    return found
+
+
 def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -> dict[str, Any]:
-    """Run every stage that is not in the store yet, and report.
+    """Build every stage that is not in the store yet, and report.
 
     Args:
         config: what to do, checked.
         raw: the same as it was composed, for the record.
-        folder: of this run; gets metrics, replies and the report.
+        folder: of this run; gets metrics, responses and the report.
         command: how the run was started.
 
     Returns:
-        ``objective``, the trained policy's mean total on the test contexts, and where the report is.
+        ``objective``, the trained policy's mean total on the test prompts, and where the report is.
     """
     started, start = datetime.now(), time.monotonic()
     make_folder(folder)
@@ -68,62 +97,65 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)
     ) as trackers:
         forget_weights()
-        bench = Workbench(config, folder=folder, trackers=trackers)
-        _say_precision(bench)
-        made = _stages(bench)
-        path = report.write(bench, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start)
+        context = RunContext(
+            folder=folder,
+            trackers=trackers,
+            store=Store(config.store),
+            machine=machine_settings(config),
+            model=model_inputs(config, *ROLES),
+            name=config.model.name,
+        )
+        _log_precision(context)
+        made = _build(config, context)
+        path = report.write(
+            config, context, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
+        )
         results = made["evaluate"].read("results.json")
         _hand_over(folder, made)
         trackers.summary(_summary(results))
         trackers.table("examples", *_table(made["evaluate"]))
         trackers.file(path)
-    _say(results, path, made, notices(config), seconds=time.monotonic() - start)
+    _print(results, path, made, notices(config), seconds=time.monotonic() - start)
     last = results["arms"][results["order"][-1]]
     return {"objective": last["total"]["mean"], "report": str(path)}
 
 
-def _stages(bench: Workbench) -> dict[str, Artifact]:
-    config = bench.config
-    learnt = learns_from(str(config.algorithm["kind"]))
-    wanted = evaluation_sources(config)
-    made = {"data": data.make(bench)}
-    bench.before_first_build = lambda: _say_forecast(bench, made)
-    asked = rubrics(config, wanted)
-    for name, rubric in asked.items():
-        if config.data.kind == "jsonl":
-            taught = wanted[name]["kind"] == "local_judge"
-            bench.note("data", label_notes(data.read(made["data"]), rubric.names, learnt=taught))
-    lengths.make(bench, made["data"])
-    for rubric in asked.values():
-        require_facts(rubric, [each for split in data.read(made["data"]).contexts.values() for each in split])
-    made["sft"] = _make(bench, sft.SftStage(), made)
-    trained: dict[str, Artifact] = {}
-    for name, entry in wanted.items():
-        artifact = reward_sources.make(bench, name, entry, made["data"], made["sft"])
-        if artifact is not None:
-            trained[name] = made[artifact.stage] = artifact
-    sources = RewardSources(bench, trained)
-    if learnt != "nothing":
-        if value_model.ValueModelStage().wanted(config):
-            made["value_model"] = _make(bench, value_model.ValueModelStage(), made)
-        made["policy"] = policy.make(bench, made["data"], made["sft"], sources, value_model=made.get("value_model"))
-        if config.evaluation.capability_every:
-            made["capability"] = capability.make(bench, made["data"], made["sft"], made["policy"], sources)
-    made["evaluate"] = evaluate.make(bench, made["data"], made["sft"], made.get("policy"), sources)
+def _build(config: Config, context: RunContext) -> dict[str, Artifact]:
+    """Find or build the artifact of every stage; return those that reports list, by stage."""
+    made = {}
+    for stage in stages(config):
+        parents = {part: context.made[name] for part, name in stage.parents(config).items()}
+        artifact = context.make(stage, stage.inputs(config), parents)
+        if not stage.internal:
+            made[stage.name] = artifact
+        if stage.name == "data":
+            context.before_first_build = lambda: _log_forecast(config, context)
+        if stage.name == "lengths":  # the corpus is known, and nothing is trained yet
+            _check_rubrics(config, context)
     return made
 
 
-def _make(bench: Workbench, stage: Stage[Any], made: Mapping[str, Artifact]) -> Artifact:
-    parents = {part: made[name] for part, name in stage.parents(bench.config).items()}
-    return bench.make(stage, stage.inputs(bench.config), parents)
+def _check_rubrics(config: Config, context: RunContext) -> None:
+    """Note what own data lack for the judges, and refuse a rubric that asks about facts that no prompt has.
+
+    Raises:
+        RewardError: there is such a rubric.
+    """
+    wanted, corpus = evaluation_sources(config), data.read(context.made["data"])
+    asked = rubrics(config, wanted)
+    for name, rubric in asked.items():
+        if config.data.kind == "jsonl":
+            trained = wanted[name]["kind"] == "local_judge"
+            context.note("data", label_notes(corpus, rubric.names, learnt=trained))
+    for rubric in asked.values():
+        require_facts(rubric, [prompt for split in corpus.contexts.values() for prompt in split])
 
 
-def _say_precision(bench: Workbench) -> None:
-    """Say first what the run computes with, and warn where that is slow."""
-    config, device = bench.config, bench.device
-    units, threads = processor_units(device), torch.get_num_threads()
-    log.info("%s in %s (%s), %d thread(s)", config.model.name, bench.precision, units, threads)
-    if bench.precision == "bfloat16" and not has_bfloat16_units(device):
+def _log_precision(context: RunContext) -> None:
+    """Log what the run computes with, and warn where that is slow."""
+    device, units, threads = context.machine.device, processor_units(context.machine.device), torch.get_num_threads()
+    log.info("%s in %s (%s), %d thread(s)", context.model_name, context.dtype, units, threads)
+    if context.dtype == "bfloat16" and not has_bfloat16_units(device):
         log.warning(
             "model.dtype=bfloat16 is slow here: a product takes %.0f times as long as in float32; model.dtype=auto "
             "takes float32 on this processor",
@@ -131,20 +163,18 @@ def _say_precision(bench: Workbench) -> None:
         )
 
 
-def _say_forecast(bench: Workbench, made: Mapping[str, Artifact]) -> None:
-    local = dict(of_kind(evaluation_sources(bench.config), "local_judge"))
-    items = sum(len(rubric.items) for rubric in rubrics(bench.config, local).values())
-    corpus = data.read(made["data"])
-    log.info(
-        forecast.sentence(
-            bench.config, corpus, precision=bench.precision, device=bench.device, items=items, made={*made}
-        )
-    )
+def _log_forecast(config: Config, context: RunContext) -> None:
+    """Log how long the stages will take that are not in the store."""
+    local = dict(of_kind(evaluation_sources(config), "local_judge"))
+    items = sum(len(rubric.items) for rubric in rubrics(config, local).values())
+    corpus, device = data.read(context.made["data"]), context.machine.device
+    made = set(context.made)
+    log.info(forecast.sentence(config, corpus, precision=context.dtype, device=device, items=items, made=made))
 
 
 def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
     """Put what a person looks for into the run folder: replies with every score, and where the adapters are."""
-    for stage, name in (("policy", policy.ROLLOUTS), ("evaluate", "replies.jsonl")):
+    for stage, name in (("policy", rollouts.ROLLOUTS), ("evaluate", "replies.jsonl")):
         if stage in made and (made[stage].folder / name).is_file():  # learning from pairs leaves no replies
             with writing(folder / name) as unfinished:
                 shutil.copyfile(made[stage].folder / name, unfinished)
@@ -172,7 +202,7 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     return ["why", "arm", "reply", "total", "lacks"], rows
 
 
-def _say(
+def _print(
     results: Mapping[str, Any], path: Path, made: Mapping[str, Artifact], above: Sequence[str], *, seconds: float
 ) -> None:
     console = Console(highlight=False)

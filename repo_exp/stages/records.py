@@ -139,15 +139,20 @@ def model_inputs(config: Config, *roles: str) -> ModelInputs:
     )
 
 
-def training_inputs(config: Config, *roles: str, rates: tuple[str, ...] = ()) -> TrainingInputs:
+def training_inputs(
+    config: Config, *roles: str, rates: tuple[str, ...] = (), seed: int | None = None
+) -> TrainingInputs:
     """Return what a stage reads that trains these roles.
 
     Args:
         rates: keys of ``optimizer.learning_rate``; the roles' own where there are none.
+        seed: of the training; None is the run's.
     """
     settings = config.optimizer.model_dump(exclude={"max_skipped_steps"})
     settings["learning_rate"] = {key: settings["learning_rate"][key] for key in rates or roles}
-    return TrainingInputs(model_inputs(config, *roles), OptimizerInputs(**settings), config.seed)
+    return TrainingInputs(
+        model_inputs(config, *roles), OptimizerInputs(**settings), config.seed if seed is None else seed
+    )
 
 
 def sampling_inputs(config: Config, *, temperature: float | None = None) -> SamplingInputs:
@@ -172,8 +177,7 @@ def machine_settings(config: Config) -> MachineSettings:
 
 def longest_sequence(config: Config) -> int:
     """Return the tokens of the longest sequence of a forward pass; a response in the data may have twice the budget."""
-    pairs = reads_pairs(config)
-    row = config.model.max_context_tokens + (1 + pairs) * config.rollout.max_new_tokens
+    row = config.model.max_context_tokens + (1 + reads_pairs(config)) * config.rollout.max_new_tokens
     return max([row, *(tokens for _, tokens in polar_rows(config))])
 
 

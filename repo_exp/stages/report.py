@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -16,19 +18,19 @@ from repo_exp.config.reward_sources import info_of, measured_with, trained_on
 from repo_exp.config.schema import Config
 from repo_exp.evaluation.names import arm_name
 from repo_exp.evaluation.report import render_report
-from repo_exp.evaluation.report_data import Report
+from repo_exp.evaluation.report_data import PairAccuracy, Quality, Report, RewardSetup
 from repo_exp.models.precision import processor_units
 from repo_exp.redaction import masked
-from repo_exp.stages import judge, reward_model
-from repo_exp.stages.asked_sources import evaluation_sources, rubrics, rule_sets
+from repo_exp.stages.asked_sources import evaluation_sources, rubrics, rule_sets, stage_name
 from repo_exp.stages.notices import notices, silent_sources
+from repo_exp.stages.run_context import METRICS, RunContext
 from repo_exp.stages.store import Artifact
-from repo_exp.stages.workbench import METRICS, Workbench, installed
 from repo_exp.tracking.masking import mask_secrets
 
 
 def write(
-    bench: Workbench,
+    config: Config,
+    run: RunContext,
     made: Mapping[str, Artifact],
     *,
     raw: Mapping[str, Any],
@@ -39,11 +41,11 @@ def write(
     """Write ``report.html`` into the run folder and return its path.
 
     Args:
-        made: the artifacts by stage.
+        made: the artifacts to list, by stage.
         raw: the configuration as it was composed.
         command: how the run was started.
     """
-    config, evaluation = bench.config, made["evaluate"]
+    evaluation = made["evaluate"]
     metrics = []
     for artifact in made.values():
         if (artifact.folder / METRICS).is_file():
@@ -63,30 +65,26 @@ def write(
             "command": masked(command),
             "started": started.strftime("%Y-%m-%d %H:%M"),
             "seconds": seconds,
-            "hardware": f"{bench.precision}, {processor_units(bench.device)}; "
+            "hardware": f"{run.dtype}, {processor_units(run.machine.device)}; "
             f"{torch.get_num_threads()} threads, {platform.machine()}",
-            "versions": installed("repo-exp", "torch", "transformers", "peft", "lightning"),
+            "versions": _installed("repo-exp", "torch", "transformers", "peft", "lightning"),
             "notices": notices(config),
             "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
         },
-        "reward": {
-            "learns_from": learnt,
-            **_reward(config, learnt),
-            **_parts(config),
-        },
+        "reward": cast(RewardSetup, {"learns_from": learnt, **_reward(config, learnt), **_parts(config)}),
         "stages": [
             {"name": a.stage, "seconds": a.record["seconds"], "reused": a.reused, "address": a.address}
             for a in made.values()
         ],
         "results": evaluation.read("results.json"),
-        "notes": list(dict.fromkeys(bench.notes)),
+        "notes": list(dict.fromkeys(run.notes)),
         "metrics": metrics,
         "quality": _quality(config, made),
         "worked_example": examples["worked"],
         "examples": examples["chosen"],
         "config_yaml": yaml.safe_dump(mask_secrets(dict(raw)), sort_keys=False, allow_unicode=True),
     }
-    path = bench.folder / "report.html"
+    path = run.folder / "report.html"
     render_report(report, path)
     return path
 
@@ -127,20 +125,29 @@ def _reward(config: Config, learnt: str) -> dict[str, Any]:
     return reward
 
 
-def _quality(config: Config, made: Mapping[str, Artifact]) -> dict[str, Any]:
+def _quality(config: Config, made: Mapping[str, Artifact]) -> Quality:
     """Return how accurate the trained sources are on held-out examples."""
     models, items = {}, []
     for name, entry in evaluation_sources(config).items():
         info = info_of(name, entry)
         if entry["kind"] == "reward_model":
-            models[info.label] = _reward_model(made[reward_model.spec_of(config, name, entry).stage()])
+            models[info.label] = _reward_model(made[stage_name("reward_model", name)])
         elif entry["kind"] == "local_judge":
-            found = made[judge.spec_of(config, name, entry).stage].read("quality.json")["items"]
+            found = made[stage_name("judge", name)].read("quality.json")["items"]
             items += [item | {"item": info.part(item["item"])} for item in found]
     return {"reward_models": models, "judge": items}
 
 
-def _reward_model(artifact: Artifact) -> dict[str, Any]:
+def _reward_model(artifact: Artifact) -> PairAccuracy:
     quality, scale = artifact.read("quality.json"), artifact.read("calibration.json")
     kept = {name: quality[name] for name in ("pairs", "correct", "baselines", "kinds")}
-    return kept | {"mean": scale["mean"], "std": scale["std"], "samples": scale["replies"]}
+    return cast(PairAccuracy, kept | {"mean": scale["mean"], "std": scale["std"], "samples": scale["replies"]})
+
+
+def _installed(*packages: str) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    versions = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions

@@ -10,14 +10,16 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from repo_exp.config.reward_sources import settings_of
-from repo_exp.config.schema import Config
+from repo_exp.config.schema import BradleyTerry, Config, Polar, Rrm
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
 from repo_exp.models.forward import score_replies
@@ -25,49 +27,85 @@ from repo_exp.rewards.facts import is_number
 from repo_exp.rewards.sources.reward_model import ScoreFunction
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
+from repo_exp.stages.asked_sources import evaluation_sources, stage_name
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all, require_some
-from repo_exp.stages.reward_models.bradley_terry import RewardModel, RewardModelSpec
+from repo_exp.stages.records import SamplingInputs, TrainingInputs, sampling_inputs, training_inputs
+from repo_exp.stages.reward_models.bradley_terry import RewardModel
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.stages.workbench import Workbench
 from repo_exp.training.supervised import over_items
-from repo_exp.types import NOT_FINITE, Preference, Reply, Score
+from repo_exp.types import NOT_FINITE, Preference, Score, Trajectory
 
 log = logging.getLogger(__name__)
-VERSION = 3
 
 
-def spec_of(config: Config, name: str, entry: Mapping[str, Any]) -> RewardModelSpec:
-    """Return which reward model a source asks for."""
-    seed = config.seed if entry["seed"] is None else entry["seed"]
-    return RewardModelSpec(name, settings_of(entry), seed)
+@dataclass(frozen=True, slots=True)
+class RewardModelInputs:
+    """What a reward model reads.
+
+    Attributes:
+        training: its seed is that of the source.
+        settings: the section ``reward_model`` of the source.
+        sampling: of the responses that it is calibrated on.
+    """
+
+    training: TrainingInputs
+    settings: BradleyTerry | Rrm | Polar
+    sampling: SamplingInputs
 
 
-def make(bench: Workbench, data: Artifact, sft: Artifact, spec: RewardModelSpec) -> Artifact:
-    """Return the reward-model artifact: ``reward/``, ``calibration.json``, ``quality.json``, ``metrics.json``."""
-    config, kind = bench.config, of_its_kind(bench, spec)
-    before = kind.prepare(data, sft)
-    inputs = {
-        "model": bench.model_inputs(),
-        "reward_model": spec.settings.model_dump(),
-        "optimizer": bench.optimizer_inputs("reward_model"),
-        "rollout": bench.sampling_inputs(),
-        "seed": spec.seed,
-    }
-    parents = {"data": data, "sft": sft, **({"before": before} if before is not None else {})}
+class RewardModelStage(Stage[RewardModelInputs]):
+    """Leaves ``reward/``, ``calibration.json``, ``quality.json``, ``metrics.json``.
 
-    def build(folder: Path) -> None:
-        corpus, settings = read(data), spec.settings
-        lessons = kind.lessons(corpus, before, folder)
+    Args:
+        source: of the reward that scores with it.
+    """
+
+    version = 3
+
+    def __init__(self, source: str) -> None:
+        self.source, self.name = source, stage_name("reward_model", source)
+
+    def inputs(self, config: Config) -> RewardModelInputs:
+        """Return what the reward model reads."""
+        return inputs_of(config, self.source)
+
+    def before(self, config: Config) -> Stage[Any] | None:
+        """Return the stage that has to come before, if its kind has one."""
+        stage: Stage[Any] | None = _module(inputs_of(config, self.source).settings.kind).stage_before(self.source)
+        return stage
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus, the SFT policy that it is calibrated on, and what comes before."""
+        before = self.before(config)
+        return {"data": "data", "sft": "sft", **({} if before is None else {"before": before.name})}
+
+    def build(self, inputs: RewardModelInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Train on pairs, measure on held-out pairs, and calibrate.
+
+        Raises:
+            NotFiniteError: fewer than two scores of the calibration are finite.
+        """
+        kind, corpus, settings = of_its_kind(run, inputs), read(parents["data"]), inputs.settings
+        before = parents.get("before")
+        items = kind.training_examples(corpus, before, folder)
         backbone = kind.start(before)
-        kind.teach(spec.stage(), lessons, epochs=settings.epochs, folder=folder)
+        kind.fit(self.name, items, epochs=settings.epochs, folder=folder)
         held = [pair for pair in corpus.preferences["development"] if kind.can_measure(pair)]
         write_json(folder / "quality.json", _quality(kind, held))
-        contexts = [context for context in corpus.contexts["train"] if kind.can_score(context)]
-        bench.role("policy", sft)
-        seed = derived_seed(spec.seed, "calibration")  # the string is part of the seed
-        replies = answer(backbone, "policy", contexts[: settings.calibration_replies], config.rollout, seed=seed)
-        raw = raw_scores(bench, kind, replies)
+        prompts = [prompt for prompt in corpus.contexts["train"] if kind.can_score(prompt)]
+        run.model(inputs.training.model).role("policy", parents["sft"])
+        responses = answer(
+            backbone,
+            "policy",
+            prompts[: settings.calibration_replies],
+            inputs.sampling,
+            batch_size=run.machine.sampling_batch_size,
+            seed=derived_seed(inputs.training.seed, "calibration"),  # the string is part of the seed
+        )
+        raw = raw_scores(kind, responses)
         require_some(raw, least=2, role="reward", what="raw scores to calibrate with")
         finite = [score for score in raw if math.isfinite(score)]
         if len(finite) < len(raw):
@@ -78,35 +116,45 @@ def make(bench: Workbench, data: Artifact, sft: Artifact, spec: RewardModelSpec)
         write_json(folder / "calibration.json", {"mean": mean, "std": std, "replies": len(finite)})
         backbone.save("reward", folder / "reward")
 
-    return bench.make(spec.stage(), build, version=VERSION, inputs=inputs, parents=parents)
+
+def inputs_of(config: Config, source: str) -> RewardModelInputs:
+    """Return what the reward model of a source reads."""
+    entry = evaluation_sources(config)[source]
+    training = training_inputs(config, "reward", rates=("reward_model",), seed=entry["seed"])
+    return RewardModelInputs(training, settings_of(entry), sampling_inputs(config))
 
 
-def of_its_kind(bench: Workbench, spec: RewardModelSpec) -> RewardModel:
+def of_its_kind(run: RunContext, inputs: RewardModelInputs) -> RewardModel:
     """Return how a reward model of this kind is trained and laid out: ``stages/reward_models/<kind>.py``."""
-    module = importlib.import_module(f"repo_exp.stages.reward_models.{spec.settings.kind}")
-    kind: RewardModel = module.RewardModel(bench, spec)
+    limit = inputs.sampling.max_new_tokens
+    kind: RewardModel = _module(inputs.settings.kind).RewardModel(
+        run, inputs.training, inputs.settings, max_new_tokens=limit
+    )
     return kind
 
 
-def function(bench: Workbench, spec: RewardModelSpec, artifact: Callable[[], Artifact]) -> ScoreFunction:
-    """Return the calibrated reward model as a function of replies; a score that is missing says why.
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(f"repo_exp.stages.reward_models.{kind}")
+
+
+def function(run: RunContext, inputs: RewardModelInputs, trained: Artifact) -> ScoreFunction:
+    """Return the calibrated reward model as a function of responses; a score that is missing says why.
 
     Args:
-        artifact: what :func:`make` returned; asked when the first replies are scored.
+        trained: the artifact of :class:`RewardModelStage`.
 
     Raises:
         StoreError: (the function) the calibration is no pair of numbers.
-        NotFiniteError: (the function) of two replies or more none has a finite score.
+        NotFiniteError: (the function) of two responses or more none has a finite score.
     """
-    kind = of_its_kind(bench, spec)
+    kind = of_its_kind(run, inputs)
 
-    def score(replies: Sequence[Reply]) -> list[float | Score]:
-        trained = artifact()
+    def score(responses: Sequence[Trajectory]) -> list[float | Score]:
         scale = _scale(trained)
-        bench.role("reward", trained)
-        raw = torch.tensor(raw_scores(bench, kind, replies), dtype=torch.float64)
+        run.model(inputs.training.model).role("reward", trained)
+        raw = torch.tensor(raw_scores(kind, responses), dtype=torch.float64)
         scores = calibrate(raw, mean=scale["mean"], spread=scale["std"]).tolist()
-        scorable = [kind.can_score(reply.prompt) for reply in replies]
+        scorable = [kind.can_score(response.prompt) for response in responses]
         if sum(scorable) > 1:
             finite_or_not = [score for score, can in zip(scores, scorable, strict=True) if can]
             require_some(finite_or_not, role="reward", what="scores of replies")
@@ -128,15 +176,15 @@ def _scale(artifact: Artifact) -> dict[str, float]:
     return scale
 
 
-def raw_scores(bench: Workbench, kind: RewardModel, replies: Sequence[Reply]) -> list[float]:
-    """Return the reward role's scores before calibration; NaN where a context cannot be scored."""
-    scores = [math.nan] * len(replies)
-    scorable = [i for i, reply in enumerate(replies) if kind.can_score(reply.prompt)]
+def raw_scores(kind: RewardModel, responses: Sequence[Trajectory]) -> list[float]:
+    """Return the reward role's scores before calibration; NaN where a prompt cannot be scored."""
+    scores = [math.nan] * len(responses)
+    scorable = [i for i, response in enumerate(responses) if kind.can_score(response.prompt)]
     found = score_replies(
-        bench.backbone,
-        [kind.before_reply(replies[i].prompt) for i in scorable],
-        [kind.reply(replies[i].response) for i in scorable],
-        microbatch_tokens=bench.config.trainer.microbatch_tokens,
+        kind.backbone,
+        [kind.before_reply(responses[i].prompt) for i in scorable],
+        [kind.reply(responses[i].response) for i in scorable],
+        microbatch_tokens=kind.run.machine.microbatch_tokens,
     )
     for i, score in zip(scorable, found, strict=True):
         scores[i] = score
@@ -145,14 +193,14 @@ def raw_scores(bench: Workbench, kind: RewardModel, replies: Sequence[Reply]) ->
 
 def _quality(kind: RewardModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     """Return the accuracy on held-out pairs, in total and by kind and fault, beside two baselines without a model."""
-    bench, objective, items = kind.bench, kind.objective, [kind.item(pair) for pair in pairs]
-    right, backbone = torch.zeros(len(pairs), dtype=torch.float64), bench.backbone
+    objective, items = kind.objective, [kind.item(pair) for pair in pairs]
+    right, backbone = torch.zeros(len(pairs), dtype=torch.float64), kind.backbone
     for chosen, (better_N, worse_N) in over_items(
         backbone,
         objective,
         items,
         lambda some: objective.scores(backbone, some),
-        microbatch_tokens=bench.config.trainer.microbatch_tokens,
+        microbatch_tokens=kind.run.machine.microbatch_tokens,
     ):
         scores = torch.stack([better_N, worse_N]).flatten().tolist()
         require_all(scores, role="reward", what="scores of held-out responses")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from repo_exp import stopping
 from repo_exp.errors import NotFiniteError
+from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.stages.backbone import LoadedModel
-from repo_exp.stages.records import MachineSettings, ModelInputs
+from repo_exp.stages.records import MachineSettings, ModelInputs, Weights
 from repo_exp.stages.stage import I, Stage, as_json
 from repo_exp.stages.store import Artifact, Store
 from repo_exp.tracking.tracker import Trackers
@@ -23,6 +24,7 @@ from repo_exp.training.callbacks.progress import Heartbeat
 log = logging.getLogger(__name__)
 METRICS = "metrics.json"
 NOTES = "notes.json"
+T = TypeVar("T")
 
 
 class RunContext:
@@ -44,10 +46,12 @@ class RunContext:
         self, *, folder: Path, trackers: Trackers, store: Store, machine: MachineSettings, model: ModelInputs, name: str
     ) -> None:
         self.folder, self.trackers, self.store, self.machine = folder, trackers, store, machine
+        self.model_name, self.dtype = name, model.dtype
         self.made: dict[str, Artifact] = {}
         self.notes: list[str] = []
         self.before_first_build: Callable[[], None] | None = None
         self._model = LoadedModel(model, name=name, store=store, machine=machine)
+        self._shared: dict[Hashable, Any] = {}
 
     def model(self, inputs: ModelInputs) -> LoadedModel:
         """Return the model of a stage's inputs."""
@@ -55,6 +59,20 @@ class RunContext:
         if (inputs.weights, inputs.dtype, inputs.engine) != (mine.weights, mine.dtype, mine.engine):
             raise ValueError("a run has one model, and the inputs of a stage name another")
         return self._model
+
+    def tokens(self, weights: Weights, *, max_prompt_tokens: int) -> ChatTokenizer:
+        """Return the tokenizer of a stage's inputs, with its limit."""
+        mine = self._model.inputs
+        if (weights, max_prompt_tokens) != (mine.weights, mine.max_prompt_tokens):
+            raise ValueError("a run has one model, and the inputs of a stage name another")
+        return self._model.backbone.tokens
+
+    def once(self, key: Hashable, build: Callable[[], T]) -> T:
+        """Return what ``build`` returned when it was called for this key in this run; it is called once."""
+        if key not in self._shared:
+            self._shared[key] = build()
+        shared: T = self._shared[key]
+        return shared
 
     def make(self, stage: Stage[I], inputs: I, parents: Mapping[str, Artifact]) -> Artifact:
         """Build a stage's artifact or find it; its metrics reach the trackers either way.

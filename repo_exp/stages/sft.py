@@ -17,7 +17,7 @@ from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.training.losses import Imitation, ReplyItem
 from repo_exp.training.supervised import heldout_loss
-from repo_exp.types import Demonstration
+from repo_exp.types import Demonstration, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SftStage(Stage[SftInputs]):
         # the string is part of the seed
         backbone = run.model(training.model).fresh("policy", seed=derived_seed(training.seed, "policy adapter"))
 
-        def items(split: str) -> list[ReplyItem]:
+        def items(split: Split) -> list[ReplyItem]:
             return [item(backbone.tokens, each, limit=inputs.max_new_tokens) for each in demonstrations.get(split, ())]
 
         objective = Imitation()

@@ -34,10 +34,12 @@ class Stage(ABC, Generic[I]):
     Attributes:
         name: of the stage; its artifacts are in this folder of the store, and its metrics carry it.
         version: is raised whenever the code changes what the stage makes of the same inputs.
+        internal: is it a step of another stage, which reports and ``artifacts.tsv`` do not list?
     """
 
     name: str
     version: int
+    internal: bool = False
 
     def wanted(self, config: Config) -> bool:
         """Return whether this configuration needs the stage."""

@@ -6,6 +6,7 @@ from repo_exp.config.reward_sources import trained_on
 from repo_exp.config.schema import Config
 from repo_exp.stages.asked_sources import evaluation_sources, rubrics
 from repo_exp.stages.notices import notices
+from repo_exp.stages.store import Store
 
 
 def checked(config: Config, *, jobs: int = 1, checked: int = 1) -> str:
@@ -47,7 +48,8 @@ def own_data_lines(config: Config) -> list[str]:
     from repo_exp.domains.own_data.checking import label_notes
     from repo_exp.stages import data, lengths  # these know of artifacts and tokenizers, and import torch
 
-    own = data.load(config)
+    settings = config.data.model_dump(exclude={"kind"})
+    own = data.load(seed=config.seed, **settings)
     pairs, prompts = (
         ", ".join(f"{len(items):,} {split}" for split, items in kind.items())
         for kind in (own.corpus.preferences, own.corpus.contexts)
@@ -56,12 +58,13 @@ def own_data_lines(config: Config) -> list[str]:
     asked = evaluation_sources(config)
     for name, rubric in rubrics(config, asked).items():
         notes += label_notes(own.corpus, rubric.names, learnt=asked[name]["kind"] == "local_judge")
-    tokens = lengths.tokenizer(config)
+    tokens = lengths.tokenizer(config.model, store=Store(config.store))
     if tokens is None:
         found.append("Texts longer than the model's window or a response are counted when the run starts.")
     else:
         counts = lengths.count(tokens, own.corpus, max_new_tokens=config.rollout.max_new_tokens)
-        lengths.require_pairs(counts, config)
-        notes += lengths.notes(counts, config)
+        readers = lengths.readers(config)
+        lengths.require_pairs(counts, readers)
+        notes += lengths.notes(counts, readers)
     found += [f"{len(notes)} notes:", *(f"  {note}" for note in notes)] if notes else ["No irregularities found."]
     return found + ([own.bad_lines()] if own.bad else [])

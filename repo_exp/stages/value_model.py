@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
 from repo_exp.core.choices import ValueTargets
 from repo_exp.core.preference import pair_accuracy
@@ -26,7 +27,7 @@ from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.training.losses import Valuing, WorthItem
 from repo_exp.training.supervised import over_items
-from repo_exp.types import Preference
+from repo_exp.types import Preference, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,14 @@ class ValueModelStage(Stage[ValueModelInputs]):
 
     def wanted(self, config: Config) -> bool:
         """Return whether the method has a frozen value model."""
-        return frozen_values(algorithm_of(config)) is not None
+        online = learns_from(str(config.algorithm["kind"])) == "own replies"
+        return online and frozen_values(algorithm_of(config)) is not None
 
     def inputs(self, config: Config) -> ValueModelInputs:
         """Return what the value model reads: its settings are among the method's options."""
         algorithm = algorithm_of(config)
-        values, options = frozen_values(algorithm), algorithm.options
+        options: Any = algorithm.options  # those of a method with a value model
+        values = frozen_values(algorithm)
         assert values is not None
         return ValueModelInputs(
             training_inputs(config, "value"),
@@ -83,7 +86,7 @@ class ValueModelStage(Stage[ValueModelInputs]):
         # the string is part of the seed
         backbone = run.model(training.model).fresh("value", seed=derived_seed(training.seed, "value model adapter"))
 
-        def items(split: str) -> list[WorthItem]:
+        def items(split: Split) -> list[WorthItem]:
             pairs = preferences[split]
             return [item for pair in pairs for item in training_examples(backbone.tokens, pair, limit=limit)]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from repo_exp.errors import WriteError
-from repo_exp.stages import policy
-from repo_exp.stages.store import Store, write_json, write_lines
+from repo_exp.stages import rollouts
+from repo_exp.stages.store import Store, write_json
 from repo_exp.tracking.jsonl import JsonlTracker, read_metrics
 from repo_exp.training.callbacks.checkpoint import Checkpoint, newest
 from tests.stages.cutting import cut
@@ -43,7 +43,7 @@ def stage(root: Path) -> None:
 
     def build(folder: Path) -> None:
         learner = Learner()
-        start, done, history = newest(folder, lambda updates: policy._unreadable_part(folder, updates))
+        start, done, history = newest(folder, lambda updates: rollouts.unreadable(folder, updates))
         if start is not None:
             learner.done, learner.history = done, history
             learner.state = torch.load(start, weights_only=True)["state"]
@@ -53,12 +53,12 @@ def stage(root: Path) -> None:
         for update in range(learner.done, UPDATES):
             learner.state = hashlib.sha256(f"{learner.state}{update}".encode()).hexdigest()
             rows = [{"update": update, "reply": learner.state, "tokens": 3, "total": 1.0}]
-            write_lines(policy._part(folder, update), rows)
+            rollouts.write(folder, update, rows)
             learner.done = update + 1
             learner.history.append({"step": learner.done, "loss": int(learner.state[:4], 16) / 7})
             tracker.log("policy", learner.done, {"loss": learner.history[-1]["loss"]})
             saves.on_train_batch_end(learner, learner)
-        policy._gather(folder, UPDATES)
+        rollouts.gather(folder, UPDATES)
         write_json(folder / "metrics.json", learner.history)
         (folder / "policy").mkdir(exist_ok=True)
         (folder / "policy" / "adapter.bin").write_text(learner.state)
@@ -112,7 +112,7 @@ def test_a_lost_file_of_rollouts_starts_the_stage_again_with_a_word(tmp_path, ca
     operations = cut(lambda: stage(tmp_path / "other"), tmp_path / "other", at=None)
     cut(lambda: stage(root), root, at=operations - 15)
     (work,) = (root / "store" / ".work").glob("policy-*/")
-    policy._part(work, 0).unlink()
+    (work / rollouts.PARTS / "000000.jsonl").unlink()
     stage(root)
     assert "the replies of update 1 cannot be read" in caplog.text and "the stage starts again" in caplog.text
     assert left(root) == left(tmp_path / "whole")

@@ -9,7 +9,8 @@ import pytest
 from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import lengths
-from repo_exp.stages.reward_models.bradley_terry import RewardModel, RewardModelSpec
+from repo_exp.stages.lengths import Readers
+from repo_exp.stages.reward_models.bradley_terry import RewardModel
 from repo_exp.stages.value_model import training_examples
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Message, Preference
 
@@ -23,11 +24,7 @@ def corpus(replies: list[tuple[str, str]], prompt: str = "Hi") -> Corpus:
     return Corpus(empty | {"train": shown}, empty | {"train": pairs}, empty, empty | {"train": tuple(contexts)})
 
 
-def config(kind: str = "ppo", sources: tuple = ("model", "rules")) -> SimpleNamespace:
-    evaluation = SimpleNamespace(sources="as_trained")
-    kinds = {"model": "reward_model", "rules": "rules"}
-    reward = SimpleNamespace(sources={name: {"kind": kinds[name]} for name in sources})
-    return SimpleNamespace(algorithm={"kind": kind}, reward=reward, evaluation=evaluation)
+PAIRS, ONLINE, RULES = Readers(True, True), Readers(False, True), Readers(False, False)
 
 
 @pytest.fixture
@@ -54,39 +51,36 @@ def test_what_is_cut_is_counted_by_hand(tokens):
 
 def test_what_fits_is_not_remarked_upon(tokens):
     tokens.max_context_tokens = 400
-    assert lengths.notes(lengths.count(tokens, corpus([("a", "b")]), max_new_tokens=8), config("dpo")) == []
+    assert lengths.notes(lengths.count(tokens, corpus([("a", "b")]), max_new_tokens=8), PAIRS) == []
 
 
 def test_only_whoever_learns_from_pairs_is_named(tokens):
     counts = lengths.count(tokens, corpus([("x" * 40, "x" * 40 + "y"), ("abc", "b")]), max_new_tokens=8)
-    online, paired, rules = (
-        "\n".join(lengths.notes(counts, config(*each))) for each in (("ppo",), ("dpo",), ("ppo", ("rules",)))
-    )
+    online, paired, rules = ("\n".join(lengths.notes(counts, readers)) for readers in (ONLINE, PAIRS, RULES))
     assert "1 of 2 training pairs" in online and "first 16 tokens, which is what the reward model reads" in online
     assert "which is what the policy reads" not in online
     assert "first 8 tokens, which is what the policy reads" in paired
     assert "pairs" not in rules
     assert "nothing teaches the policy to end" not in online
     every = lengths.count(tokens, corpus([("x" * 40, "y")]), max_new_tokens=8)
-    assert "1 of 1 replies to imitate" in "\n".join(lengths.notes(every, config()))
-    assert "nothing teaches the policy to end" in "\n".join(lengths.notes(every, config()))
+    assert "1 of 1 replies to imitate" in "\n".join(lengths.notes(every, ONLINE))
+    assert "nothing teaches the policy to end" in "\n".join(lengths.notes(every, ONLINE))
 
 
 def test_pairs_of_which_none_is_left_are_refused(tokens):
     counts = lengths.count(tokens, corpus([("x" * 40, "x" * 40 + "y")] * 3), max_new_tokens=8)
     with pytest.raises(DataError, match="no pair is left") as caught:
-        lengths.require_pairs(counts, config("dpo"))
+        lengths.require_pairs(counts, PAIRS)
     assert [p.where for p in caught.value.problems] == ["rollout.max_new_tokens"] * 2  # the policy, the reward model
-    lengths.require_pairs(counts, config("ppo", ("rules",)))
+    lengths.require_pairs(counts, RULES)
     with pytest.raises(DataError, match="all 3 training pairs"):
-        lengths.require_pairs(counts, config())
+        lengths.require_pairs(counts, ONLINE)
 
 
 def test_neither_reward_model_nor_value_model_learns_from_pairs_that_are_alike(tokens):
     pairs = corpus([("x" * 40, "x" * 40 + "y"), ("abc", "b")])
-    settings = SimpleNamespace(rollout=SimpleNamespace(max_new_tokens=8))
-    spec = RewardModelSpec("model", SimpleNamespace(centring=0.0), 0)
-    kind = RewardModel(SimpleNamespace(config=settings, backbone=SimpleNamespace(tokens=tokens)), spec)
-    assert len(kind.lessons(pairs, None, None)) == 1
+    run = SimpleNamespace(model=lambda inputs: SimpleNamespace(backbone=SimpleNamespace(tokens=tokens)))
+    kind = RewardModel(run, SimpleNamespace(model=None, seed=0), SimpleNamespace(centring=0.0), max_new_tokens=8)
+    assert len(kind.training_examples(pairs, None, None)) == 1
     assert [kind.can_measure(pair) for pair in pairs.preferences["train"]] == [False, True]
     assert [len(training_examples(tokens, pair, limit=16)) for pair in pairs.preferences["train"]] == [0, 2]

@@ -92,7 +92,7 @@ def test_so_does_every_other_stage(experiment, monkeypatch, tmp_path, stage, own
 def scores_of(monkeypatch, change) -> None:
     """Let the reward model's raw scores be changed where replies are scored."""
     told = reward_model.raw_scores
-    monkeypatch.setattr(reward_model, "raw_scores", lambda bench, kind, replies: change(told(bench, kind, replies)))
+    monkeypatch.setattr(reward_model, "raw_scores", lambda kind, responses: change(told(kind, responses)))
 
 
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:

@@ -11,8 +11,10 @@ from repo_exp.config.schema import Polar, Rrm
 from repo_exp.errors import DataError
 from repo_exp.models.tokens import ChatTokenizer, byte_tokenizer
 from repo_exp.stages import reward_model
+from repo_exp.stages.backbone import LoadedModel
+from repo_exp.stages.records import SamplingInputs
+from repo_exp.stages.reward_model import RewardModelInputs
 from repo_exp.stages.reward_models import polar, rrm
-from repo_exp.stages.reward_models.bradley_terry import RewardModelSpec
 from repo_exp.types import Context, Message, Preference, Trajectory
 from tests.stages.test_pipeline import made, rows
 
@@ -24,16 +26,18 @@ POLAR = Polar(kind="polar", epochs=1, batch_size=8, calibration_replies=4, pretr
 ALONE = ("reward=rm", "evaluation.sources=as_trained")  # no judge and no rules
 
 
-def spec(settings) -> RewardModelSpec:
-    """Return a reward model of these settings."""
-    return RewardModelSpec("model", settings, 0)
+def run_with(model) -> SimpleNamespace:
+    """Return as much of a run as reward models need."""
+    machine = SimpleNamespace(microbatch_tokens=99, sampling_batch_size=4)
+    return SimpleNamespace(model=lambda inputs: model, machine=machine)
 
 
-def bench() -> SimpleNamespace:
-    """Return as much of a workbench as laying out needs."""
-    tokens = ChatTokenizer(byte_tokenizer(), max_context_tokens=400)
-    config = SimpleNamespace(rollout=SimpleNamespace(max_new_tokens=8))
-    return SimpleNamespace(config=config, backbone=SimpleNamespace(tokens=tokens))
+def reward_model_of(module, settings, model=None):
+    """Return the reward model of a kind; by default on a model that has nothing but a tokenizer."""
+    backbone = SimpleNamespace(tokens=ChatTokenizer(byte_tokenizer(), max_context_tokens=400))
+    model = model or SimpleNamespace(backbone=backbone, role=lambda *_: backbone)
+    training = SimpleNamespace(model=None, seed=0)
+    return module.RewardModel(run_with(model), training, settings, max_new_tokens=8)
 
 
 def context(words: str, reference: str = "") -> Context:
@@ -63,8 +67,7 @@ def test_pairs_of_two_contexts_cannot_be_augmented() -> None:
 
 def lessons_of(monkeypatch, tmp_path, pairs, score, **changes):
     """Return what RRM teaches where the first model gives the scores of ``score(context, reply)``."""
-    kind = rrm.RewardModel(bench(), spec(RRM.model_copy(update=changes)))
-    monkeypatch.setattr(kind.bench, "role", lambda *_: None, raising=False)
+    kind = reward_model_of(rrm, RRM.model_copy(update=changes))
     said = {(each, chosen): text for each, p in enumerate(pairs) for chosen, text in ((1, p.chosen), (0, p.rejected))}
 
     def scores(pairs, made):
@@ -72,7 +75,7 @@ def lessons_of(monkeypatch, tmp_path, pairs, score, **changes):
         return [(i, {w: score(pairs[i].context.id, said[w]) for w in each}) for i, each in enumerate(asked)]
 
     monkeypatch.setattr(kind, "_scores", scores)
-    items = kind.lessons(SimpleNamespace(preferences={"train": pairs}), SimpleNamespace(), tmp_path)
+    items = kind.training_examples(SimpleNamespace(preferences={"train": pairs}), SimpleNamespace(), tmp_path)
     return items, json.loads((tmp_path / "augmentation.json").read_text())
 
 
@@ -127,16 +130,15 @@ def test_truncation_keeps_the_tail_of_the_prompt_and_the_head_of_the_reference()
 
 
 def test_a_candidate_keeps_its_head_and_stands_last() -> None:
-    kind = polar.RewardModel(bench(), spec(POLAR))
+    kind = reward_model_of(polar, POLAR)
     item = kind.item(Preference(context("Hi", "Yes"), "a" * 40, "b" * 3))
-    text = kind.bench.backbone.tokens.hf.decode
+    text = kind.tokens.hf.decode
     assert text(item.context).count("Hi") == 2 and text(item.context).index("Yes") < text(item.context).index("=====")
     assert text(item.chosen) == "a" * 16 and text(item.rejected).startswith("bbb")
 
 
 def test_thoughts_are_not_compared(monkeypatch) -> None:
-    here, heard = bench(), []
-    kind, thought = polar.RewardModel(here, spec(POLAR)), "<think>Hm.\nYes?</think>\n"
+    kind, heard, thought = reward_model_of(polar, POLAR), [], "<think>Hm.\nYes?</think>\n"
     assert kind.before_reply(context("Hi", thought + "Yes")) == kind.before_reply(context("Hi", "Yes"))
     assert kind.reply(thought + "Yes") == kind.reply("Yes") != kind.reply("No")
     assert kind.words("Yes <think>but if they") == "Yes"  # cut off within a thought
@@ -145,17 +147,16 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     assert [kind.can_measure(pair) for pair in pairs] == [True, False]
     assert not kind.can_measure(Preference(context("Hi", "Yes"), thought + "Yes", "No"))
     corpus = SimpleNamespace(preferences={"train": pairs})
-    assert kind.lessons(corpus, None, Path()) == [kind.item(pairs[0])]
-    here.config.trainer = SimpleNamespace(microbatch_tokens=99)
+    assert kind.training_examples(corpus, None, Path()) == [kind.item(pairs[0])]
     monkeypatch.setattr(reward_model, "score_replies", lambda *told, **_: heard.extend(told[2]) or [0.0])
     raw = reward_model.raw_scores(
-        here, kind, [Trajectory.single(context("Hi"), "No"), Trajectory.single(context("Hi", "Yes"), thought + "No")]
+        kind, [Trajectory.single(context("Hi"), "No"), Trajectory.single(context("Hi", "Yes"), thought + "No")]
     )
     assert heard == [kind.reply("No")] and math.isnan(raw[0]) and raw[1] == 0.0
 
 
 def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_nothing() -> None:
-    kind = polar.RewardModel(bench(), spec(POLAR))
+    kind = reward_model_of(polar, POLAR)
     own, borrowed = pair("Hi", reference="Gladly"), pair("Hi")
     assert kind.item(borrowed).context == kind.item(pair("Hi", reference="Hi, yes")).context != kind.item(own).context
     assert [kind.can_measure(each) for each in (own, borrowed, pair("Hi", reference=" Hi, yes"))] == [
@@ -166,23 +167,23 @@ def test_a_pair_without_a_reference_has_the_chosen_reply_for_one_and_measures_no
 
 
 def test_reference_and_candidate_do_not_change_places() -> None:
-    kind = polar.RewardModel(bench(), spec(POLAR))
+    kind = reward_model_of(polar, POLAR)
     one, other = (kind.before_reply(context("Hi", a)) + kind.reply(b) for a, b in (("Yes", "No"), ("No", "Yes")))
     assert one != other and sorted(one) == sorted(other)
 
 
 def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkeypatch) -> None:
-    kind = polar.RewardModel(bench(), spec(POLAR.model_copy(update={"temperatures": [0.5, 1.0]})))
+    kind = reward_model_of(polar, POLAR.model_copy(update={"temperatures": [0.5, 1.0]}))
     monkeypatch.setattr(kind, "_mixture", lambda sft, share: share)
 
-    def answered(share, role, contexts, rollout, *, seed, temperature):
-        return [Trajectory.single(c, f"{share} {temperature} {i}") for i, c in enumerate(contexts)]
+    def answered(share, role, contexts, sampling, *, batch_size, seed):
+        return [Trajectory.single(c, f"{share} {sampling.temperature} {i}") for i, c in enumerate(contexts)]
 
     monkeypatch.setattr(polar, "answer", answered)
     contexts = [context(f"{i}") for i in range(12)]
     items = kind.same_or_not(contexts, None)
     assert len(items) == 12 and len(kind.pool) == 4
-    text, seen = kind.bench.backbone.tokens.hf.decode, set()
+    text, seen = kind.tokens.hf.decode, set()
     for item in items:
         same, other = (text(reply).split("<")[0].rsplit(" ", 1)[0] for reply in (item.chosen, item.rejected))
         assert same in text(item.context) and other != same
@@ -196,30 +197,27 @@ def test_each_context_is_answered_twice_by_one_policy_and_once_by_another(monkey
 
 def test_a_mixture_lies_between_the_base_model_and_the_sft_policy(tiny) -> None:
     """A share of B, and so of B A, the adapter's whole effect; the next one starts from the SFT policy again."""
-    backbone, here, forgotten = tiny("policy"), bench(), []
+    backbone, artifact = tiny("policy"), SimpleNamespace(folder=Path("sft"), address="sft")
     sft = {name: weight.clone() for name, weight in backbone.weights_of("policy").items()}
 
-    def role(name, artifact):
-        backbone.take("policy", sft)
-        return backbone
-
-    here.role, here.learnt = role, forgotten.append
+    loaded = LoadedModel(None, name="tiny", store=None, machine=None)
+    loaded._backbone, backbone.load = backbone, lambda role, folder: backbone.take(role, sft)
     for share in (0.5, 0.0, 1.0):
-        mixed = polar.RewardModel(here, spec(POLAR))._mixture(None, share).weights_of("policy")
+        loaded.role("policy", artifact)
+        mixed = reward_model_of(polar, POLAR, loaded)._mixture(artifact, share).weights_of("policy")
+        assert loaded._holds == {}  # what is mixed is never taken for what was stored
         for name, weight in sft.items():
             assert mixed[name].equal(weight * share if "lora_B" in name else weight)
     assert any(weight.abs().max() > 0 for name, weight in sft.items() if "lora_B" in name)
-    assert forgotten == ["policy"] * 6  # before and after each: what is mixed is never taken for what was stored
 
 
 def test_a_reply_without_a_reference_has_no_score_and_never_a_zero(monkeypatch) -> None:
-    here = bench()
-    here.config.trainer = SimpleNamespace(microbatch_tokens=99)
-    here.role = lambda *_: None
+    kind = reward_model_of(polar, POLAR)
+    inputs = RewardModelInputs(kind.training, POLAR, SamplingInputs("torch", 1.0, max_new_tokens=8))
     monkeypatch.setattr(reward_model, "score_replies", lambda _, contexts, replies, **__: [3.0] * len(contexts))
     artifact = SimpleNamespace(read=lambda _: {"mean": 1.0, "std": 2.0})
     replies = [Trajectory.single(context("Hi", "Yes"), "Yes"), Trajectory.single(context("Hi"), "Yes")]
-    known, unknown = reward_model.function(here, spec(POLAR), lambda: artifact)(replies)
+    known, unknown = reward_model.function(kind.run, inputs, artifact)(replies)
     assert known == 1.0 and math.isnan(unknown.value) and unknown.reason == "the context has no reference reply"
 
 

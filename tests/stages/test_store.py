@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from repo_exp.errors import NotFiniteError, StoreError
 from repo_exp.plain import plain
 from repo_exp.stages.digests import digest
-from repo_exp.stages.store import Store, write_json
+from repo_exp.stages.store import Store, address, write_json
 
 
 def maker(calls, text="made"):
@@ -46,7 +46,8 @@ def test_inputs_parents_and_version_all_decide_the_address(tmp_path) -> None:
         make(store, calls, parents={"data": base}),
     ]
     assert len({a.address for a in (base, *others)}) == 4
-    assert store.address("sft", 1, {"a": 1, "b": 2}, {}) == store.address("sft", 1, {"b": 2, "a": 1}, {})
+    one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert address("sft", version=1, inputs=one, parents={}) == address("sft", version=1, inputs=other, parents={})
 
 
 def test_a_build_that_fails_leaves_no_artifact_and_the_next_one_goes_on_from_its_work(tmp_path) -> None:

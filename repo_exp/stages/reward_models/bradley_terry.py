@@ -1,113 +1,121 @@
-"""Bradley-Terry: a reward model that learns which of two replies is preferred. The other kinds build on it."""
+"""Bradley-Terry: a reward model that learns which of two responses is preferred. The other kinds build on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from repo_exp.config.schema import BradleyTerry, Polar, Rrm
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.template import without_thoughts
+from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.rollout.seeds import derived_seed
+from repo_exp.stages.fitting import fit_supervised
+from repo_exp.stages.records import TrainingInputs
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact
-from repo_exp.stages.workbench import Workbench
 from repo_exp.training.losses import PairItem, Preferring
 from repo_exp.types import Context, Corpus, Preference
 
 
-@dataclass(frozen=True, slots=True)
-class RewardModelSpec:
-    """Which reward model a source asks for.
+class Settings(Protocol):
+    """What training on pairs needs."""
 
-    Attributes:
-        name: of the source.
-        settings: its section ``reward_model``.
-        seed: of its initialisation, its data order and its calibration.
-    """
+    @property
+    def batch_size(self) -> int:
+        """Pairs in an optimizer step."""
 
-    name: str
-    settings: BradleyTerry | Rrm | Polar
-    seed: int
+    @property
+    def centring(self) -> float:
+        """Weight of the penalty that keeps scores around 0."""
 
-    def stage(self, stage: str = "reward_model") -> str:
-        """Return the name of a stage, which is part of its seed: as it is for the source ``model``."""
-        return stage if self.name == "model" else f"{stage}_{self.name}"
+
+def stage_before(source: str) -> Stage[Any] | None:
+    """Return the stage that has to come before the reward model of a source, or None."""
+    return None
 
 
 class RewardModel:
-    """Learns from the pairs as they are, with their margins.
+    """Trained on the pairs as they are, with their margins.
+
+    Args:
+        training: the model, the optimizer and the seed.
+        settings: of the kind.
+        max_new_tokens: the longest response of the policy; one of the data is read up to twice as far.
 
     Attributes:
-        unscorable: why a context cannot be scored, where :meth:`can_score` says so.
+        unscorable: why a prompt cannot be scored, where :meth:`can_score` says so.
     """
 
     unscorable = ""
 
-    def __init__(self, bench: Workbench, spec: RewardModelSpec) -> None:
-        self.bench, self.spec, self.settings = bench, spec, spec.settings
-        self.longest = 2 * bench.config.rollout.max_new_tokens
+    def __init__(self, run: RunContext, training: TrainingInputs, settings: Any, *, max_new_tokens: int) -> None:
+        self.run, self.training, self.settings = run, training, settings
+        self.longest = 2 * max_new_tokens
 
-    # -- learning --------------------------------------------------------------------------------------
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone of the run."""
+        return self.run.model(self.training.model).backbone
+
+    @property
+    def tokens(self) -> ChatTokenizer:
+        """The tokenizer of the run."""
+        return self.backbone.tokens
+
+    # -- training --------------------------------------------------------------------------------------
 
     @property
     def objective(self) -> Preferring:
-        """Return what is minimised over pairs."""
+        """Return the loss over pairs."""
         return Preferring(centring=self.settings.centring)
 
-    def prepare(self, data: Artifact, sft: Artifact) -> Artifact | None:
-        """Return what has to be made before, or None."""
-        return None
-
     def start(self, before: Artifact | None) -> Backbone:
-        """Return the backbone with the reward role as it begins to learn."""
-        return self.bench.fresh("reward", seed=derived_seed(self.spec.seed, "reward adapter"))
+        """Return the backbone with the reward role as its training begins."""
+        seed = derived_seed(self.training.seed, "reward adapter")  # the string is part of the seed
+        return self.run.model(self.training.model).fresh("reward", seed=seed)
 
-    def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
-        """Return the pairs that are learnt from. What else a reader may want is in ``folder``."""
+    def training_examples(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
+        """Return the pairs to train on. What else a reader may want is written into ``folder``."""
         return [self.item(pair) for pair in corpus.preferences["train"] if self.differ(pair)]
 
-    def teach(self, stage: str, items: Sequence[PairItem], *, epochs: int, folder: Path) -> None:
-        """Teach the reward role from pairs."""
-        self.bench.teach(
-            stage,
-            self.objective,
-            items,
-            epochs=epochs,
-            batch_size=self.settings.batch_size,
-            learning_rate=self.bench.config.optimizer.learning_rate.reward_model,
-            seed=self.spec.seed,
-            folder=folder,
-        )
+    def fit(self, stage: str, items: Sequence[PairItem], *, epochs: int, folder: Path) -> None:
+        """Train the reward role on pairs."""
+        batch_size = self.settings.batch_size
+        fit_supervised(
+            self.run, self.training, self.objective, items,
+            stage=stage, epochs=epochs, batch_size=batch_size, folder=folder,
+        )  # fmt: skip
 
     # -- layout ----------------------------------------------------------------------------------------
 
     def can_score(self, context: Context) -> bool:
-        """Is there all that a score of a reply to this context needs?"""
+        """Return whether a response to this prompt can be scored."""
         return True
 
     def differ(self, pair: Preference) -> bool:
-        """Do the replies of a pair differ in what of them is read?"""
+        """Return whether the responses of a pair differ in the part that is read."""
         return self.reply(pair.chosen) != self.reply(pair.rejected)
 
     def can_measure(self, pair: Preference) -> bool:
-        """Does putting this pair right say something of the model?"""
+        """Return whether ranking this pair correctly says something about the model."""
         return self.differ(pair)
 
     def before_reply(self, context: Context) -> list[int]:
-        """Return the tokens that a reply stands behind."""
-        return self.bench.backbone.tokens.context(context.messages)
+        """Return the tokens that a response follows."""
+        return self.tokens.context(context.messages)
 
     def words(self, text: str) -> str:
-        """Return what of a reply is read: not its thoughts, which no reply of the policy is scored with."""
+        """Return the part of a response that is read: without its thoughts, as the policy's responses are scored."""
         return without_thoughts(text)
 
     def reply(self, text: str) -> list[int]:
-        """Return the tokens of a reply that is learnt from, its head; the score is read at the last one."""
-        return self.bench.backbone.tokens.reply(self.words(text), limit=self.longest)
+        """Return the first tokens of a response; the score is read at the last of them."""
+        return self.tokens.reply(self.words(text), limit=self.longest)
 
     def item(self, pair: Preference) -> PairItem:
-        """Return a pair as it is learnt from."""
+        """Return a pair as it is trained on."""
         return PairItem(
             self.before_reply(pair.context), self.reply(pair.chosen), self.reply(pair.rejected), pair.margin
         )

@@ -15,24 +15,89 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from repo_exp.config.schema import Config, Polar
 from repo_exp.errors import DataError, Problem
 from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
+from repo_exp.stages.records import SamplingInputs, TrainingInputs
+from repo_exp.stages.reward_model import inputs_of, stage_name
 from repo_exp.stages.reward_models import bradley_terry
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.training.losses import PairItem, Preferring
 from repo_exp.types import Context, Preference
 
-VERSION = 3
 SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingInputs:
+    """What pre-training reads: it tells the policies of a pool apart."""
+
+    training: TrainingInputs
+    pretraining_contexts: int
+    pretraining_epochs: int
+    batch_size: int
+    adapters: list[float]
+    temperatures: list[float]
+    max_tokens: int
+    max_new_tokens: int
+
+
+class PretrainingStage(Stage[PretrainingInputs]):
+    """The reward role trained to tell policies apart. Leaves ``reward/``, ``pool.json``, ``metrics.json``."""
+
+    version, internal = 3, True
+
+    def __init__(self, source: str) -> None:
+        self.source, self.name = source, stage_name("reward_pretraining", source)
+
+    def inputs(self, config: Config) -> PretrainingInputs:
+        """Return what pre-training reads."""
+        inputs = inputs_of(config, self.source)
+        settings = inputs.settings
+        assert isinstance(settings, Polar)
+        shared = settings.model_dump(exclude={"kind", "epochs", "calibration_replies"})
+        return PretrainingInputs(inputs.training, **shared, max_new_tokens=inputs.sampling.max_new_tokens)
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus and the SFT policy, of which the pool is made."""
+        return {"data": "data", "sft": "sft"}
+
+    def build(self, inputs: PretrainingInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
+        """Sample from the pool, and train.
+
+        Raises:
+            DataError: no training prompt has a reference response.
+        """
+        kind = RewardModel(run, inputs.training, inputs, max_new_tokens=inputs.max_new_tokens)
+        data, sft = parents["data"], parents["sft"]
+        corpus = read(data)
+        if not any(map(kind.can_score, corpus.contexts["train"])):
+            remedy = "reward_model=bradley_terry; or a corpus whose contexts have one, made by this version"
+            problem = Problem(str(data.folder), "no training context has a reference reply", remedy)
+            raise DataError("POLAR has nothing to compare replies with", [problem])
+        contexts = corpus.contexts["train"][: inputs.pretraining_contexts]
+        items = kind.same_or_not(contexts, sft)
+        backbone = kind.start(None)
+        kind.fit(self.name, items, epochs=inputs.pretraining_epochs, folder=folder)
+        write_json(folder / "pool.json", {"policies": kind.pool, "contexts": len(contexts), "triples": len(items)})
+        backbone.save("reward", folder / "reward")
+
+
+def stage_before(source: str) -> Stage[Any] | None:
+    """Return the pre-training of a source."""
+    return PretrainingStage(source)
 
 
 class RewardModel(bradley_terry.RewardModel):
@@ -47,37 +112,11 @@ class RewardModel(bradley_terry.RewardModel):
 
     # -- learning --------------------------------------------------------------------------------------
 
-    def prepare(self, data: Artifact, sft: Artifact) -> Artifact:
-        """Return the reward role that learnt to tell policies apart."""
-        stage, settings = self.spec.stage("reward_pretraining"), self.settings
-        inputs = {
-            "model": self.bench.model_inputs(),
-            "reward_model": settings.model_dump(exclude={"epochs", "calibration_replies"}),
-            "optimizer": self.bench.optimizer_inputs("reward_model"),
-            "rollout": self.bench.sampling_inputs(),
-            "seed": self.spec.seed,
-        }
-
-        def build(folder: Path) -> None:
-            corpus = read(data)
-            if not any(map(self.can_score, corpus.contexts["train"])):
-                remedy = "reward_model=bradley_terry; or a corpus whose contexts have one, made by this version"
-                problem = Problem(str(data.folder), "no training context has a reference reply", remedy)
-                raise DataError("POLAR has nothing to compare replies with", [problem])
-            contexts = corpus.contexts["train"][: settings.pretraining_contexts]
-            items = self.same_or_not(contexts, sft)
-            backbone = super(RewardModel, self).start(None)
-            self.teach(stage, items, epochs=settings.pretraining_epochs, folder=folder)
-            write_json(folder / "pool.json", {"policies": self.pool, "contexts": len(contexts), "triples": len(items)})
-            backbone.save("reward", folder / "reward")
-
-        parents = {"data": data, "sft": sft}
-        return self.bench.make(stage, build, version=VERSION, inputs=inputs, parents=parents)
-
     def start(self, before: Artifact | None) -> Backbone:
-        """Return the backbone with the pre-trained reward role."""
-        assert before is not None
-        return self.bench.role("reward", before)
+        """Return the backbone with the pre-trained reward role; a fresh one before pre-training."""
+        if before is None:
+            return super().start(None)
+        return self.run.model(self.training.model).role("reward", before)
 
     @property
     def pool(self) -> list[tuple[float, float]]:
@@ -87,16 +126,17 @@ class RewardModel(bradley_terry.RewardModel):
 
     def same_or_not(self, contexts: Sequence[Context], sft: Artifact) -> list[PairItem]:
         """Return for each context two samples of one policy of the pool, and one of another."""
-        rng = random.Random(derived_seed(self.spec.seed, "pool"))
+        rng = random.Random(derived_seed(self.training.seed, "pool"))
         drawn = [rng.sample(range(len(self.pool)), 2) for _ in contexts]
         samples: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
         for policy, (share, temperature) in enumerate(self.pool):
             asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
                      if by == policy]  # fmt: skip
-            seed = derived_seed(self.spec.seed, "pool", policy)
+            seed = derived_seed(self.training.seed, "pool", policy)
             replies = answer(
-                self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked], self.bench.config.rollout,
-                seed=seed, temperature=temperature,
+                self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked],
+                SamplingInputs("torch", temperature, self.longest // 2),
+                batch_size=self.run.machine.sampling_batch_size, seed=seed,
             )  # fmt: skip
             samples |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
         triples = [(context, *(samples[i, k] for k in range(3))) for i, context in enumerate(contexts)]
@@ -106,12 +146,11 @@ class RewardModel(bradley_terry.RewardModel):
     @torch.no_grad()
     def _mixture(self, sft: Artifact, share: float) -> Backbone:
         """Return the backbone with so much of the SFT adapter as its policy; 0 is the base model."""
-        self.bench.learnt("policy")
-        backbone = self.bench.role("policy", sft)
+        model = self.run.model(self.training.model)
+        backbone = model.load("policy", sft.folder / "policy")
         for name, weight in backbone.parameters_of("policy").items():
             if "lora_B" in name:
                 weight.mul_(share)
-        self.bench.learnt("policy")
         return backbone
 
     # -- layout ----------------------------------------------------------------------------------------
@@ -127,7 +166,7 @@ class RewardModel(bradley_terry.RewardModel):
 
     def before_reply(self, context: Context) -> list[int]:
         """Return the prompt with the reference, the split, and the prompt again."""
-        tokens = self.bench.backbone.tokens
+        tokens = self.tokens
         return laid_out(
             tokens.context(context.messages),
             tokens.reply(self.words(context.reference)),

@@ -11,11 +11,14 @@ Bradley-Terry model, in which a tie is the label 0.5 with a weight of its own.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from repo_exp.config.schema import Config, Rrm
 from repo_exp.core.augmentation import Contest, Which, contests, partners
 from repo_exp.core.preference import disagrees
 from repo_exp.errors import DataError, Problem
@@ -24,41 +27,72 @@ from repo_exp.models.packing import pack
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.data import read
 from repo_exp.stages.finite import require_all
+from repo_exp.stages.records import TrainingInputs
+from repo_exp.stages.reward_model import inputs_of, stage_name
 from repo_exp.stages.reward_models import bradley_terry
+from repo_exp.stages.run_context import RunContext
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.training.losses import PairItem
 from repo_exp.types import Context, Corpus, Preference
 
-VERSION = 2
+
+@dataclass(frozen=True, slots=True)
+class FirstRewardModelInputs:
+    """What the first reward model reads; its other settings are those of Bradley-Terry."""
+
+    training: TrainingInputs
+    epochs: int
+    batch_size: int
+    centring: float
+    max_new_tokens: int
+
+
+class FirstRewardModelStage(Stage[FirstRewardModelInputs]):
+    """A reward model that is trained on the original pairs alone. Leaves ``reward/`` and ``metrics.json``."""
+
+    version, internal = 2, True
+
+    def __init__(self, source: str) -> None:
+        self.source, self.name = source, stage_name("first_reward_model", source)
+
+    def inputs(self, config: Config) -> FirstRewardModelInputs:
+        """Return what the first reward model reads."""
+        inputs = inputs_of(config, self.source)
+        settings, limit = inputs.settings, inputs.sampling.max_new_tokens
+        assert isinstance(settings, Rrm)
+        return FirstRewardModelInputs(
+            inputs.training, settings.epochs, settings.batch_size, settings.centring, max_new_tokens=limit
+        )
+
+    def parents(self, config: Config) -> Mapping[str, str]:
+        """Return the corpus."""
+        return {"data": "data"}
+
+    def build(
+        self, inputs: FirstRewardModelInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext
+    ) -> None:
+        """Train it."""
+        kind = bradley_terry.RewardModel(run, inputs.training, inputs, max_new_tokens=inputs.max_new_tokens)
+        backbone = kind.start(None)
+        items = kind.training_examples(read(parents["data"]), None, folder)
+        kind.fit(self.name, items, epochs=inputs.epochs, folder=folder)
+        backbone.save("reward", folder / "reward")
+
+
+def stage_before(source: str) -> Stage[Any] | None:
+    """Return the first reward model of a source."""
+    return FirstRewardModelStage(source)
 
 
 class RewardModel(bradley_terry.RewardModel):
     """Bradley-Terry on original and augmented pairs."""
 
-    def prepare(self, data: Artifact, sft: Artifact) -> Artifact:
-        """Return a reward model that learnt from the original pairs alone."""
-        stage, settings = self.spec.stage("first_reward_model"), self.settings
-        inputs = {
-            "model": self.bench.model_inputs(),
-            "reward_model": settings.model_dump(include={"epochs", "batch_size", "centring"}),
-            "optimizer": self.bench.optimizer_inputs("reward_model"),
-            "max_new_tokens": self.bench.config.rollout.max_new_tokens,
-            "seed": self.spec.seed,
-        }
-
-        def build(folder: Path) -> None:
-            backbone = self.start(None)
-            items = super(RewardModel, self).lessons(read(data), None, folder)
-            self.teach(stage, items, epochs=settings.epochs, folder=folder)
-            backbone.save("reward", folder / "reward")
-
-        return self.bench.make(stage, build, version=VERSION, inputs=inputs, parents={"data": data})
-
-    def lessons(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
+    def training_examples(self, corpus: Corpus, before: Artifact | None, folder: Path) -> list[PairItem]:
         """Return the original pairs, and a draw from the augmented ones that the first model gets wrong."""
         assert before is not None
         pairs = [pair for pair in corpus.preferences["train"] if self.differ(pair)]
-        settings, seed = self.settings, self.spec.seed
+        settings, seed = self.settings, self.training.seed
 
         def read(which: Which) -> list[int]:
             return self.reply(self._text(pairs, which))
@@ -67,7 +101,7 @@ class RewardModel(bradley_terry.RewardModel):
             [contest for contest in found if read(contest.first) != read(contest.second)]
             for found in augmented(pairs, seed=derived_seed(seed, "partners"))
         ]
-        self.bench.role("reward", before)
+        self.run.model(self.training.model).role("reward", before)
         kept: list[tuple[int, Contest]] = []
         for number, scores in self._scores(pairs, made):
             for contest in made[number]:
@@ -93,7 +127,7 @@ class RewardModel(bradley_terry.RewardModel):
             [[*start, *self.reply(self._text(pairs, which))] for which in asked]
             for start, asked in zip(before, whose, strict=True)
         ]
-        backbone, budget = self.bench.backbone, self.bench.config.trainer.microbatch_tokens
+        backbone, budget = self.backbone, self.run.machine.microbatch_tokens
         with torch.no_grad(), backbone.speaking("reward"):
             for chosen in backbone.chunks(rows, budget):
                 packed = pack([rows[number] for number in chosen], pad=backbone.tokens.pad)
