@@ -13,7 +13,7 @@ import yaml
 from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
-from repo_exp.config.schema import LearningRates, Optimizer, Trainer
+from repo_exp.config.schema import Trainer
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.forward import score_replies
 from repo_exp.models.lora import Lora
@@ -25,6 +25,7 @@ from repo_exp.training.base import TrainingSettings
 from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
 from repo_exp.training.module import OnlineModule
+from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, Reply, RewardBreakdown
 
@@ -66,10 +67,7 @@ def main(folder: str, kind: str) -> None:
         return [RewardBreakdown({}, 0.0, total) for total in totals]
 
     clock = Clock()
-    rates = LearningRates(sft=0, reward_model=0, judge=0, policy=WORK.learning_rate, value=WORK.learning_rate)
-    optimizer = Optimizer(
-        kind="adamw",
-        learning_rate=rates,
+    optimizer = OptimizerSettings(
         betas=(0.9, 0.999),
         eps=1e-8,
         weight_decay=0.0,

@@ -159,16 +159,27 @@ def test_below_the_stages_nothing_takes_the_whole_configuration():
     assert {name for name in takers if not name.startswith(("config/", "stages/"))} == {"job.py"}
 
 
-def test_a_stage_is_built_without_the_whole_configuration():
-    wrong = [
-        f"{path.relative_to(PACKAGE)}:{node.lineno}"
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef)
-        and node.name == "build"
-        and any(each.annotation and ast.unparse(each.annotation) == "Config" for each in node.args.args)
-    ]
+READS_THE_CONFIG = {"wanted", "inputs", "parents", "before", "inputs_of", "readers", "algorithm_of"}
+"""Functions of a file with a stage that read the configuration: they say what is addressed."""
+
+
+def test_a_stage_reads_the_configuration_where_it_declares_its_inputs_and_nowhere_else():
+    wrong = []
+    for path in (path for path in FILES if layer(path) == "stages"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        bases = [base for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
+        has_stage = any(ast.unparse(base).startswith("Stage[") for base in bases)
+        for function in functions:
+            taken = {ast.unparse(each.annotation) for each in [*function.args.args, *function.args.kwonlyargs]
+                     if each.annotation}  # fmt: skip
+            if "Config" not in taken:
+                continue
+            in_a_run = "RunContext" in taken and path.name not in ("pipeline.py", "report.py", "profile.py")
+            if in_a_run or (has_stage and function.name not in READS_THE_CONFIG):
+                wrong.append(f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name}")
     assert not wrong
+    assert "Config" not in (PACKAGE / "stages" / "run_context.py").read_text(encoding="utf-8")
 
 
 def test_the_configuration_knows_of_algorithms_their_options_alone():

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from repo_exp.config.schema import LearningRates, Optimizer
 from repo_exp.stages.records import TrainingInputs
 from repo_exp.stages.run_context import METRICS, RunContext
 from repo_exp.stages.store import write_json
@@ -15,6 +14,7 @@ from repo_exp.training.base import Metrics, TrainingModule, TrainingSettings
 from repo_exp.training.callbacks.progress import StageProgress
 from repo_exp.training.fit import fit as run_steps
 from repo_exp.training.losses import Item, SupervisedLoss
+from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.supervised import SupervisedModule
 
 Report = Callable[[int, Metrics], None]
@@ -105,9 +105,7 @@ def training_settings(
     return TrainingSettings(
         stage=stage,
         learning_rates=dict(optimizer.learning_rate) if rates is None else rates,
-        optimizer=Optimizer.model_construct(
-            kind="adamw",
-            learning_rate=LearningRates.model_construct(**optimizer.learning_rate),
+        optimizer=OptimizerSettings(
             betas=optimizer.betas,
             eps=optimizer.eps,
             weight_decay=optimizer.weight_decay,

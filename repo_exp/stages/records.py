@@ -76,7 +76,7 @@ class OptimizerInputs:
     weight_decay: float
     clip_norm: float
     warmup_steps: int
-    schedule: str
+    schedule: Literal["constant", "linear", "cosine"]
     learning_rate: Mapping[str, float]
 
 

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from repo_exp import stopping
-from repo_exp.config.schema import Optimizer
 from repo_exp.errors import NotFiniteError
 from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.training.batch import add_up, over_microbatches
 from repo_exp.training.callbacks.guard import StepGuard, check_checkpoint
 from repo_exp.training.fp32_weights import RoleWeights
-from repo_exp.training.optimizer import build, rate_factor
+from repo_exp.training.optimizer import OptimizerSettings, build, rate_factor
 from repo_exp.training.timing import PhaseTimer
 
 Metrics = dict[str, float]
@@ -44,7 +43,7 @@ class TrainingSettings:
 
     stage: str
     learning_rates: Mapping[str, float]
-    optimizer: Optimizer
+    optimizer: OptimizerSettings
     seed: int
     microbatch_tokens: int
     report: Callable[[int, Metrics], None]

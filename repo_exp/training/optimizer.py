@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
-from repo_exp.config.schema import Optimizer
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """AdamW, its schedule, and the guard of its steps: the section ``optimizer`` without the learning rates.
+
+    Attributes:
+        clip_norm: a longer gradient is scaled down to this norm.
+        warmup_steps: steps in which the learning rate rises from 0.
+        max_skipped_steps: steps that may be skipped, for a loss or gradient that is not finite, before training stops.
+    """
+
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    clip_norm: float
+    warmup_steps: int
+    schedule: Literal["constant", "linear", "cosine"]
+    max_skipped_steps: int
 
 
-def build(weights: Iterable[nn.Parameter], options: Optimizer, *, learning_rate: float) -> torch.optim.AdamW:
+def build(weights: Iterable[nn.Parameter], options: OptimizerSettings, *, learning_rate: float) -> torch.optim.AdamW:
     """Return the optimizer of one role."""
     return torch.optim.AdamW(
         weights,
@@ -23,7 +42,7 @@ def build(weights: Iterable[nn.Parameter], options: Optimizer, *, learning_rate:
     )
 
 
-def rate_factor(step: int, total: int, options: Optimizer) -> float:
+def rate_factor(step: int, total: int, options: OptimizerSettings) -> float:
     """Return what the learning rate is multiplied by at ``step`` (from 0): warm-up, then the schedule.
 
     The warm-up rises linearly and reaches 1 after ``warmup_steps``; linear and cosine end near 0. A function of the

@@ -1,5 +1,7 @@
 """SFT, reward model and judge learn what they are shown."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,7 +117,7 @@ def test_gradients_of_microbatches_add_up_and_are_clipped_to_the_norm() -> None:
 
 def test_the_learning_rate_warms_up_and_follows_its_schedule() -> None:
     def factors(schedule):
-        options = OPTIMIZER.model_copy(update={"warmup_steps": 2, "schedule": schedule})
+        options = replace(OPTIMIZER, warmup_steps=2, schedule=schedule)
         return [rate_factor(step, 6, options) for step in range(6)]
 
     assert factors("constant") == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from repo_exp.algorithms.registry import find, options_of
-from repo_exp.config.schema import Optimizer, Trainer
+from repo_exp.config.schema import Trainer
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.training.agreement import Mismatch
@@ -13,14 +13,12 @@ from repo_exp.training.base import TrainingSettings
 from repo_exp.training.collecting import Rewards
 from repo_exp.training.fit import fit
 from repo_exp.training.module import OnlineModule
+from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.policy import Updates
 from repo_exp.types import Context, Message, RewardBreakdown
 from tests.algorithms.parts import knobs
 
-RATES = {"sft": 1e-2, "reward_model": 1e-2, "judge": 1e-2, "policy": 1e-2, "value": 1e-2}
-OPTIMIZER = Optimizer(
-    kind="adamw",
-    learning_rate=RATES,
+OPTIMIZER = OptimizerSettings(
     betas=(0.9, 0.95),
     eps=1e-8,
     weight_decay=0.0,

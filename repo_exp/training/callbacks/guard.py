@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from repo_exp.config.schema import Optimizer
 from repo_exp.errors import NotFiniteError, Problem
+from repo_exp.training.optimizer import OptimizerSettings
 
 log = logging.getLogger(__name__)
 LARGEST = torch.finfo(torch.float32).max ** 0.5  # AdamW squares gradients, and an adapter multiplies its weights
@@ -37,7 +37,7 @@ class StepGuard:
         taken, skipped: steps by role; a checkpoint keeps them.
     """
 
-    def __init__(self, stage: str, options: Optimizer, learning_rates: Mapping[str, float]) -> None:
+    def __init__(self, stage: str, options: OptimizerSettings, learning_rates: Mapping[str, float]) -> None:
         self.stage, self.options, self.learning_rates = stage, options, learning_rates
         self.taken: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
