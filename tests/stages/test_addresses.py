@@ -132,6 +132,7 @@ WITH: dict[str, tuple[str, Any]] = {"algorithm.kl_target": ("algorithm.kl_coeffi
 """Keys that need another one first."""
 TRIED: dict[str, list[Any]] = {  # values to try where the type does not give one
     "domain.rules": ["general"],
+    "algorithm.condition": [{"source": "model", "threshold": 0.0, "otherwise": "lowest"}],
     "judge.base_url": ["http://localhost:9/v1"],
     "domain.rubric": ["general"],
     "algorithm.name": ["mine"],
