@@ -35,7 +35,7 @@ class RewardSource(Generic[O]):
         parts: what a score is made of: "violations" (of rules), "items" (of a rubric), or "" for neither.
         label: what reports call it.
         needs: "" for a source that ``Source(name, options)`` builds; "reward_model" or "judge" where a model is trained
-            for it (``stages/reward_sources.py``).
+            for it (``stages/reward_inputs.py``).
     """
 
     unit: ClassVar[Unit] = "points"

@@ -1,4 +1,4 @@
-"""judge: a local judge is trained on replies that carry the right answers to the rubric's questions; one for each source."""
+"""judge: a local judge is trained on replies labelled with the rubric's answers; one for each source."""
 
 from __future__ import annotations
 
