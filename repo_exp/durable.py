@@ -167,7 +167,7 @@ def refusal(
     while cause is not None and cause not in seen:
         seen.append(cause)
         number = _errno(cause)
-        if number in among:
+        if number is not None and number in among:
             name = where if where is not None else getattr(cause, "filename", None)
             headline = "the disk is full" if number in _FULL else "a file cannot be written"
             headline = "a file cannot be read or written" if where is None and number not in _FULL else headline

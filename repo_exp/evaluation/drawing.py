@@ -11,6 +11,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 import matplotlib
@@ -68,7 +69,8 @@ class Drawing:
         self._panels = panels
         self._size = (width, height * self._rows)
         # rc_context puts back what it changed: a caller's own matplotlib is as it was.
-        self._style = matplotlib.rc_context({**STYLE, "svg.hashsalt": name})
+        rc: dict[Any, Any] = {**STYLE, "svg.hashsalt": name}
+        self._style = matplotlib.rc_context(rc)
 
     def __enter__(self) -> Drawing:
         self._style.__enter__()
@@ -79,8 +81,10 @@ class Drawing:
         self.axes: list[Axes] = list(grid[: self._panels])
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._style.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._style.__exit__(kind, error, traceback)
 
     def svg(self, label: str) -> str:
         """Return the drawing as an ``<svg>`` element with ``label`` as what a screen reader says."""

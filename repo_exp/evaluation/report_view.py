@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from repo_exp.evaluation.drawing import series
@@ -84,13 +85,13 @@ def tiles(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
         )
     for name in (each for each in results["sources"] if names.parts(each) == "items"):
-        shown.append(
-            tile(
-                f"Mean points of the {names.label(name)}", lambda arm, name=name: points_mean(arm["sources"].get(name))
-            )
-        )
+        shown.append(tile(f"Mean points of the {names.label(name)}", partial(_source_points, name=name)))
     shown.append(tile("Mean tokens in a reply", lambda arm: number(arm["tokens"]["mean"], 0)))
     return shown
+
+
+def _source_points(arm: Mapping[str, Any], *, name: str) -> str:
+    return points_mean(arm["sources"].get(name))
 
 
 def points_mean(cell: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from repo_exp.evaluation.statistics import (
@@ -210,25 +211,26 @@ def _comparison(
         figure = plain(paired_comparison(first, second, **settings)) | {"unscored": unscored, "withheld": False}
         return withheld(figure) if above(unscored, len(first), max_unscored) else figure
 
-    *total, unscored = alike_totals(before, after)
+    first, second, unscored = alike_totals(before, after)
     failed = {name: failed_contexts(before, after, name) for name in sources}
-    shown = {name: info for name, info in sources.items() if not above(failed[name], len(total[0]), max_unscored)}
+    shown = {name: info for name, info in sources.items() if not above(failed[name], len(first), max_unscored)}
     rates = pair(lambda answer: violated(answer[1], shown))
     fell = sum(one > other for one, other in zip(*rates, strict=True))
     rose = sum(one < other for one, other in zip(*rates, strict=True))
     ruled = sum(not math.isnan(one + other) for one, other in zip(*rates, strict=True))
-    overall = compared(*total, unscored)
+    overall = compared(first, second, unscored)
     return {
         "total": overall,
-        "sources": {
-            name: compared(*pair(lambda answer, name=name: source_value(answer[1], name)), failed[name])
-            for name in sources
-        },
+        "sources": {name: compared(*pair(partial(_value_of, name=name)), failed[name]) for name in sources},
         "tokens": compared(*pair(lambda answer: float(answer[0].tokens))),
         "words": compared(*pair(lambda answer: float(words(answer[0])))),
         "violations": {"n": ruled, "fell": fell, "rose": rose, "p": exact_paired_test(fell, rose)} if ruled else None,
-        "differences": [] if overall["withheld"] else [other - one for one, other in zip(*total, strict=True)],
+        "differences": [] if overall["withheld"] else [other - one for one, other in zip(first, second, strict=True)],
     }
+
+
+def _value_of(answer: Answer, *, name: str) -> float:
+    return source_value(answer[1], name)
 
 
 def source_value(breakdown: RewardBreakdown, name: str) -> float:

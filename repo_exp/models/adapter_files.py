@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
@@ -30,7 +31,7 @@ def save(model: PeftModel, role: str, head: nn.Module | None, folder: Path) -> N
     state = get_peft_model_state_dict(model, adapter_name=role)
     write_bytes(folder / ADAPTER, as_bytes({name: weight.contiguous() for name, weight in state.items()}))
     with refusals(folder):
-        model.peft_config[role].save_pretrained(folder)
+        model.peft_config[role].save_pretrained(str(folder))
     # peft keeps the targets as a set, whose order is another one in every process
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])
@@ -55,7 +56,7 @@ def load(model: PeftModel, role: str, head: nn.Module | None, folder: Path) -> N
     if other := [name for name in adapter if name in expected and adapter[name].shape != expected[name].shape]:
         shapes = f"{[*adapter[other[0]].shape]} instead of {[*expected[other[0]].shape]}"
         raise ValueError(f"{len(other)} weights have another shape, the first is {other[0]}: {shapes}")
-    result = set_peft_model_state_dict(model, adapter, role)
+    result: Any = set_peft_model_state_dict(model, adapter, role)
     missing = [name for name in result.missing_keys if f".{role}." in name]
     if missing or result.unexpected_keys:
         raise ValueError(f"{len(missing)} weights missing, {len(result.unexpected_keys)} unknown")

@@ -77,7 +77,10 @@ def _factors(module: nn.Module, role: str) -> LayerFactors:
     outputs = without_adapter(module).out_features
     if not isinstance(module, LoraLayer) or role not in module.lora_A:
         return LayerFactors(outputs)
-    return LayerFactors(outputs, module.lora_A[role].weight, module.lora_B[role].weight * module.scaling[role])
+    a_KH, b_NK = module.lora_A[role].weight, module.lora_B[role].weight
+    assert isinstance(a_KH, Tensor)
+    assert isinstance(b_NK, Tensor)
+    return LayerFactors(outputs, a_KH, b_NK * module.scaling[role])
 
 
 def fuse_factors(parts: Sequence[LayerFactors]) -> Factors | None:

@@ -52,13 +52,14 @@ class _QuickReader(gguf.GGUFReader):
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
         if raw_type != GGUFValueType.ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
-        inner, length = struct.unpack_from("<IQ", self.data, orig_offs)
+        data: Any = self.data
+        inner, length = struct.unpack_from("<IQ", data, orig_offs)
         kind, end = GGUFValueType(inner), orig_offs + 12
         if length < LONG or kind == GGUFValueType.ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
         if kind == GGUFValueType.STRING:
             for _ in range(length):
-                end += 8 + struct.unpack_from("<Q", self.data, end)[0]
+                end += 8 + struct.unpack_from("<Q", data, end)[0]
         else:
             end += length * self.gguf_scalar_to_np[kind]().itemsize
         return end - orig_offs, [], [], [GGUFValueType.ARRAY, kind]
@@ -71,8 +72,8 @@ def _quick_reading(path: Path) -> Iterator[None]:
         yield
         return
     reader, name_map = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = _QuickReader, functools.cache(name_map)
+    gguf.GGUFReader, gguf.get_tensor_name_map = _QuickReader, functools.cache(name_map)  # type: ignore[misc]
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = reader, name_map
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, name_map  # type: ignore[misc]

@@ -46,7 +46,7 @@ class Lora:
         layers = model.config.get_text_config().num_hidden_layers if last is not None else 0
         return LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft declares int, and divides by the rank
             target_modules=targets.chosen(self.target_modules, adaptable),
             exclude_modules=targets.excluded(model, adaptable),
             layers_to_transform=None if last is None else list(range(max(layers - last, 0), layers)),

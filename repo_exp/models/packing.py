@@ -66,7 +66,8 @@ def padded(rows: Sequence[Sequence[int]], fill: int, *, left: bool = False, widt
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many leading tokens all sequences share, leaving each at least its last token."""
-    low, high = min(sequences), max(sequences)  # in lexicographic order: a prefix of these two is one of all
+    # in lexicographic order: a prefix of these two is one of all
+    low, high = min(map(list, sequences)), max(map(list, sequences))
     differ = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
     return max(0, min(differ, min(map(len, sequences)) - 1))
 

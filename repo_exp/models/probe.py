@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ def _choose(backbone: Backbone, groups: Groups, reference: Reference, *, plain_h
         training = accepted(f"{candidate.rows} rows", candidate, _measure_rows)
         if training is None:
             continue
-        decodings: tuple[Decoding, ...] | tuple[str] = ("own",) if candidate.rows == "own" else DECODINGS
+        decodings: tuple[Literal["own"] | Decoding, ...] = ("own",) if candidate.rows == "own" else DECODINGS
         for decoding in decodings:
             route = Route(candidate.rows, decoding, candidate.plain_head)
             sampling = accepted(f"{decoding} decoding", route, _measure_decoding)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -125,8 +126,9 @@ class Template:
 
     def _write(self, messages: Sequence[Message], *, prompt: bool) -> str:
         plain = [{"role": message.role, "content": message.content} for message in messages]
+        options: dict[str, Any] = {**NO_THOUGHT}
         try:
-            text = self._hf.apply_chat_template(plain, add_generation_prompt=prompt, tokenize=False, **NO_THOUGHT)
+            text: Any = self._hf.apply_chat_template(plain, add_generation_prompt=prompt, tokenize=False, **options)
         except Exception as error:  # a template is a program: it may fail in any way
             raise _refused(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         opened = OPENED.search(text) if prompt else None

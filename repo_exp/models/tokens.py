@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -62,7 +63,8 @@ class ChatTokenizer:
             problem = Problem("model", "its tokenizer has no end-of-sequence token", remedy)
             raise ModelError("the tokenizer cannot be used", [problem])
         fallback = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else min(model_ends, default=-1)
-        self.eos: int = fallback if end is None else tokenizer.convert_tokens_to_ids(end)
+        found: Any = fallback if end is None else tokenizer.convert_tokens_to_ids(end)
+        self.eos = int(found)
         self.other_ends = frozenset(model_ends - {self.eos})
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos
         names += [end] if end is not None else []
@@ -109,14 +111,14 @@ class ChatTokenizer:
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of response tokens, without ends, other special tokens, thoughts and outer white space."""
         kept = [token for token in tokens if token not in self.ends]
-        text = self.hf.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text: Any = self.hf.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return without_thoughts(text)
 
     def behind(self, tokens: Sequence[int], words: str) -> int:
         """Return the index in a response's tokens behind the last ``words`` in it; its length where there are none."""
 
         def occurrences(end: int) -> int:  # in the text: the words need not begin and end with a token
-            return self.hf.decode(tokens[:end]).count(words)
+            return str(self.hf.decode(list(tokens[:end]))).count(words)
 
         number = occurrences(len(tokens))
         return bisect_left(range(len(tokens) + 1), number, key=occurrences) if number else len(tokens)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -21,13 +21,15 @@ from repo_exp.bounds import beyond_bounds, too_large
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.rewards.facts import is_number
 
+Place = tuple[str | int, ...]
+"""The keys and indices that lead to a node."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class _Loader(yaml.SafeLoader):
     """The safe loader with the scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  an own one: the base class shares its with all
 
 
 for _tag, _pattern, _first in (
@@ -48,7 +50,7 @@ class Declaration:
     path: Path
     purpose: str
     data: Mapping[str, Any]
-    lines: Mapping[tuple, int]
+    lines: Mapping[Place, int]
 
     def where(self, *keys: str | int) -> str:
         """Return ``file:line`` of the nearest key that has a line."""
@@ -104,7 +106,7 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
         root = loader.get_single_node()
         if root is not None and (wrong := beyond_bounds(root)):
             return None, [Problem(str(path), wrong, "write it out, or say less")]
-        lines: dict[tuple, int] = {}
+        lines: dict[Place, int] = {}
         twice = list(_walk(root, (), lines))  # before "<<" is resolved, which changes the nodes
         data = loader.construct_document(root) if root is not None else None
     except yaml.MarkedYAMLError as error:
@@ -164,7 +166,7 @@ def fingerprint(content: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _walk(node: yaml.Node | None, at: tuple, lines: dict[tuple, int]) -> Iterable[tuple[str, int]]:
+def _walk(node: yaml.Node | None, at: Place, lines: dict[Place, int]) -> Iterable[tuple[str, int]]:
     """Note the line of every key and element; yield the keys that a mapping has twice."""
     if len(at) > 8:  # deeper than any declaration; also ends an alias that contains itself
         return

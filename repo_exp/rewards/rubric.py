@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repo_exp.errors import Problem, RewardError, did_you_mean
 from repo_exp.rewards.declared import Declaration, fingerprint, overridden, read_folder
@@ -172,5 +173,5 @@ def _item(declaration: Declaration) -> tuple[Item | None, list[Problem]]:
     return Item(declaration.name, declaration.purpose, question.strip(), float(points), when, yes, no), []
 
 
-def _is_probability(value: float | None) -> bool:
+def _is_probability(value: Any) -> bool:
     return is_number(value) and 0.0 <= value <= 1.0

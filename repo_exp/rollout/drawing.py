@@ -22,7 +22,7 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, *, temperature: float) -> tuple[T
     scaled_BV = logits_BV if temperature == 1 else logits_BV.float() / temperature
     p_BV = scaled_BV.softmax(-1, dtype=torch.float32)
     short = -p_BV.shape[-1] % BLOCK
-    p_BGE = (pad(p_BV, (0, short)) if short else p_BV).unflatten(-1, (-1, BLOCK))
+    p_BGE = (pad(p_BV, (0, short)) if short else p_BV).unflatten(-1, (-1, BLOCK))  # type: ignore[no-untyped-call]
     exact = torch.float32 if logits_BV.device.type == "mps" else torch.float64  # Apple's GPU has no float64
     until_BG = p_BGE.sum(-1).to(exact).cumsum(-1)
     # scaled by the last sum, which rounding leaves a little off 1, so that a token is always found

@@ -78,7 +78,7 @@ class WandbTracker:
             entity=entity,
             group=group,
             tags=list(tags),
-            mode=mode,
+            mode=mode,  # type: ignore[arg-type]
             # Several runs may follow each other in one process (a sweep); none takes over another's.
             reinit="create_new",
             settings=wandb.Settings(

@@ -116,7 +116,7 @@ class TrainingModule(L.LightningModule):
 
     def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         """Run the backward pass; called through ``manual_backward``."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def accumulate(
         self,

@@ -41,7 +41,7 @@ class FP32Weights(nn.Module):
 
     def ema_update(self, others: FP32Weights, *, keep: float) -> None:
         """Become keep * self + (1 - keep) * others, and sync. With 0 this is a copy of the others, to the bit."""
-        get_ema_multi_avg_fn(keep)(list(self.weights), list(others.weights), 0)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(keep)(list(self.weights), list(others.weights), 0)
         self.sync()
 
     def clip(self, norm: float) -> float:

@@ -47,7 +47,7 @@ def bounded_client(*, key: str, base_url: str | None, query: dict[str, str], tim
             raise TooLongError
         response.stream = _Bounded(response.stream)
 
-    class _Bounded(type_of_stream(Client)):
+    class _Bounded(type_of_stream(Client)):  # type: ignore[misc]  # the package is known only here
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
@@ -73,7 +73,7 @@ def bounded_client(*, key: str, base_url: str | None, query: dict[str, str], tim
     )
 
 
-def type_of_stream(client: type) -> type:
+def type_of_stream(client: type) -> Any:
     """Return ``AsyncByteStream`` of the HTTP package that the client is built on (``httpx`` or its successor)."""
     import importlib
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from repo_exp.rewards.judge.breaker import Breaker
 from repo_exp.rewards.judge.cache import VerdictCache
@@ -174,7 +174,7 @@ class OpenAIJudge:
             return kept
         return NOT_CACHED if self._replay_only else None
 
-    def _ask_aside(self, key: str, messages: list[dict[str, str]], items: Sequence[Item]) -> Future:
+    def _ask_aside(self, key: str, messages: list[dict[str, str]], items: Sequence[Item]) -> Future[Any]:
         """Ask in another thread; return the future of a verdict, or of the reason why there is none."""
         if self._session is None:
             self._session = Session(self._concurrency)
@@ -277,5 +277,5 @@ class OpenAIJudge:
             _LOG.warning("%s", message)
 
 
-def _is_verdict(value: Any) -> bool:
+def _is_verdict(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and isinstance(value.get("answers"), dict) and isinstance(value.get("words"), str)

@@ -23,7 +23,7 @@ class Session:
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Coroutine[Any, Any, Any]) -> Future:
+    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         """Start a coroutine; return its future."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 

@@ -28,7 +28,7 @@ def plain(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words of ``text`` in lower case."""
-    return regex.findall(r"\w+(?:['-]\w+)*", plain(text).casefold())
+    return list[str](regex.findall(r"\w+(?:['-]\w+)*", plain(text).casefold()))
 
 
 def clauses(text: str) -> list[str]:

@@ -139,8 +139,10 @@ class RewardModel(bradley_terry.RewardModel):
                 batch_size=self.run.machine.sampling_batch_size, seed=seed,
             )  # fmt: skip
             samples |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
-        triples = [(context, *(samples[i, k] for k in range(3))) for i, context in enumerate(contexts)]
-        pairs = [Preference(replace(context, reference=one), same, other) for context, one, same, other in triples]
+        pairs = [
+            Preference(replace(context, reference=samples[i, 0]), samples[i, 1], samples[i, 2])
+            for i, context in enumerate(contexts)
+        ]
         return [self.item(pair) for pair in pairs if self.differ(pair)]
 
     @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, values_at
 from repo_exp.rewards.rules.matching import any_occurs, clauses, pattern_faults
@@ -31,7 +33,7 @@ def faults(*, facts: list[str], revealing: list[str], tolerance: float = 0.5) ->
     return pattern_faults("revealing", revealing) + ([] if facts else [("facts", "names no path")])
 
 
-def _says(clause: str, secret: object, tolerance: float) -> bool:
+def _says(clause: str, secret: Any, tolerance: float) -> bool:
     if is_number(secret):
         return any(abs(amount.value - float(secret)) <= tolerance for amount in mentioned_prices(clause))
     return bool(str(secret).strip()) and str(secret).casefold() in clause.casefold()
