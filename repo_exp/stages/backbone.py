@@ -19,8 +19,8 @@ from repo_exp.models.finite import not_finite
 from repo_exp.models.lora import Lora
 from repo_exp.models.probe import settle
 from repo_exp.models.source import RandomShape, random_model, read
+from repo_exp.stages.inputs import as_json
 from repo_exp.stages.records import MachineSettings, ModelInputs, Weights
-from repo_exp.stages.stage import as_json
 from repo_exp.stages.store import Artifact, Store
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from repo_exp.models.precision import has_bfloat16_units, processor_units, slowd
 from repo_exp.rewards.rubric import require_facts
 from repo_exp.stages import data, forecast, report, rollouts
 from repo_exp.stages.asked_sources import evaluation_sources, rubrics
+from repo_exp.stages.building import make
 from repo_exp.stages.data import DataStage
 from repo_exp.stages.evaluate import EvaluateStage
+from repo_exp.stages.inputs import as_json
 from repo_exp.stages.judge import JudgeStage
 from repo_exp.stages.lengths import LengthsStage
 from repo_exp.stages.machine import prepare
@@ -32,7 +35,7 @@ from repo_exp.stages.records import ROLES, forget_weights, machine_settings, mod
 from repo_exp.stages.reward_model import RewardModelStage
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.sft import SftStage
-from repo_exp.stages.stage import Stage, as_json
+from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, Store, address
 from repo_exp.stages.validation import ValidationStage
 from repo_exp.stages.value_model import ValueModelStage
@@ -122,26 +125,25 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
 
 def _build(config: Config, context: RunContext) -> dict[str, Artifact]:
     """Find or build the artifact of every stage; return those that reports list, by stage."""
-    made = {}
-    for stage in stages(config):
-        parents = {part: context.made[name] for part, name in stage.parents(config).items()}
-        artifact = context.make(stage, stage.inputs(config), parents)
-        if not stage.internal:
-            made[stage.name] = artifact
-        if stage.name == "data":
-            context.before_first_build = lambda: _log_forecast(config, context)
+    made: dict[str, Artifact] = {}
+    every = stages(config)
+    log_forecast = cache(partial(_log_forecast, config, context, made))  # before the first stage that is built
+    for stage in every:
+        parents = {part: made[name] for part, name in stage.parents(config).items()}
+        before = log_forecast if "data" in made else None  # it needs the corpus
+        made[stage.name] = make(stage, stage.inputs(config), parents, context, before=before)
         if stage.name == "lengths":  # the corpus is known, and nothing is trained yet
-            _check_rubrics(config, context)
-    return made
+            _check_rubrics(config, context, made["data"])
+    return {stage.name: made[stage.name] for stage in every if not stage.internal}
 
 
-def _check_rubrics(config: Config, context: RunContext) -> None:
+def _check_rubrics(config: Config, context: RunContext, corpus_of: Artifact) -> None:
     """Note what own data lack for the judges, and refuse a rubric that asks about facts that no prompt has.
 
     Raises:
         RewardError: there is such a rubric.
     """
-    wanted, corpus = evaluation_sources(config), data.read(context.made["data"])
+    wanted, corpus = evaluation_sources(config), data.read(corpus_of)
     asked = rubrics(config, wanted)
     for name, rubric in asked.items():
         if config.data.kind == "jsonl":
@@ -163,13 +165,12 @@ def _log_precision(context: RunContext) -> None:
         )
 
 
-def _log_forecast(config: Config, context: RunContext) -> None:
+def _log_forecast(config: Config, context: RunContext, made: Mapping[str, Artifact]) -> None:
     """Log how long the stages will take that are not in the store."""
     local = dict(of_kind(evaluation_sources(config), "local_judge"))
     items = sum(len(rubric.items) for rubric in rubrics(config, local).values())
-    corpus, device = data.read(context.made["data"]), context.machine.device
-    made = set(context.made)
-    log.info(forecast.sentence(config, corpus, precision=context.dtype, device=device, items=items, made=made))
+    corpus, device = data.read(made["data"]), context.machine.device
+    log.info(forecast.sentence(config, corpus, precision=context.dtype, device=device, items=items, made={*made}))
 
 
 def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
@@ -183,14 +184,14 @@ def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:
 
 
 def _summary(results: Mapping[str, Any]) -> dict[str, Any]:
-    told = {"verdict": results["verdict"]["text"]}
+    figures: dict[str, Any] = {"verdict": results["verdict"]["text"]}
     for name, arm in results["arms"].items():
-        figures = {"total": arm["total"], **arm["sources"]}
-        told |= {f"test/{name}/{each}": cell["mean"] for each, cell in figures.items()}
-        told |= {f"test/{name}/unscored": arm["unscored"], f"test/{name}/replies": arm["n"]}
+        cells = {"total": arm["total"], **arm["sources"]}
+        figures |= {f"test/{name}/{each}": cell["mean"] for each, cell in cells.items()}
+        figures |= {f"test/{name}/unscored": arm["unscored"], f"test/{name}/replies": arm["n"]}
         if arm["violations"]:
-            told[f"test/{name}/violations"] = arm["violations"]["share"]
-    return told
+            figures[f"test/{name}/violations"] = arm["violations"]["share"]
+    return figures
 
 
 def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:

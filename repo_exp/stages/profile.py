@@ -28,6 +28,7 @@ from repo_exp.rewards.scoring import Scorer
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages import data, judge, reward_model
+from repo_exp.stages.building import make
 from repo_exp.stages.data import DataStage
 from repo_exp.stages.fitting import training_settings
 from repo_exp.stages.machine import peak_memory, prepare
@@ -92,7 +93,7 @@ def show(config: Config, *, folder: Path) -> None:
 
 def _module(config: Config, run: RunContext, algorithm: Online, *, steps: int) -> OnlineModule:
     stage, training = DataStage(), training_inputs(config, *algorithm.trained_roles)
-    corpus, model = data.read(run.make(stage, stage.inputs(config), {})), run.model(training.model)
+    corpus, model = data.read(make(stage, stage.inputs(config), {}, run)), run.model(training.model)
     entries = {name: entry for name, entry in trained_on(config).items() if entry["kind"] != "openai_judge"}
     entries = entries or {"rules": {"kind": "rules", "folder": None, "drop": [], "points": {}}}
     sources = source_inputs(config, entries)

@@ -1,4 +1,4 @@
-"""What one run carries from stage to stage: the store, the trackers, the artifacts, the notes, the machine's settings.
+"""What one run carries from stage to stage: the store, the trackers, the model, the notes, the machine's settings.
 
 A stage's ``build`` gets it besides its inputs. It knows no configuration.
 """
@@ -11,15 +11,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from repo_exp import stopping
-from repo_exp.errors import NotFiniteError
 from repo_exp.models.tokens import ChatTokenizer
 from repo_exp.stages.backbone import LoadedModel
 from repo_exp.stages.records import MachineSettings, ModelInputs, Weights
-from repo_exp.stages.stage import I, Stage, as_json
-from repo_exp.stages.store import Artifact, Store
+from repo_exp.stages.store import Store
 from repo_exp.tracking.tracker import Trackers
-from repo_exp.training.callbacks.progress import Heartbeat
 
 log = logging.getLogger(__name__)
 METRICS = "metrics.json"
@@ -37,9 +33,7 @@ class RunContext:
         name: of the model, for messages.
 
     Attributes:
-        made: the artifacts so far, by the name of their stage.
         notes: what a reader of the results should know, a sentence each.
-        before_first_build: called once, before the first stage that is built and not found.
     """
 
     def __init__(
@@ -47,9 +41,7 @@ class RunContext:
     ) -> None:
         self.folder, self.trackers, self.store, self.machine = folder, trackers, store, machine
         self.model_name, self.dtype = name, model.dtype
-        self.made: dict[str, Artifact] = {}
         self.notes: list[str] = []
-        self.before_first_build: Callable[[], None] | None = None
         self._model = LoadedModel(model, name=name, store=store, machine=machine)
         self._shared: dict[Hashable, Any] = {}
 
@@ -73,45 +65,6 @@ class RunContext:
             self._shared[key] = build()
         shared: T = self._shared[key]
         return shared
-
-    def make(self, stage: Stage[I], inputs: I, parents: Mapping[str, Artifact]) -> Artifact:
-        """Build a stage's artifact or find it; its metrics reach the trackers either way.
-
-        Raises:
-            NotFiniteError: something in it is not finite, so that it is not made; names the stage.
-            StoreError, WriteError: see :meth:`Store.make`.
-        """
-
-        def build(folder: Path) -> Mapping[str, Any] | None:
-            if self.before_first_build is not None:
-                before_first_build, self.before_first_build = self.before_first_build, None
-                before_first_build()
-            try:
-                with Heartbeat(stage.name):
-                    return stage.build(inputs, parents, folder, self)
-            except NotFiniteError as error:
-                raise error.during(f"the stage {stage.name} stops") from error
-
-        artifact = self.store.make(
-            stage.name,
-            version=stage.version,
-            inputs=as_json(inputs),
-            parents=parents,
-            build=build,
-            again=stage.incomplete,
-        )
-        stopping.kept("")  # of a stage that goes on; this one is finished
-        if artifact.reused:
-            log.info("%s: from the store (%s)", stage.name, artifact.address)
-            if (artifact.folder / METRICS).is_file():
-                self.replay(stage.name, artifact.read(METRICS))
-        else:
-            log.info("%s: done in %.0f s (%s)", stage.name, artifact.record["seconds"], artifact.address)
-        if (artifact.folder / NOTES).is_file():
-            self.note(stage.name, artifact.read(NOTES))
-        self.made[stage.name] = artifact
-        stage.check(inputs, artifact)
-        return artifact
 
     def note(self, stage: str, notes: Sequence[str]) -> None:
         """Say what a reader of the results should know: in the log, and in the report."""

@@ -13,17 +13,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, Generic, TypeVar
 
 from repo_exp.config.schema import Config
+from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.store import Artifact
-
-if TYPE_CHECKING:
-    from repo_exp.stages.run_context import RunContext
 
 I = TypeVar("I")  # noqa: E741  the record of a stage
 
@@ -47,7 +42,7 @@ class Stage(ABC, Generic[I]):
 
     @abstractmethod
     def inputs(self, config: Config) -> I:
-        """Return what the artifact depends on besides its parents: a frozen dataclass, see :func:`as_json`."""
+        """Return what the artifact depends on besides its parents: a frozen dataclass, see :mod:`inputs`."""
 
     def parents(self, config: Config) -> Mapping[str, str]:
         """Return the artifacts that go into it: the part each plays -> the name of the stage that makes it."""
@@ -69,27 +64,3 @@ class Stage(ABC, Generic[I]):
 
     def check(self, inputs: I, artifact: Artifact) -> None:
         """Refuse an artifact, just built or found, that the run cannot go on with."""
-
-
-def as_json(value: object) -> Any:
-    """Return an input record as the JSON that its address is computed from.
-
-    A value with a ``fingerprint`` is represented by it: model weights, data files, rules, rubrics. Dataclasses and
-    sections of the configuration become mappings of their fields.
-
-    Raises:
-        TypeError: a value is neither JSON nor has a fingerprint.
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if hasattr(value, "fingerprint"):
-        return as_json(value.fingerprint)
-    if isinstance(value, BaseModel):
-        return {name: as_json(getattr(value, name)) for name in type(value).model_fields}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): as_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(each) for each in value]
-    raise TypeError(f"{type(value).__name__} in the inputs of a stage is neither JSON nor has a fingerprint")
