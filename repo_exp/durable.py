@@ -142,6 +142,9 @@ def refusals(where: str | os.PathLike[str], *, remedy: str = "", only_full: bool
     """Turn what the disk refuses in this block into a WriteError about ``where``; other errors pass.
 
     ``only_full``: a block that reads as well; that something in it may not be read says nothing about ``where``.
+
+    Raises:
+        WriteError: the disk refuses.
     """
     try:
         yield

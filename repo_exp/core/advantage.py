@@ -77,6 +77,9 @@ def group_advantage(
 
     Args:
         group_B: equal numbers for replies to the same context.
+
+    Raises:
+        ValueError: an unknown baseline or scale.
     """
     same_shape("group_advantage", total_B, group_B)
     there_B = ~total_B.isnan()

@@ -23,6 +23,9 @@ def answer_likelihood(logp_BT: Tensor, answer_BT: Tensor, *, mean: LikelihoodMea
     Args:
         logp_BT: log-probabilities, in nats; what lies outside of the answer is never read.
         answer_BT: True at the tokens of the answer.
+
+    Raises:
+        ValueError: an unknown mean.
     """
     same_shape("answer_likelihood", logp_BT, answer_BT)
     p_BT = logp_BT.exp() if mean == "arithmetic" else logp_BT

@@ -25,6 +25,9 @@ def sampler_correction(
         old_logp_BT: log-probabilities before the first step of the update, in nats.
         sampler_logp_BT: those of the sampler, in nats.
         cap: at least 1.
+
+    Raises:
+        ValueError: an unknown kind.
     """
     weight_BT = probability_ratio(old_logp_BT, sampler_logp_BT).detach()
     if kind == "none":

@@ -66,6 +66,9 @@ def direct_loss(
     e is the share of pairs that are labelled the wrong way round: cDPO takes it into the target, robust takes its bias
     out of the loss. The last three look at each reply by itself, the others at the difference only. ``label_smoothing``
     and ``margin`` have a say where the formula has e and z.
+
+    Raises:
+        ValueError: an unknown loss, or not two scores a pair.
     """
     if score_B2.ndim != 2 or score_B2.shape[1] != 2:
         raise ValueError(f"direct_loss needs two scores a pair, (B, 2), got {tuple(score_B2.shape)}")

@@ -20,6 +20,9 @@ def value_targets(
         lambda_return    A_t + Q_t, with A the GAE of the values           as the released code has it
 
     The lambda-return with 0 and with 1 for lambda is the other two. No gradient flows through a target.
+
+    Raises:
+        ValueError: unknown targets.
     """
     lambdas = {"lambda_return": gae_lambda, "td0": 0.0, "monte_carlo": 1.0}
     if targets not in lambdas:

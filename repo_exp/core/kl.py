@@ -17,6 +17,9 @@ def kl_per_token(logp_BT: Tensor, reference_logp_BT: Tensor, *, estimator: KLEst
         k3+                    the value of k3 with the gradient of k2
 
     d is held inside +-20 and k3 inside +-10, so that one odd token cannot fill the batch.
+
+    Raises:
+        ValueError: an unknown estimator.
     """
     same_shape("kl_per_token", logp_BT, reference_logp_BT)
     d_BT = (reference_logp_BT - logp_BT).clamp(-20.0, 20.0)

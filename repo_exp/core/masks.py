@@ -9,7 +9,11 @@ from repo_exp.core.choices import Aggregation
 
 
 def same_shape(what: str, *tensors: Tensor) -> None:
-    """Refuse tensors of different shapes: broadcasting would hide the mistake."""
+    """Refuse tensors of different shapes: broadcasting would hide the mistake.
+
+    Raises:
+        ValueError: they differ; names ``what``.
+    """
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if len(set(shapes)) > 1:
         raise ValueError(f"{what} needs equal shapes, got {shapes}")
@@ -55,6 +59,9 @@ def aggregation_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: i
         longest: tokens that a reply may have.
 
     A reply without a token in the mask does not count as a reply.
+
+    Raises:
+        ValueError: an unknown aggregation.
     """
     replies = max(int(mask_BT.any(1).sum()), 1)
     if aggregation == "token_mean":

@@ -20,6 +20,9 @@ def ordinal_advantage(total_B: Tensor, group_B: Tensor, *, ties: Ties) -> Tensor
     Args:
         ties: averaged - equal totals share the mean of their ranks, so a group of equal totals gets 0;
             published - the reply that was drawn first ranks higher, as in the released code, equal or not.
+
+    Raises:
+        ValueError: unknown ties.
     """
     same_shape("ordinal_advantage", total_B, group_B)
     peer_BB = peers(group_B, ~total_B.isnan())

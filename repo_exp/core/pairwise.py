@@ -59,6 +59,9 @@ def pairwise_surrogate(
     Args:
         log_ratio_P2: log pi - log pi_old, summed over each reply, in nats; gradients flow through it.
         advantage_P2: the difference of the two rewards: a number, and minus that number.
+
+    Raises:
+        ValueError: an unknown clipping, or advantages of a pair that do not sum to 0.
     """
     same_shape("pairwise_surrogate", log_ratio_P2, advantage_P2)
     if not torch.equal(advantage_P2[:, 0], -advantage_P2[:, 1]):

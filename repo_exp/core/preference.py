@@ -52,6 +52,9 @@ def calibration(score_B: Tensor) -> tuple[float, float]:
     """Return the mean and the unbiased standard deviation of scores: the zero and the unit of a reward model.
 
     Equal scores get the unit 1, so that calibrating never divides by zero.
+
+    Raises:
+        ValueError: fewer than 2 scores.
     """
     if len(score_B) < 2:
         raise ValueError(f"calibration needs at least 2 scores, got {len(score_B)}")

@@ -46,6 +46,9 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: S
 
     Targets are large, hundreds at the published beta of 0.001 (at most 500, with hard), and never reached; that is as
     published. The others get 0.
+
+    Raises:
+        ValueError: an unknown target.
     """
     side_B = best_and_worst(total_B, group_B)
     if target == "win_rate":

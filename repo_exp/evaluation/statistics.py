@@ -139,6 +139,9 @@ def exact_paired_test(fell: int, rose: int) -> float:
     Args:
         fell: pairs in which it happened before and not after.
         rose: pairs in which it happened after and not before.
+
+    Raises:
+        ValueError: a count is negative.
     """
     if fell < 0 or rose < 0:
         raise ValueError(f"counts of pairs are not negative, got {fell} and {rose}")

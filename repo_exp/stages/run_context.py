@@ -46,14 +46,22 @@ class RunContext:
         self._shared: dict[Hashable, Any] = {}
 
     def model(self, inputs: ModelInputs) -> LoadedModel:
-        """Return the model of a stage's inputs."""
+        """Return the model of a stage's inputs.
+
+        Raises:
+            ValueError: it is not the model of this run.
+        """
         mine = self._model.inputs
         if (inputs.weights, inputs.dtype, inputs.engine) != (mine.weights, mine.dtype, mine.engine):
             raise ValueError("a run has one model, and the inputs of a stage name another")
         return self._model
 
     def tokens(self, weights: Weights, *, max_prompt_tokens: int) -> ChatTokenizer:
-        """Return the tokenizer of a stage's inputs, with its limit."""
+        """Return the tokenizer of a stage's inputs, with its limit.
+
+        Raises:
+            ValueError: it is not the model of this run, or has another limit.
+        """
         mine = self._model.inputs
         if (weights, max_prompt_tokens) != (mine.weights, mine.max_prompt_tokens):
             raise ValueError("a run has one model, and the inputs of a stage name another")

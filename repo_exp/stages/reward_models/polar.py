@@ -198,6 +198,9 @@ def laid_out(
     A reference keeps its head. The prompt keeps its tail, at most half of what two replies of the longest kind leave
     of the budget: the same for all replies to it, so that they stay comparable. The second one is without the token
     ``begin``, which a sequence has once.
+
+    Raises:
+        ValueError: the budget leaves no room for a prompt.
     """
     room = (budget - 2 * longest - len(split)) // 2
     if room < 1:
