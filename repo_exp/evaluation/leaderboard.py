@@ -33,7 +33,7 @@ class Run:
     Attributes:
         method: the option of ``algorithm`` that was chosen.
         arm: of its trained policy, as in ``results.json``.
-        yardstick: what it was measured with; totals of another yardstick cannot be compared.
+        metric: the reward that it was measured with; totals of another one cannot be compared.
         policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
         settings: what it has for each key that any of the runs overrides.
         results: of its evaluation, for the names of its sources.
@@ -42,7 +42,7 @@ class Run:
     method: str
     seed: int
     arm: Mapping[str, Any]
-    yardstick: Mapping[str, Any]
+    metric: Mapping[str, Any]
     policy: Mapping[str, Any] | None
     settings: Mapping[str, str] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +74,10 @@ def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
     results = _json(made["evaluate"] / "results.json")
     config = yaml.safe_load((place / ".hydra/config.yaml").read_text(encoding="utf-8"))
     policy = _json(made["policy"] / "artifact.json") if "policy" in made else None
-    yardstick = _json(made["evaluate"] / "artifact.json")["inputs"]["yardstick"]
     overrides = _overrides(hydra)
     settings = {key: overrides.get(key) or _setting(key, runtime["choices"], config) for key in keys}
     arm = results["arms"][results["order"][-1]]
-    return Run(runtime["choices"]["algorithm"], config["seed"], arm, yardstick, policy, settings, results)
+    return Run(runtime["choices"]["algorithm"], config["seed"], arm, results["metric"], policy, settings, results)
 
 
 def _overrides(hydra: Mapping[str, Any]) -> dict[str, str]:
@@ -133,7 +132,7 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
             "Unscored replies have a score that failed and are left out of the means; where there are too many of "
             "them, a mean is withheld (evaluation.max_unscored). The same command asks again for what failed."
         )
-    if any(run.yardstick != runs[0].yardstick for run in runs):
+    if any(run.metric != runs[0].metric for run in runs):
         notes.append("These runs were not measured alike: their totals cannot be compared.")
     if len({run.seed for run in runs}) > 1:
         notes.append("Each seed has a reward model of its own: compare totals within a seed.")

@@ -16,6 +16,7 @@ from repo_exp.rewards.record import record
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.stages.answering import answer
 from repo_exp.stages.data import read
+from repo_exp.stages.inputs import as_json
 from repo_exp.stages.records import ModelInputs, SamplingInputs, model_inputs, sampling_inputs
 from repo_exp.stages.reward_inputs import RewardInputs, evaluation_reward, reward_parents
 from repo_exp.stages.run_context import RunContext
@@ -46,7 +47,7 @@ class EvaluateInputs:
 class EvaluateStage(Stage[EvaluateInputs]):
     """Leaves ``results.json``, ``examples.json``, ``replies.jsonl``."""
 
-    name, version = "evaluate", 4
+    name, version = "evaluate", 5
 
     def inputs(self, config: Config) -> EvaluateInputs:
         """Return what the evaluation reads."""
@@ -101,7 +102,8 @@ class EvaluateStage(Stage[EvaluateInputs]):
             max_unscored=inputs.max_unscored,
         )
         chosen = choose_examples(scored, scorer.infos, max_unscored=inputs.max_unscored)
-        write_json(folder / "results.json", results)
+        # what it was measured with, so that a table of runs can tell which may be compared
+        write_json(folder / "results.json", {**results, "metric": as_json(inputs.reward)})
         write_json(folder / "examples.json", {"worked": worked_example(scored), "chosen": chosen})
         rows = [record(response, reward, arm=variant) for variant, each in scored.items() for response, reward in each]
         write_lines(folder / "replies.jsonl", rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from repo_exp.errors import MissingScoresError, RewardError
+from repo_exp.evaluation.leaderboard import read_runs
 from tests.rewards.conftest import Endpoint, asked_items, verdict
 
 
@@ -49,6 +50,17 @@ def test_one_command_goes_from_data_to_report(experiment) -> None:
     assert [row["step"] for row in policy] == [1, 2] and "reward/total" in policy[0]["metrics"]
     assert [row["step"] for row in capability] == [0, 1, 2]
     assert all("capability/total" in row["metrics"] for row in capability)
+
+
+def test_a_table_of_runs_reads_what_a_run_writes(experiment) -> None:
+    folder = experiment("a")
+    hydra = {"overrides": {"task": []}, "runtime": {"cwd": str(folder), "choices": {"algorithm": "repo"}}}
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra/hydra.yaml").write_text(json.dumps({"hydra": hydra}))
+    (folder / ".hydra/config.yaml").write_text(json.dumps({"seed": 0}))
+    [run], unfinished = read_runs(folder.parent)
+    assert unfinished == [] and run.method == "repo" and run.arm["n"] == 4
+    assert {"sources", "combine", "total"} <= set(run.metric)
 
 
 def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
