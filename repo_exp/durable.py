@@ -183,8 +183,8 @@ def refusal(
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    told = _IN_WORDS.search(str(error)) if type(error).__name__ == "SafetensorError" else None
-    return int(told[1] or told[2]) if told else None
+    number = _IN_WORDS.search(str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(number[1] or number[2]) if number else None
 
 
 def _remedy(number: int) -> str:

@@ -76,9 +76,9 @@ def kept(what: str) -> None:
 
 def word(number: int) -> str:
     """Return what is said at the end."""
-    told = f"{_state.kept}. " if _state.kept else ""
-    goes_on = "from there" if told else "from the stages that are finished"
-    return f"Stopped by {signal.Signals(number).name}. {told}The same command goes on {goes_on}."
+    kept_work = f"{_state.kept}. " if _state.kept else ""
+    goes_on = "from there" if kept_work else "from the stages that are finished"
+    return f"Stopped by {signal.Signals(number).name}. {kept_work}The same command goes on {goes_on}."
 
 
 @contextlib.contextmanager
@@ -137,16 +137,16 @@ def _watch(read: int, mine: set[int]) -> None:
         ready, _, _ = select.select([read], [], [], None if left is None else max(left, 0.0))
         if not ready:
             _end_hard(first)
-        told = os.read(read, 1)
-        if not told:  # the program ended by itself
+        received = os.read(read, 1)
+        if not received:  # the program ended by itself
             os.close(read)
             return
-        if told[0] not in mine:
+        if received[0] not in mine:
             continue
         if not first:
-            first, at = told[0], time.monotonic()
+            first, at = received[0], time.monotonic()
         elif time.monotonic() - at > REPEATED:
-            _end_hard(told[0])
+            _end_hard(received[0])
 
 
 def _end_hard(number: int) -> NoReturn:

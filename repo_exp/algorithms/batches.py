@@ -52,7 +52,7 @@ class RolloutBatch(WithSignals):
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What the responses of a batch are worth to the policy.
+    """The credit of the responses of a batch.
 
     Attributes:
         advantage_BT: how much better each token did than expected.

@@ -62,6 +62,6 @@ def calibration(score_B: Tensor) -> tuple[float, float]:
     return score_B.double().mean().item(), std if std > 1e-8 else 1.0
 
 
-def calibrate(score_B: Tensor, *, mean: float, spread: float) -> Tensor:
-    """Return (score - mean) / spread: above 0 means better than the replies that fixed the calibration."""
-    return torch.as_tensor(score_B - mean) / spread
+def calibrate(score_B: Tensor, *, mean: float, std: float) -> Tensor:
+    """Return (score - mean) / std: above 0 means better than the replies that fixed the calibration."""
+    return torch.as_tensor(score_B - mean) / std

@@ -95,7 +95,7 @@ def training_settings(
     rates: dict[str, float] | None = None,
     report: Report = lambda step, metrics: None,
 ) -> TrainingSettings:
-    """Return what a training module is told.
+    """Return the settings of a training module.
 
     Args:
         stage: the name that metrics and seeds carry.

@@ -95,8 +95,8 @@ class JudgeStage(Stage[JudgeInputs]):
         labelled, held = judgements.get("train", ()), judgements.get("development", ())
         # the strings are part of the seeds
         backbone = run.model(inputs.training.model).fresh("judge", seed=derived_seed(seed, "judge adapter"))
-        lessons_seed = derived_seed(seed, "judge lessons")
-        train, counts = _items(backbone.tokens, rubric, labelled, turns=inputs.turns, seed=lessons_seed)
+        examples_seed = derived_seed(seed, "judge lessons")
+        train, counts = _items(backbone.tokens, rubric, labelled, turns=inputs.turns, seed=examples_seed)
         if train:  # without labels the backbone judges as it is, which the agreement below shows
             fit_supervised(
                 run,
@@ -204,9 +204,9 @@ def _items(
 def _offsets(
     rubric: Rubric, judgements: Sequence[Judgement], counts: Mapping[str, tuple[int, int]]
 ) -> dict[str, float]:
-    """Return for each question how the share of "yes" in the lessons differs from that in all labels, in log-odds.
+    """Return for each question how the share of "yes" in the training examples differs from that in all labels, in log-odds.
 
-    The lessons ask what differs, so "yes" is commoner in them. Adding the offset to what the judge says
+    The training examples ask what differs, so "yes" is commoner in them. Adding the offset to what the judge says
     gives P(yes) for replies as they come. One is added to every count.
     """
     offsets = {}

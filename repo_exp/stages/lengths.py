@@ -122,26 +122,26 @@ def differ(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> bool:
 
 
 def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
-    """Return what is to be said of the counts."""
-    limit, said = counts["max_new_tokens"], []
+    """Return what a reader should know of the counts."""
+    limit, found = counts["max_new_tokens"], []
     if counts["contexts_cut"]:
-        said.append(
+        found.append(
             f"{counts['contexts_cut']:,} of {counts['contexts']:,} prompts are longer than model.max_context_tokens "
             f"({counts['max_context_tokens']}) and are cut: their oldest turns are left out"
         )
     if counts["demonstrations_cut"]:
         end = "; nothing teaches the policy to end" if counts["demonstrations_cut"] == counts["demonstrations"] else ""
-        said.append(
+        found.append(
             f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} replies to imitate are longer than "
             f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not learnt{end}"
         )
     for key, who, most in readers.rows(limit):
         if counts[key]:
-            said.append(
+            found.append(
                 f"{counts[key]:,} of {counts['pairs']:,} training pairs have replies that are the same in their first "
                 f"{most} tokens, which is what the {who} reads; they are left out (rollout.max_new_tokens={limit})"
             )
-    return said
+    return found
 
 
 def require_pairs(counts: Mapping[str, int], readers: Readers) -> None:

@@ -153,7 +153,7 @@ def function(run: RunContext, inputs: RewardModelInputs, trained: Artifact) -> S
         scale = _scale(trained)
         run.model(inputs.training.model).role("reward", trained)
         raw = torch.tensor(raw_scores(kind, responses), dtype=torch.float64)
-        scores = calibrate(raw, mean=scale["mean"], spread=scale["std"]).tolist()
+        scores = calibrate(raw, mean=scale["mean"], std=scale["std"]).tolist()
         scorable = [kind.can_score(response.prompt) for response in responses]
         if sum(scorable) > 1:
             finite_or_not = [score for score, can in zip(scores, scorable, strict=True) if can]

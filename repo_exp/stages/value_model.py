@@ -25,7 +25,7 @@ from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.training.losses import Valuing, WorthItem
+from repo_exp.training.losses import RewardedItem, Valuing
 from repo_exp.training.supervised import over_items
 from repo_exp.types import Preference, Split
 
@@ -86,7 +86,7 @@ class ValueModelStage(Stage[ValueModelInputs]):
         # the string is part of the seed
         backbone = run.model(training.model).fresh("value", seed=derived_seed(training.seed, "value model adapter"))
 
-        def items(split: Split) -> list[WorthItem]:
+        def items(split: Split) -> list[RewardedItem]:
             pairs = preferences[split]
             return [item for pair in pairs for item in training_examples(backbone.tokens, pair, limit=limit)]
 
@@ -108,17 +108,17 @@ class ValueModelStage(Stage[ValueModelInputs]):
         backbone.save("value", folder / "value")
 
 
-def training_examples(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> list[WorthItem]:
+def training_examples(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> list[RewardedItem]:
     """Return the chosen response with the reward 1 and the rejected one with -1; none where they are read alike."""
     if not differ(tokens, pair, limit=limit):
         return []
     prompt = tokens.context(pair.context.messages)
     rewards = ((pair.chosen, 1.0), (pair.rejected, -1.0))
-    return [WorthItem(prompt, tokens.reply(text, limit=limit), reward) for text, reward in rewards]
+    return [RewardedItem(prompt, tokens.reply(text, limit=limit), reward) for text, reward in rewards]
 
 
 def _quality(
-    backbone: Backbone, objective: Valuing, items: Sequence[WorthItem], *, microbatch_tokens: int
+    backbone: Backbone, objective: Valuing, items: Sequence[RewardedItem], *, microbatch_tokens: int
 ) -> dict[str, float]:
     """Return in how many held-out pairs the chosen response ends with the higher value; a tie counts one half."""
     last_N = torch.zeros(len(items), dtype=torch.float64)

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What every training loop is told.
+    """The settings of every training loop.
 
     Attributes:
         stage: the name under which metrics are reported. It is part of every seed.

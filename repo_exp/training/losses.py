@@ -91,12 +91,12 @@ class PairItem:
 
 
 @dataclass(frozen=True, slots=True)
-class WorthItem:
+class RewardedItem:
     """A prompt, a response to it, and the reward of the whole response."""
 
     context: Tokens
     reply: Tokens
-    worth: float
+    reward: float
 
     @property
     def shown(self) -> Tokens:
@@ -181,24 +181,24 @@ class Valuing:
     ) -> None:
         self.targets, self.gamma, self.gae_lambda, self.of = targets, gamma, gae_lambda, of
 
-    def weight(self, item: WorthItem) -> float:
+    def weight(self, item: RewardedItem) -> float:
         """Return the tokens of the response."""
         return len(item.reply)
 
-    def sequences(self, item: WorthItem) -> Sequence[Tokens]:
+    def sequences(self, item: RewardedItem) -> Sequence[Tokens]:
         """Return the prompt with its response."""
         return [[*item.context, *item.reply]]
 
-    def values(self, backbone: Backbone, items: Sequence[WorthItem]) -> tuple[Tensor, Tensor]:
+    def values(self, backbone: Backbone, items: Sequence[RewardedItem]) -> tuple[Tensor, Tensor]:
         """Return the values of the response tokens, and where these are."""
         batch = lay_out([item.context for item in items], [item.reply for item in items], pad=backbone.tokens.pad)
         value_NR = reply_values(backbone, batch, of=self.of)
         return value_NR, batch.mask_NR.to(value_NR.device)
 
-    def loss(self, backbone: Backbone, items: Sequence[WorthItem], *, count: float) -> Tensor:
+    def loss(self, backbone: Backbone, items: Sequence[RewardedItem], *, count: float) -> Tensor:
         """Return the squared error."""
         value_NR, mask_NR = self.values(backbone, items)
-        reward_NR = reward_at_last_token(value_NR.new_tensor([item.worth for item in items]), mask_NR)
+        reward_NR = reward_at_last_token(value_NR.new_tensor([item.reward for item in items]), mask_NR)
         target_NR = value_targets(
             reward_NR, value_NR, mask_NR, targets=self.targets, gamma=self.gamma, gae_lambda=self.gae_lambda
         )

@@ -29,7 +29,7 @@ from repo_exp.training.batch import Microbatch, TrainingBatch, over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite
 from repo_exp.training.steps import Update
 
-Cut = Callable[[TrainingBatch, Sequence[int]], Iterable[Microbatch]]
+Cutter = Callable[[TrainingBatch, Sequence[int]], Iterable[Microbatch]]
 
 
 class SignalComputer:
@@ -44,7 +44,7 @@ class SignalComputer:
     def __init__(
         self,
         backbone: Backbone,
-        microbatches: Cut,
+        microbatches: Cutter,
         *,
         temperature: float,
         phases: Callable[[str], AbstractContextManager[None]],

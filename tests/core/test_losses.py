@@ -141,7 +141,7 @@ def test_calibration_gives_mean_zero_and_spread_one() -> None:
     """[1, 2, 3, 6]: mean 3, unbiased variance (4 + 1 + 0 + 9) / 3."""
     mean, spread = calibration(t(1, 2, 3, 6))
     assert (mean, spread) == pytest.approx((3.0, math.sqrt(14 / 3)))
-    close(calibrate(t(3, 3 + spread), mean=mean, spread=spread), 0, 1)
+    close(calibrate(t(3, 3 + spread), mean=mean, std=spread), 0, 1)
     assert calibration(t(2, 2)) == (2.0, 1.0)
     with pytest.raises(ValueError, match="at least 2"):
         calibration(t(1))

@@ -16,7 +16,7 @@ from repo_exp.stages import judge, reward_model, value_model
 from repo_exp.stages.digests import digest
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Store
-from repo_exp.training.losses import Imitation, Judging, Preferring, Valuing, WorthItem
+from repo_exp.training.losses import Imitation, Judging, Preferring, RewardedItem, Valuing
 from repo_exp.types import Message
 from tests.stages.test_pipeline import made, rows
 
@@ -239,6 +239,6 @@ def test_a_broken_judge_neither_judges_nor_agrees_with_anybody(tiny) -> None:
 
 def test_a_broken_value_model_puts_no_pair_right(tiny) -> None:
     valuing = Valuing(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
-    items = [WorthItem([5, 6], [7, 2], worth) for worth in (1.0, -1.0)]
+    items = [RewardedItem([5, 6], [7, 2], worth) for worth in (1.0, -1.0)]
     with pytest.raises(NotFiniteError, match="role value: 2 of 2 values of held-out replies"):
         value_model._quality(broken(tiny, "value"), valuing, items, microbatch_tokens=400)

@@ -8,7 +8,7 @@ import torch
 
 from repo_exp.models.forward import lay_out, reply_values
 from repo_exp.training.fit import fit
-from repo_exp.training.losses import PairItem, Preferring, Valuing, WorthItem
+from repo_exp.training.losses import PairItem, Preferring, RewardedItem, Valuing
 from repo_exp.training.supervised import SupervisedModule, heldout_loss
 from tests.training.toy import CONTEXTS, TRAINER, Stop, settings
 
@@ -28,13 +28,13 @@ def taught(backbone, objective, items, folder, *, epochs=1, microbatch_tokens=40
     fit(learner, TRAINER, folder=folder)
 
 
-def worths(tokens, count: int = 96) -> list[WorthItem]:
+def worths(tokens, count: int = 96) -> list[RewardedItem]:
     """Replies of odd characters are worth 1, replies of even ones -1."""
     rng, items = random.Random(0), []
     for i in range(count):
         text = "".join(chr(rng.choice(range(34 + i % 2, 127, 2))) for _ in range(8))
         worth = 1.0 if i % 2 else -1.0
-        items.append(WorthItem(tokens.context(CONTEXTS[i % len(CONTEXTS)].messages), tokens.reply(text), worth))
+        items.append(RewardedItem(tokens.context(CONTEXTS[i % len(CONTEXTS)].messages), tokens.reply(text), worth))
     return items
 
 
@@ -73,7 +73,7 @@ def test_a_value_model_learns_what_replies_are_worth(tiny, tmp_path, targets) ->
     with torch.no_grad(), backbone.speaking("value"):
         value_NR, mask_NR = objective.values(backbone, items)
     last_N = value_NR.gather(1, mask_NR.sum(1, keepdim=True) - 1).squeeze(1)
-    good_N = torch.tensor([item.worth > 0 for item in items])
+    good_N = torch.tensor([item.reward > 0 for item in items])
     assert last_N[good_N].mean() > 0.3 and last_N[~good_N].mean() < -0.3
 
 
@@ -100,13 +100,13 @@ def test_a_value_of_the_action_knows_its_token_and_one_of_the_state_does_not(tin
 @pytest.mark.parametrize("of", ["state", "action"])
 def test_a_value_model_is_taught_where_it_is_read(tiny, of) -> None:
     """The values that its loss draws to the targets are those that DVPO reads later."""
-    backbone, item = tiny("value"), WorthItem([5, 6, 7], [20, 30, 40], 1.0)
+    backbone, item = tiny("value"), RewardedItem([5, 6, 7], [20, 30, 40], 1.0)
     backbone.add("value", seed=9)
     torch.nn.init.normal_(backbone.heads["value"].weight, std=0.2)
     with torch.no_grad(), backbone.speaking("value"):
         found, _ = Valuing(**HOW, of=of).values(backbone, [item])
         torch.testing.assert_close(found, reply_values(backbone, lay_out([item.context], [item.reply], pad=0), of=of))
-        other, _ = Valuing(**HOW, of=of).values(backbone, [WorthItem([5, 6, 7], [20, 30, 50], 1.0)])
+        other, _ = Valuing(**HOW, of=of).values(backbone, [RewardedItem([5, 6, 7], [20, 30, 50], 1.0)])
     assert ((found - other).abs()[0, -1] > 1e-6) == (of == "action")
 
 

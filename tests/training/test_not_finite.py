@@ -13,13 +13,13 @@ from repo_exp.errors import NotFiniteError
 from repo_exp.training.callbacks.checkpoint import LAST
 from repo_exp.training.callbacks.guard import StepGuard, check_checkpoint
 from repo_exp.training.fit import fit
-from repo_exp.training.losses import Imitation, Judging, Preferring, Valuing, WorthItem
+from repo_exp.training.losses import Imitation, Judging, Preferring, RewardedItem, Valuing
 from repo_exp.training.supervised import SupervisedModule, heldout_loss
 from tests.training.test_paired import paired  # noqa: F401 - pytest finds it by name
 from tests.training.test_supervised import PAIRS, QUESTIONS, REPLIES
 from tests.training.toy import OPTIMIZER, TRAINER, oddness, settings
 
-WORTHS = [WorthItem(item.context, item.reply, 1.0) for item in REPLIES]
+WORTHS = [RewardedItem(item.context, item.reply, 1.0) for item in REPLIES]
 VALUING = Valuing(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
 KINDS = [(Imitation(), REPLIES), (Preferring(centring=0.01), PAIRS), (Judging(), QUESTIONS), (VALUING, WORTHS)]
 NAMES = ["imitation", "preferring", "judging", "valuing"]
