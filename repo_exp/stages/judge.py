@@ -204,7 +204,7 @@ def _items(
 def _offsets(
     rubric: Rubric, judgements: Sequence[Judgement], counts: Mapping[str, tuple[int, int]]
 ) -> dict[str, float]:
-    """Return for each question how the share of "yes" in the training examples differs from that in all labels, in log-odds.
+    """Return for each question how its share of "yes" in the training examples differs from all labels, in log-odds.
 
     The training examples ask what differs, so "yes" is commoner in them. Adding the offset to what the judge says
     gives P(yes) for replies as they come. One is added to every count.
