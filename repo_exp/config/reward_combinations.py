@@ -1,4 +1,4 @@
-"""What only several values together can show to be impossible, about rewards: see ``combinations.py``."""
+"""What only several values together can show to be impossible, about rewards: see ``config/combinations.py``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The mathematics: pure functions on numbers and tensors, without configuration, model or logger.
 
-    rewards combined        enhancement.enhance_one   standing.compared_with, .z_scores, .lexicographic
+    rewards combined        enhancement.enhance, .enhancement, .sum_of_points
+                            comparison.comparison_groups, .z_scores, .lexicographic
     reward model            preference.bradley_terry_loss, .pair_accuracy, .calibration, .calibrate, .disagrees
                             augmentation.contests, .partners (RRM)
     judge                   probability.log_odds, .shifted, .ranked_right
