@@ -78,7 +78,7 @@ class WandbTracker:
             entity=entity,
             group=group,
             tags=list(tags),
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,  # type: ignore[arg-type]  # from the environment: wandb itself refuses what it does not know
             # Several runs may follow each other in one process (a sweep); none takes over another's.
             reinit="create_new",
             settings=wandb.Settings(

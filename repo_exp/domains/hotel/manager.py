@@ -249,7 +249,7 @@ class Manager:
     def _say(self, move: Move, start: str = "") -> ManagerTurn:
         """Put a move into words; an offer in relative words may settle the number."""
         rng, trouble = self._rng, ""
-        rules = MANAGER | (WARM if self.mood == "warm" else CURT if self.persona.words == "curt" else {})
+        rules = {**MANAGER, **(WARM if self.mood == "warm" else CURT if self.persona.words == "curt" else {})}
         facts: dict[str, str] = {}
         if move is Move.SILENT:
             self._last = move
@@ -288,7 +288,7 @@ class Manager:
 
     def _change(self) -> str:
         """Word the offer as a change of the selling price, moving it to one that can be said; "" if there is none."""
-        ticket, offer = self.tickets[0], self._offers[0]
+        ticket, offer = self.tickets[0], self._offer(0)
         off = ticket.selling_price - offer
         if self._rng.random() < 0.5:
             percent = round(100 * off / ticket.selling_price)
@@ -302,8 +302,14 @@ class Manager:
         self._offers[0] = ticket.selling_price - off
         return in_words(off, colloquial=False) if off < 100 and self._rng.random() < 0.6 else f"{off} {ticket.currency}"
 
+    def _offer(self, index: int) -> int:
+        offer = self._offers[index]
+        if offer is None:
+            raise ValueError(f"no offer for ticket {index} yet")
+        return offer
+
     def _price(self, index: int) -> str:
-        offer, rng = self._offers[index], self._rng
+        offer, rng = self._offer(index), self._rng
         if rng.random() < self.persona.colloquial and 100 < offer < 10_000:
             return in_words(offer, colloquial=rng.random() < 0.8)
         return rng.choice((str(offer), str(offer), f"{offer} {self.tickets[index].currency}"))

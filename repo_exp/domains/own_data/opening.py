@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from repo_exp.domains.own_data.faults import printable, unreadable
 from repo_exp.domains.own_data.recognising import Kind, kind_of
@@ -213,8 +213,8 @@ def _reasons(path: Path) -> Iterator[None]:
 @contextmanager
 def _unpacked(path: Path, packed: bool) -> Iterator[BinaryIO]:
     with path.open("rb") as raw:
-        bounded = _Bounded(gzip.GzipFile(fileobj=raw) if packed else raw, path, packed)
-        yield io.BufferedReader(bounded, 2**16)  # type: ignore[arg-type]
+        unpacked: _Readable = gzip.GzipFile(fileobj=raw) if packed else raw
+        yield io.BufferedReader(_Bounded(unpacked, path, packed), 2**16)
 
 
 @contextmanager
@@ -228,10 +228,14 @@ def opened(source: Source) -> Iterator[BinaryIO]:
         yield stream
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Bounded(io.RawIOBase):
     """Reads on until there is more than anyone packs in earnest."""
 
-    def __init__(self, inner: BinaryIO, path: Path, packed: bool) -> None:
+    def __init__(self, inner: _Readable, path: Path, packed: bool) -> None:
         self.inner, self.path, self.total = inner, path, 0
         least, times = SUSPICIOUS
         self.most = min(MOST_BYTES, max(least, times * path.stat().st_size)) if packed else MOST_BYTES
@@ -239,7 +243,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader passes one
         piece = self.inner.read(len(buffer))
         self.total += len(piece)
         if self.total > self.most:

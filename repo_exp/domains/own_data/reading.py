@@ -78,13 +78,13 @@ def _pair(row: dict[str, Any], *, name: str, where: str, split: Split | None, ce
     if not isinstance(facts, dict):
         raise Bad(f"'facts' is {type(facts).__name__}", "give an object", kind="'facts' is no object")
     _as_json(facts)
-    words = [row.get(key) or "" for key in ("kind", "fault")]
-    if not all(isinstance(word, str) for word in words):
+    kind, fault = row.get("kind") or "", row.get("fault") or ""
+    if not (isinstance(kind, str) and isinstance(fault, str)):
         raise Bad("'kind' or 'fault' is not text", "give a string")
     key = json.dumps([[m.role, m.content] for m in prompt], ensure_ascii=True)
     context, labels = Context(name, prompt, facts), _labels(row.get("labels") or {})
     return Pair(
-        where, context, chosen, rejected, *words, labels, _margin(row.get("margin")), split, key, tuple(remarks)
+        where, context, chosen, rejected, kind, fault, labels, _margin(row.get("margin")), split, key, tuple(remarks)
     )
 
 

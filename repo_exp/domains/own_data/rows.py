@@ -148,12 +148,13 @@ def _document(source: Source, raw: bytes) -> list[Row] | None:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise unreadable(f"{source.shown}:{line}", "not UTF-8", "save the file as UTF-8") from None
-    space, found, line, place = re.compile(r"[ \t\r\n]*"), [], 1, 0
+    found: list[Row] = []
+    line, place = 1, 0
     array = text.lstrip()[:1] == "["
-    at = space.match(text).end() + array
+    at = _after_space(text, 0) + array
     sure = array or source.path.name.lower().removesuffix(".gz").endswith(".json")
     while True:
-        at = space.match(text, at).end()
+        at = _after_space(text, at)
         if at == len(text) or (array and text[at] == "]"):
             break
         line, place = line + text.count("\n", place, at), at
@@ -167,10 +168,10 @@ def _document(source: Source, raw: bytes) -> list[Row] | None:
             if not sure and not found:
                 return None
             number = getattr(error, "lineno", line)
-            bad = _no_json(text[place : place + 10], error)
-            raise unreadable(f"{source.shown}:{number}", bad.found, "a JSON array of objects, or one a line") from None
+            wrong = _no_json(text[place : place + 10], error).found
+            raise unreadable(f"{source.shown}:{number}", wrong, "a JSON array of objects, or one a line") from None
         found.append((f"{source.shown}:{line}, row {len(found) + 1}", str(len(found) + 1), value))
-        at = space.match(text, at).end()
+        at = _after_space(text, at)
         if array and text[at : at + 1] not in (",", "]"):
             line += text.count("\n", place, at)
             raise unreadable(f"{source.shown}:{line}", f"the array breaks off after row {len(found)}", "end it with ]")
@@ -181,6 +182,15 @@ def _document(source: Source, raw: bytes) -> list[Row] | None:
             f"{source.shown}:{line}", "something stands behind the array", "one array, or one object a line"
         )
     return _not_a_wrapper(source, found)
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _after_space(text: str, at: int) -> int:
+    """Return where the space that begins at a place ends."""
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _not_a_wrapper(source: Source, found: list[Row]) -> list[Row]:

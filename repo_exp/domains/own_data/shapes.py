@@ -113,9 +113,11 @@ def _side(value: Any, key: str, remarks: Remarks) -> Side:
     return conversation(value, key, remarks)
 
 
-def _prompts(row: Mapping[str, Any], talks: Sequence[tuple[Message, ...]], remarks: Remarks) -> list[tuple]:
+def _prompts(
+    row: Mapping[str, Any], talks: Sequence[tuple[Message, ...]], remarks: Remarks
+) -> list[tuple[Message, ...]]:
     """Return what the row gives as the prompt, under each name that it has for it."""
-    found = []
+    found: list[tuple[Message, ...]] = []
     whole = any(len(talk) > 1 for talk in talks)
     for key in ("prompt", "conversations", "messages"):
         value = row.get(key)
