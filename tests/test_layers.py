@@ -25,14 +25,14 @@ LAYERS: dict[str, set[str]] = {
     "bounds": set(),
     "core": set(),
     "language": set(),
-    "config": {"algorithms", "rewards"},  # options of methods, sources and combiners: see below
+    "config": {"algorithms", "domains", "rewards"},  # options of methods, domains, sources and combiners: see below
     "domains": {"language"},
     "rewards": {"language", "core"},
     "algorithms": {"core"},
     "models": set(),
     "rollout": {"domains", "models"},
     "training": {"stopping", "core", "config", "models", "rollout", "algorithms"},
-    "evaluation": set(),
+    "evaluation": {"domains", "rollout"},
     "tracking": set(),
     "stages": {"core", "config", "domains", "rewards", "algorithms", "models", "rollout", "training", "evaluation",
                "tracking", "stopping"},

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.combinations import COMBINATIONS
+from repo_exp.config.domain_data import typed_data
 from repo_exp.config.places import PATHS, expanded
 from repo_exp.config.reward_sources import completed
 from repo_exp.config.schema import Config
@@ -155,8 +156,9 @@ def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tu
     missing = {path: no_value(path) for path in missing_values(container)}
     options, in_algorithm = _algorithm(container)
     container, in_sources = completed(container)
+    container, in_data = typed_data(container)
     config, in_config = _typed(container)
-    found = {**in_config, **in_algorithm, **in_sources, **missing}
+    found = {**in_config, **in_algorithm, **in_sources, **in_data, **missing}
     problems = list(found.values())
     subject = config if config is not None and not problems else View(container, frozenset(found))
     every = [*COMBINATIONS, *checks]
@@ -176,7 +178,8 @@ def of_types(container: Mapping[str, Any], path: Sequence[str], value: Any) -> l
     """Return the problems that a value has by its type alone, put into a configuration at this path."""
     changed = _replaced(container, path, value)
     full, in_sources = completed(changed)
-    found = {**_typed(full)[1], **_algorithm(changed)[1], **in_sources}
+    full, in_data = typed_data(full)
+    found = {**_typed(full)[1], **_algorithm(changed)[1], **in_sources, **in_data}
     return [problem for where, problem in found.items() if where[: len(path)] == tuple(path)]
 
 

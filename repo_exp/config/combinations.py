@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from repo_exp.config.places import PACKAGE, cannot_be_made
+from repo_exp.config.places import cannot_be_made
 from repo_exp.config.reward_combinations import REWARD
+from repo_exp.domains import registry
 from repo_exp.errors import Problem, did_you_mean
 
 Check = Callable[[Any], Iterable[Problem]]
@@ -20,9 +21,7 @@ Check = Callable[[Any], Iterable[Problem]]
 
 def domain_is_there(c: Any) -> Iterator[Problem]:
     """A domain is a folder of the program, or 'own', which means that the data are your own."""
-    folder = PACKAGE / "domains"
-    known = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name.isidentifier())
-    known = [name for name in known if not name.startswith("_") and name != "own_data"]
+    known = registry.names()
     if c.domain.name not in (*known, "own"):
         yield Problem(
             "domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"])
@@ -31,7 +30,7 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
         yield Problem(
             "domain.name",
             f"the domain {c.domain.name!r} generates no data, and data.kind is generated",
-            "data=jsonl data.path=FILE for your own data; or domain=hotel",
+            f"data=jsonl data.path=FILE for your own data; or domain={known[0]}",
         )
 
 
@@ -50,28 +49,29 @@ def data_file_is_there(c: Any) -> Iterator[Problem]:
 
 
 def contexts_suffice(c: Any) -> Iterator[Problem]:
-    """Held-out contexts have to suffice for what is asked of them."""
-    if c.data.kind != "generated":
-        return
-    if c.data.contexts.test < 2:
-        yield Problem(
-            "data.contexts.test",
-            f"{c.data.contexts.test} context shows no spread",
-            "2 or more; 96 gives narrow intervals",
-        )
+    """There are enough test prompts for an interval."""
+    for key, count in _held_out(c, "test"):
+        if count < 2:
+            yield Problem(key, f"{count} prompt shows no variation", "2 or more; 96 gives narrow intervals")
 
 
 def capability_has_its_contexts(c: Any) -> Iterator[Problem]:
-    """The capability score during training is taken on development contexts."""
-    if c.data.kind != "generated" or not c.evaluation.capability_every:
-        return
-    wanted, there = c.evaluation.capability_contexts, c.data.contexts.development
-    if wanted > there:
-        yield Problem(
-            "evaluation.capability_contexts",
-            f"{wanted} are more than the development contexts ({there})",
-            f"at most {there}, or a larger data.contexts.development",
-        )
+    """The validation during training is taken on development prompts."""
+    wanted = c.evaluation.capability_contexts if c.evaluation.capability_every else 0
+    for key, there in _held_out(c, "development"):
+        if wanted > there:
+            yield Problem(
+                "evaluation.capability_contexts",
+                f"{wanted} are more than the development prompts ({there})",
+                f"at most {there}, or a larger {key}",
+            )
+
+
+def _held_out(c: Any, split: str) -> Iterator[tuple[str, int]]:
+    """Yield the key that says how many prompts a split has, and how many; nothing where that is not known yet."""
+    for each in c.data.amounts():
+        if (each.part, each.split) == ("contexts", split):
+            yield f"data.{each.key}", each.count
 
 
 def minibatches_divide(c: Any) -> Iterator[Problem]:

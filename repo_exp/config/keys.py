@@ -1,7 +1,7 @@
 """Every key of the configuration: its path, its type in words, and what it is for. Help and manual are made of this.
 
-Most keys are typed by the schema. Those of a file that is found by its name (a method, a kind of
-reward source, a combiner) are typed by its ``Options``.
+Most keys are typed by the schema. Those of a file that is found by its name (a domain, a method,
+a kind of reward source, a combiner) are typed by its ``Options``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.schema import Config, Reward
+from repo_exp.domains import registry
 from repo_exp.rewards import combine, sources
 
 Schema = Mapping[str, Any]
@@ -24,6 +25,7 @@ _KINDS = {
     "boolean": "true or false",
     "null": "null",
 }
+GENERATED = {"data.kind": "generated"}  # the keys of such data are the domain's
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 
 
@@ -55,7 +57,10 @@ class Section(NamedTuple):
 def sections() -> tuple[Section, ...]:
     """Return all sections, the outer ones first."""
     schema = Config.model_json_schema()
-    found = [*_sections(schema, schema, "", {}), *(section for kind in names() for section in _method(kind))]
+    found = [each for each in _sections(schema, schema, "", {}) if each.when != GENERATED]
+    for domain in registry.names():
+        found.append(_flat(registry.find(domain).Options, "data", {**GENERATED, "domain.name": domain}))
+    found += [section for kind in names() for section in _method(kind)]
     for kind in sources.kinds():
         found.append(_flat(sources.find(kind).Options, "reward.sources.NAME", {"reward.sources.NAME.kind": kind}))
     for name in combine.names():

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from repo_exp.domains.interface import DomainOptions
+from repo_exp.domains.own_data.options import JsonlOptions
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 CountOrZero = Annotated[int, Field(ge=0, strict=True)]
@@ -37,43 +40,11 @@ class Task(Section):
 
 
 class Domain(Section):
-    """Where tickets, partner and replies come from, and which rules and rubric go with them."""
+    """The task that prompts and environments come from, and the rules and the rubric that go with it."""
 
     name: Name = Field(description="a folder of repo_exp/domains, or 'own' for your own data")
     rules: Name = Field(description="a folder of conf/rules, or a path to your own")
     rubric: Name = Field(description="a folder of conf/rubric, or a path to your own")
-
-
-class Contexts(Section):
-    """How many conversations to answer, by split."""
-
-    train: Count
-    development: Count
-    test: Count
-
-
-class GeneratedData(Section):
-    """A corpus that the domain generates from the seed."""
-
-    kind: Literal["generated"]
-    scale: Annotated[float, Field(gt=0, le=10)] = Field(description="1.0 gives the paper's 6,632 training pairs")
-    demonstrations: Count = Field(description="conversations with an expert's reply, for supervised fine-tuning")
-    faulty_demonstrations: Fraction = Field(description="share of careless replies among the demonstrations")
-    held_out: Count = Field(description="demonstrations, pairs and labelled replies in each held-out split")
-    judgements: Count = Field(description="labelled replies that the local judge learns from")
-    contexts: Contexts
-    careless: Fraction = Field(description="chance of a fault in each earlier turn of a talk")
-    two_tickets: Fraction = Field(description="chance that a talk is about two rooms")
-
-
-class JsonlData(Section):
-    """Your own pairs of replies: JSON Lines, a JSON array, CSV, parquet or a folder of them (docs/data.md)."""
-
-    kind: Literal["jsonl"]
-    path: Name = Field(description="the file or folder, from the folder you are in or whole")
-    skip_bad_lines: bool = Field(description="go on without the lines that cannot be read, instead of listing them")
-    development: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for development")
-    test: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="share held out for the final evaluation")
 
 
 class AdapterLayers(Section):
@@ -358,7 +329,9 @@ class Config(Section):
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")
     reward: Reward
     domain: Domain
-    data: Annotated[GeneratedData | JsonlData, Field(discriminator="kind")]
+    data: Annotated[SerializeAsAny[DomainOptions] | JsonlOptions, Field(discriminator="kind")] = Field(
+        description="typed by the Options of the domain; see domain_data.py"
+    )
     model: Model
     optimizer: Optimizer
     budget: Budget

@@ -8,9 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from repo_exp.types import Message, Prompt
+from pydantic import BaseModel, ConfigDict, Field
+
+from repo_exp.types import Message, Prompt, Split
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Part = Literal["demonstrations", "preferences", "judgements", "contexts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many items of one part of the corpus a key of ``data`` asks for."""
+
+    key: str
+    part: Part
+    split: Split
+    count: int
+
+
+class DataOptions(BaseModel):
+    """The section ``data``: closed to unknown keys, strict about types. Values are in ``conf/``: no defaults here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
+
+    def amounts(self) -> tuple[Amount, ...]:
+        """Return what the options ask for, as far as it is known before the corpus is there.
+
+        Memory, time and the least number of test prompts are checked with it before anything runs.
+        """
+        return ()
+
+
+class DomainOptions(DataOptions):
+    """The section ``data`` of a domain that generates its corpus from the seed."""
+
+    kind: Literal["generated"]
 
 
 @dataclass(frozen=True, slots=True)

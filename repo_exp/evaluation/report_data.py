@@ -80,7 +80,7 @@ class Run(TypedDict, total=False):
     hardware: str
     versions: dict[str, str]
     notices: list[str]  # what a reader must know before any figure; stands on top
-    roles: dict[str, str]  # how speakers are called: {"assistant": "Agent", "user": "Hotel"}
+    roles: dict[str, str]  # how speakers are called: {"assistant": "Agent", "user": "Guest"}
 
 
 class RewardSetup(TypedDict, total=False):

@@ -341,39 +341,3 @@ def mentioned_prices(text: str) -> list[Amount]:
         amounts.append(Amount(value, token.start, tokens[after - 1].end, kind))
         at = after
     return amounts
-
-
-_DENIED_BEFORE = re.compile(
-    r"(?:\bnot|\bthan|\bfrom|\binstead of|\bbelow|\bunder|\bcan't do|\bcannot do|\bcan't go to|\bnet(?: of)?)"
-    r"[^a-z0-9]{0,3}(?:for |at |to |about )?\Z",
-    re.I,
-)
-_DENIED_AFTER = re.compile(
-    r"[^a-z0-9]{0,3}(?:[a-z]{3} )?(?:net\b|is (?:too low|not|impossible|out)|won't|doesn't|will not|"
-    r"is what i (?:get|pay|need|earn))",
-    re.I,
-)
-_SHARE = re.compile(r"\s{0,3}(?:%|percent|per cent|pct)?\s{0,3}(?:commission|fee)|\s{0,3}%?\s{0,3}of our", re.I)
-
-
-def resolve_offer(text: str, reference: float | None) -> float | None:
-    """Return the selling price that ``text`` offers, or None where it offers none.
-
-    Args:
-        text: what the hotel wrote.
-        reference: the price that "10% off" and "knock twenty off" start from; without it they are None.
-            With it, absolute amounts outside 0.3 to 1.5 times the reference are taken for something else.
-    """
-    offer = None
-    for amount in mentioned_prices(text):
-        around = text[max(0, amount.start - 24) : amount.start], text[amount.end : amount.end + 24]
-        if _DENIED_BEFORE.search(around[0]) or _DENIED_AFTER.match(around[1]) or _SHARE.match(around[1]):
-            continue
-        if amount.kind == "price":
-            if reference is None or 0.3 * reference <= amount.value <= 1.5 * reference:
-                offer = amount.value
-        elif reference is not None and amount.kind == "percent" and amount.value < 70:
-            offer = float(round(reference * (1 - amount.value / 100)))
-        elif reference is not None and amount.kind == "change" and amount.value < 0.7 * reference:
-            offer = reference - amount.value
-    return offer

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from repo_exp.domains.interface import EnvironmentFactory
 from repo_exp.domains.single_turn import SingleTurn
 from repo_exp.rollout.engine import Completion, Engine, Sampling
+from repo_exp.rollout.episode import Episode
 from repo_exp.rollout.seeds import derived_seed
-from repo_exp.types import Message, Prompt, Status, Trajectory, Turn
+from repo_exp.types import Message, Prompt, Trajectory, Turn
 
 
 class Tokenizer(Protocol):
@@ -22,30 +23,6 @@ class Tokenizer(Protocol):
     def text(self, tokens: Sequence[int]) -> str:
         """Return what a completion says."""
         ...
-
-
-class _Episode:
-    """One environment, and what has happened in it."""
-
-    def __init__(self, prompt: Prompt, environment: EnvironmentFactory, seed: int) -> None:
-        self.prompt, self.environment = prompt, environment(prompt, seed=seed)
-        self.messages = self.environment.reset()
-        self.turns: list[Turn] = []
-        self.done = False
-        self.outcome: Mapping[str, Any] = {}
-
-    def take(self, text: str, prompt_ids: Sequence[int], completion: Completion) -> None:
-        """Pass a completion on to the environment."""
-        step = self.environment.step(text)
-        turn = Turn(text, completion.finished, tuple(prompt_ids), completion.tokens, completion.logprobs, step.messages)
-        self.turns.append(turn)
-        self.messages = (*self.messages, Message("assistant", text), *step.messages)
-        self.done, self.outcome = step.done, step.outcome
-
-    def trajectory(self) -> Trajectory:
-        """Return what has happened so far."""
-        status: Status = "terminated" if self.done else "truncated"
-        return Trajectory(self.prompt, tuple(self.turns), status, self.outcome)
 
 
 def collect(
@@ -72,7 +49,9 @@ def collect(
         NotFiniteError: the engine has no distribution to sample from.
     """
     # the strings are part of the seeds
-    episodes = [_Episode(prompt, environment, derived_seed(seed, "environment", i)) for i, prompt in enumerate(prompts)]
+    episodes = [
+        Episode(prompt, environment, seed=derived_seed(seed, "environment", i)) for i, prompt in enumerate(prompts)
+    ]
     for turn in range(max_turns):
         active = [i for i, episode in enumerate(episodes) if not episode.done]
         if not active:
@@ -84,7 +63,7 @@ def collect(
 
 
 def _play(
-    episodes: Sequence[_Episode],
+    episodes: Sequence[Episode],
     engine: Engine,
     tokenizer: Tokenizer,
     sampling: Sampling,
@@ -98,7 +77,8 @@ def _play(
 
     def take(place: int, completion: Completion) -> None:
         episode = episodes[place]
-        episode.take(tokenizer.text(completion.tokens), prompt_ids[place], completion)
+        text, ids = tokenizer.text(completion.tokens), tuple(prompt_ids[place])
+        episode.take(Turn(text, completion.finished, ids, completion.tokens, completion.logprobs))
         if complete is not None and (episode.done or last):
             complete(episode.trajectory())
 

@@ -87,18 +87,11 @@ def rank_suits(config: Any) -> Iterator[Problem]:
 
 def corpus_fits(config: Any) -> Iterator[Problem]:
     """What the domain generates fits into memory."""
-    if config.data.kind != "generated":
-        return
     there = _ram()
-    counts = {
-        "data.demonstrations": config.data.demonstrations,
-        "data.judgements": config.data.judgements,
-        "data.held_out": config.data.held_out,
-        **{f"data.contexts.{split}": count for split, count in config.data.contexts.model_dump().items()},
-    }
-    for where, count in counts.items():
-        if count * TEXT_BYTES > there:
-            found = f"{count:,} conversations need {_gib(count * TEXT_BYTES)}; this machine has {_gib(there)}"
+    for each in config.data.amounts():
+        if each.count * TEXT_BYTES > there:
+            where = f"data.{each.key}"
+            found = f"{each.count:,} conversations need {_gib(each.count * TEXT_BYTES)}; this machine has {_gib(there)}"
             yield Problem(where, found, f"{where}=1000, or as many as fit")
 
 
@@ -122,14 +115,13 @@ def _work(config: Any) -> list[tuple[str, str, float]]:
     updates, rollouts = config.budget.updates, config.budget.rollouts
     budget = "budget.rollouts" if rollouts > updates else "budget.updates"
     parts = [(budget, f"{updates:,} updates of {rollouts:,} replies", updates * rollouts * reply)]
-    held = config.data.contexts if config.data.kind == "generated" else None
-    examples = {"sft": config.data.demonstrations, "reward_model": 6632 * config.data.scale} if held else {}
-    for name, count in examples.items():
-        epochs = getattr(config, name).epochs
-        parts.append((f"{name}.epochs", f"{epochs:,} epochs of {count:,.0f} examples", epochs * count * reply))
-    if held and config.judge.kind == "local":
-        epochs, count = config.judge.epochs, config.data.judgements
-        parts.append(("judge.epochs", f"{epochs:,} epochs of {count:,} labelled replies", epochs * count * reply))
+    readers = {"demonstrations": "sft", "preferences": "reward_model", "judgements": "judge"}
+    for each in config.data.amounts():
+        reader = readers.get(each.part, "") if each.split == "train" else ""
+        if reader and (reader != "judge" or config.judge.kind == "local"):
+            epochs = getattr(config, reader).epochs
+            found = f"{epochs:,} epochs of {each.count:,} {each.part}"
+            parts.append((f"{reader}.epochs", found, epochs * each.count * reply))
     replies = config.reward_model.calibration_replies
     parts.append(("reward_model.calibration_replies", f"{replies:,} replies", replies * reply))
     return parts

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from repo_exp.config.schema import Config, GeneratedData, JsonlData
-from repo_exp.domains import build_corpus, own_data
+from repo_exp.config.schema import Config
+from repo_exp.domains import own_data, registry
 from repo_exp.domains.corpus import describe, read_corpus, write_corpus
+from repo_exp.domains.interface import DomainOptions
+from repo_exp.domains.own_data.options import JsonlOptions
 from repo_exp.domains.own_data.splitting import require_every_split
 from repo_exp.stages.digests import digest
 from repo_exp.stages.run_context import NOTES, RunContext
@@ -26,11 +28,11 @@ class Generated:
     """A corpus that a domain generates."""
 
     domain: str
-    options: GeneratedData
+    options: DomainOptions
 
     def corpus(self, folder: Path, *, seed: int) -> tuple[Corpus, list[str]]:
         """Return the corpus; there is nothing to note."""
-        return build_corpus(self.domain, seed=seed, **self.options.model_dump(exclude={"kind"})), []
+        return registry.find(self.domain).corpus(seed=seed, options=self.options), []
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class DataStage(Stage[DataInputs]):
             DataError: your own data are not there.
         """
         data = config.data
-        if not isinstance(data, JsonlData):
+        if not isinstance(data, JsonlOptions):
             return DataInputs(Generated(config.domain.name, data), config.seed)
         own = Own(Files.at(data.path), data.skip_bad_lines, development=data.development, test=data.test)
         return DataInputs(own, config.seed)

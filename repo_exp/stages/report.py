@@ -16,6 +16,7 @@ import yaml
 from repo_exp.algorithms.registry import credit_from, learns_from
 from repo_exp.config.reward_sources import info_of, measured_with, trained_on
 from repo_exp.config.schema import Config
+from repo_exp.domains import registry
 from repo_exp.evaluation.names import arm_name
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import PairAccuracy, Quality, Report, RewardSetup
@@ -69,7 +70,7 @@ def write(
             f"{torch.get_num_threads()} threads, {platform.machine()}",
             "versions": _installed("repo-exp", "torch", "transformers", "peft", "lightning"),
             "notices": notices(config),
-            "roles": {"assistant": "Agent", "user": "Hotel"} if config.domain.name == "hotel" else {},
+            "roles": dict(registry.find(config.domain.name).speakers),
         },
         "reward": cast(RewardSetup, {"learns_from": learnt, **_reward(config, learnt), **_parts(config)}),
         "stages": [

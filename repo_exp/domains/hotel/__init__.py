@@ -1,5 +1,10 @@
 """Hotel price negotiation: a booking platform's agent asks hotels for lower selling prices."""
 
-from repo_exp.domains.hotel.generate import generate
+from repo_exp.domains.hotel.dialogue import Dialogue
+from repo_exp.domains.hotel.generate import corpus
+from repo_exp.domains.hotel.options import HotelOptions as Options
 
-__all__ = ["generate"]
+environment = Dialogue
+SPEAKERS = {"assistant": "Agent", "user": "Hotel"}
+
+__all__ = ["SPEAKERS", "Options", "corpus", "environment"]

@@ -10,14 +10,11 @@ from types import MappingProxyType
 
 from repo_exp.domains.hotel.expert import reply
 from repo_exp.domains.hotel.faults import FAULTS, NEEDS, commit
+from repo_exp.domains.hotel.options import KIND_SIZES, HotelOptions, kind_sizes
 from repo_exp.domains.hotel.play import stops
 from repo_exp.domains.hotel.situation import Said, Situation
 from repo_exp.domains.hotel.sop import Move
-from repo_exp.errors import ConfigError, Problem
 from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Preference, Split
-
-KIND_SIZES = MappingProxyType({"online": 252, "linguistic": 3178, "task": 1211, "sop": 1991})
-"""How many preference pairs of each kind there are at scale 1: 6,632 in all."""
 
 KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
@@ -183,114 +180,42 @@ def _contexts(situations: _Situations, count: int, split: Split, references: ran
         yield _shown(situations.next(_ANY), f"hotel-{split}-context-{number}", references)
 
 
-def kind_sizes(total: float) -> dict[str, int]:
-    """Return how many of ``total`` pairs each kind gets in the paper's proportions; at least 1."""
-    whole = sum(KIND_SIZES.values())
-    return {kind: max(1, round(size * total / whole)) for kind, size in KIND_SIZES.items()}
-
-
-def generate(
-    *,
-    seed: int,
-    scale: float = 0.2,
-    demonstrations: int = 1500,
-    judgements: int = 1500,
-    contexts: Mapping[str, int] = MappingProxyType({"train": 1000, "development": 100, "test": 200}),
-    held_out: int = 200,
-    faulty_demonstrations: float = 0.15,
-    careless: float = 0.1,
-    two_tickets: float = 0.15,
-) -> Corpus:
+def corpus(*, seed: int, options: HotelOptions) -> Corpus:
     """Make the whole corpus. The splits share no hotel, whatever the seed.
 
-    Args:
-        seed: fixes everything.
-        scale: size of the training preference set; 1 is the paper's 6,632 pairs in its four kinds.
-        demonstrations: how many for supervised fine-tuning.
-        judgements: how many labelled replies to train a judge on.
-        contexts: split -> how many for reinforcement learning (train) and evaluation (development, test).
-        held_out: demonstrations, preferences and judgements in each of development and test.
-        faulty_demonstrations: share of the training demonstrations that carry a random fault, as the log of a real
-            desk with hurried people would. It is what the reward has to unlearn; 0 gives a flawless log. Held-out
-            demonstrations are flawless.
-        careless: chance of a fault in each earlier turn of the talks that the contexts are taken from.
-        two_tickets: chance that a talk is about two rooms, where their prices have no more than three digits.
-
-    Raises:
-        ConfigError: a size or a share that cannot be.
+    Faulty training demonstrations are what the reward has to correct; held-out demonstrations are flawless.
     """
-    _check(
-        scale=scale,
-        demonstrations=demonstrations,
-        judgements=judgements,
-        held_out=held_out,
-        contexts=contexts,
-        shares={"faulty_demonstrations": faulty_demonstrations, "careless": careless, "two_tickets": two_tickets},
-    )
 
     def source(purpose: str, split: Split) -> tuple[_Situations, random.Random]:
         # Each purpose has its own stream, so that the size of one leaves the others as they are.
         name = f"{seed} {purpose}"
-        talks = stops(name, split, careless=careless, two_tickets=two_tickets)
+        talks = stops(name, split, careless=options.careless, two_tickets=options.two_tickets)
         return _Situations(talks), random.Random(f"{name} {split}")
 
     def references(purpose: str, split: Split) -> random.Random:
         return random.Random(f"{seed} references of {purpose} {split}")
 
-    made: dict[str, dict[Split, tuple]] = {"demonstrations": {}, "preferences": {}, "judgements": {}, "contexts": {}}
-    for split in SPLITS:
+    def demonstrations(split: Split) -> Iterator[Demonstration]:
         train = split == "train"
-        made["demonstrations"][split] = tuple(
-            _demonstrations(
-                *source("demonstrations", split),
-                demonstrations if train else held_out,
-                faulty_demonstrations if train else 0.0,
-                split,
-            )
-        )
-        wanted = sum(KIND_SIZES.values()) * scale if train else held_out
-        made["preferences"][split] = tuple(
-            _preferences(
-                *source("preferences", split), kind_sizes(wanted) if wanted else {}, split, references("pairs", split)
-            )
-        )
-        made["judgements"][split] = tuple(
-            _judgements(*source("judgements", split), judgements if train else held_out, split)
-        )
-        made["contexts"][split] = tuple(
-            _contexts(source("contexts", split)[0], contexts.get(split, 0), split, references("contexts", split))
-        )
-    return Corpus(**made)
+        count = options.demonstrations if train else options.held_out
+        faulty = options.faulty_demonstrations if train else 0.0
+        return _demonstrations(*source("demonstrations", split), count, faulty, split)
 
+    def preferences(split: Split) -> Iterator[Preference]:
+        count = sum(KIND_SIZES.values()) * options.scale if split == "train" else options.held_out
+        return _preferences(*source("preferences", split), kind_sizes(count), split, references("pairs", split))
 
-def _check(*, contexts: Mapping[str, int], shares: Mapping[str, float], **sizes: float) -> None:
-    problems = [
-        Problem(f"domain.{name}", f"{size} is less than nothing", "give 0 or more")
-        for name, size in sizes.items()
-        if not 0 <= size < float("inf")
-    ]
-    problems += [
-        Problem(f"domain.contexts.{split}", f"{size} is less than nothing", "give 0 or more")
-        for split, size in contexts.items()
-        if size < 0
-    ]
-    problems += [
-        Problem(f"domain.contexts.{split}", "there is no such split", f"valid: {', '.join(SPLITS)}")
-        for split in contexts
-        if split not in SPLITS
-    ]
-    problems += [
-        Problem(f"domain.{name}", f"{share} is no share", "give a number from 0 to 1")
-        for name, share in shares.items()
-        if not 0 <= share <= 1
-    ]
-    if shares["two_tickets"] == 0:
-        problems.append(
-            Problem(
-                "domain.two_tickets",
-                "0 leaves no talk in which a ticket could be ignored",
-                "give a small share such as 0.05",
-            )
-        )
-    if problems:
-        raise ConfigError("the hotel domain cannot be made so", problems)
+    def judgements(split: Split) -> Iterator[Judgement]:
+        count = options.judgements if split == "train" else options.held_out
+        return _judgements(*source("judgements", split), count, split)
+
+    def contexts(split: Split) -> Iterator[Context]:
+        count = getattr(options.contexts, split)
+        return _contexts(source("contexts", split)[0], count, split, references("contexts", split))
+
+    return Corpus(
+        demonstrations={split: tuple(demonstrations(split)) for split in SPLITS},
+        preferences={split: tuple(preferences(split)) for split in SPLITS},
+        judgements={split: tuple(judgements(split)) for split in SPLITS},
+        contexts={split: tuple(contexts(split)) for split in SPLITS},
+    )

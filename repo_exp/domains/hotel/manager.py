@@ -11,10 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from repo_exp.domains.hotel.grammar import expand
-from repo_exp.domains.hotel.manager_words import CURT, MANAGER, SILENCE, TROUBLES, WARM, in_words
+from repo_exp.domains.hotel.manager_words import (
+    CURT,
+    MANAGER,
+    MAY_BE_MISTYPED,
+    SILENCE,
+    TROUBLES,
+    WARM,
+    in_words,
+)
 from repo_exp.domains.hotel.reading import Reading, read
 from repo_exp.domains.hotel.sop import Move
 from repo_exp.domains.hotel.tickets import Ticket
+from repo_exp.types import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,26 @@ class Manager:
         if self._anger == 1:
             return "annoyed"
         return "warm" if self.persona.words == "warm" else "calm"
+
+    def resume(self, messages: Sequence[Message], *, offers: Sequence[int | None], last: Move, anger: int) -> None:
+        """Go on from the middle of a talk, as far as its messages tell: what was offered, asked and said.
+
+        How far the manager has conceded follows from its standing offer, by the inverse of the concession curve.
+        """
+        for message in messages:
+            if message.role == "assistant":
+                self._turn += 1
+                self._patience -= 1
+                self._heard.append(" ".join(message.content.lower().split()))
+                asks = read(message.content, self.tickets).asks
+                self._asks = [old if new is None else new for new, old in zip(asks, self._asks, strict=True)]
+            else:
+                self._said.add(message.content.lower())
+        self._offers, self._last, self._anger = list(offers), last, anger
+        ticket, reserve, offer = self.tickets[0], self._reserves[0], self._offers[0]
+        if offer is not None:
+            share = (ticket.selling_price - offer) / max(1, ticket.selling_price - reserve)
+            self._conceded = min(1.0, max(0.0, share)) ** (1 / self.persona.haggle)
 
     def respond(self, agent_text: str) -> ManagerTurn:
         """Answer one agent turn."""
@@ -317,7 +346,7 @@ class Manager:
     def _mistype(self, text: str) -> str:
         """Swap two letters inside one of the longer words, never in a number word."""
         words = text.split(" ")
-        long = [i for i, w in enumerate(words) if w.isalpha() and len(w) > 4 and w.lower() in _MAY_BE_MISTYPED]
+        long = [i for i, w in enumerate(words) if w.isalpha() and len(w) > 4 and w.lower() in MAY_BE_MISTYPED]
         if not long:
             return text
         at = self._rng.choice(long)
@@ -331,48 +360,3 @@ class Manager:
             if offer is None or offer > ticket.target_price:
                 return None if offer is None else float(offer)
         return None if self._offers[0] is None else float(self._offers[0])
-
-
-_MAY_BE_MISTYPED = frozenset(
-    [
-        "please",
-        "price",
-        "about",
-        "agree",
-        "again",
-        "guests",
-        "commission",
-        "receive",
-        "exactly",
-        "which",
-        "renovated",
-        "discounts",
-        "expensive",
-        "everywhere",
-        "correct",
-        "think",
-        "interesting",
-        "would",
-        "could",
-        "maybe",
-        "sorry",
-        "never",
-        "owner",
-        "rooms",
-        "whatever",
-        "confused",
-        "selling",
-        "include",
-        "reason",
-        "higher",
-        "lowered",
-        "season",
-        "happy",
-        "month",
-        "business",
-        "company",
-        "writing",
-        "should",
-        "lower",
-    ]
-)

@@ -263,6 +263,50 @@ CURT = {
 
 SILENCE = "(no reply)"
 
+MAY_BE_MISTYPED = frozenset(
+    [
+        "please",
+        "price",
+        "about",
+        "agree",
+        "again",
+        "guests",
+        "commission",
+        "receive",
+        "exactly",
+        "which",
+        "renovated",
+        "discounts",
+        "expensive",
+        "everywhere",
+        "correct",
+        "think",
+        "interesting",
+        "would",
+        "could",
+        "maybe",
+        "sorry",
+        "never",
+        "owner",
+        "rooms",
+        "whatever",
+        "confused",
+        "selling",
+        "include",
+        "reason",
+        "higher",
+        "lowered",
+        "season",
+        "happy",
+        "month",
+        "business",
+        "company",
+        "writing",
+        "should",
+        "lower",
+    ]
+)
+
 _SMALL = [
     "zero",
     "one",

@@ -137,3 +137,13 @@ def ticket_facts(ticket: Ticket) -> Mapping[str, Any]:
         "target_price": ticket.target_price,
         "evidence": [{"source": e.source, "price": e.price} for e in ticket.evidence],
     }
+
+
+def ticket_from_facts(facts: Mapping[str, Any]) -> Ticket:
+    """Return the ticket that :func:`ticket_facts` wrote.
+
+    Raises:
+        KeyError, TypeError: it did not.
+    """
+    evidence = tuple(Evidence(each["source"], each["price"]) for each in facts["evidence"])
+    return Ticket(**{**facts, "facilities": tuple(facts["facilities"]), "evidence": evidence})

@@ -22,12 +22,13 @@ from repo_exp.domains.own_data import checking, splitting
 from repo_exp.domains.own_data.faults import EXAMPLE, Bad, Fault, problems, refusal, write_all
 from repo_exp.domains.own_data.faults import counted as count_faults
 from repo_exp.domains.own_data.opening import Found, find, signature
+from repo_exp.domains.own_data.options import JsonlOptions as Options
 from repo_exp.domains.own_data.reading import Pair, pair
 from repo_exp.domains.own_data.rows import rows_of
 from repo_exp.errors import ConfigError, DataError, Problem
 from repo_exp.types import Corpus
 
-__all__ = ["OwnData", "find", "forget", "load", "load_preferences", "write_all"]
+__all__ = ["Options", "OwnData", "corpus", "find", "forget", "load", "write_all"]
 _LOG = logging.getLogger(__name__)
 
 
@@ -87,21 +88,19 @@ def load(
         told = problems(bad, good=0) if bad else (Problem(str(path), "no row in it", f"a line: {EXAMPLE}"),)
         raise DataError("no pair to train on", told)
     split_of = splitting.splits(good, seed=seed, development=development, test=test)
-    corpus = splitting.corpus(good, split_of)
-    notes = [*_passed_over(found), *checking.notes(good, split_of), *checking.small_splits(corpus)]
-    return OwnData(corpus, tuple(notes), bad, len(good))
+    pairs = splitting.corpus(good, split_of)
+    notes = [*_passed_over(found), *checking.notes(good, split_of), *checking.small_splits(pairs)]
+    return OwnData(pairs, tuple(notes), bad, len(good))
 
 
-def load_preferences(
-    path: str | os.PathLike[str],
-    *,
-    seed: int,
-    development: float = 0.1,
-    test: float = 0.1,
-    skip_bad_lines: bool = False,
-) -> Corpus:
-    """Return the corpus of :func:`load`, with the rows that were left out as a warning."""
-    data = load(path, seed=seed, development=development, test=test, skip_bad_lines=skip_bad_lines)
+def corpus(*, seed: int, options: Options) -> Corpus:
+    """Return the corpus of :func:`load`; rows that were left out are a warning.
+
+    Raises:
+        DataError, ConfigError: as :func:`load` does.
+    """
+    shares = {"development": options.development, "test": options.test}
+    data = load(options.path, seed=seed, skip_bad_lines=options.skip_bad_lines, **shares)
     if data.bad:
         _LOG.warning(data.bad_lines())
     return data.corpus

@@ -1,0 +1,1 @@
+"""Who is evaluated: policies, and anything else that plays episodes."""
