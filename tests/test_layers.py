@@ -58,7 +58,7 @@ LIBRARIES = {
     "peft": {"models"},
     "psutil": {"stages"},
     "pyarrow": {"domains"},
-    "pydantic": {"algorithms", "config", "rewards", "stages"},
+    "pydantic": {"algorithms", "config", "domains", "rewards", "stages"},
     "regex": {"rewards"},
     "rich": {"training", "stages"},
     "safetensors": {"models"},

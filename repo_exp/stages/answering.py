@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from repo_exp.domains.single_turn import SingleTurn
+from repo_exp.evaluation.agents.policy import PolicyAgent
 from repo_exp.models.backbone import Backbone
-from repo_exp.rollout.collector import collect
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
 from repo_exp.stages.records import SamplingInputs
 from repo_exp.types import Prompt, Trajectory
+
+
+def policy_agent(name: str, backbone: Backbone, role: str, sampling: SamplingInputs, *, batch_size: int) -> PolicyAgent:
+    """Return a role of the backbone as an agent.
+
+    Args:
+        name: what tables call it.
+        batch_size: responses that are sampled side by side; it changes none of them.
+    """
+    engine = TorchEngine(backbone, role, batch_size=batch_size)
+    return PolicyAgent(name, engine, backbone.tokens, Sampling(sampling.temperature, sampling.max_new_tokens))
 
 
 def answer(
@@ -28,11 +40,5 @@ def answer(
         batch_size: responses that are sampled side by side; it changes none of them.
         on_finished: is called with each trajectory as soon as it is complete.
     """
-    return collect(
-        prompts,
-        TorchEngine(backbone, role, batch_size=batch_size),
-        backbone.tokens,
-        Sampling(sampling.temperature, sampling.max_new_tokens),
-        seed=seed,
-        on_finished=on_finished,
-    )
+    agent = policy_agent(role, backbone, role, sampling, batch_size=batch_size)
+    return agent.play(prompts, SingleTurn, seed=seed, max_turns=1, on_finished=on_finished)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.schema import Config
+from repo_exp.evaluation.agents.policy import PolicyAgent
 from repo_exp.evaluation.examples import choose_examples, worked_example
+from repo_exp.evaluation.protocols.holdout import holdout
 from repo_exp.evaluation.summary import summarise
 from repo_exp.models.roles import BASE
 from repo_exp.rewards.judge.reasons import worth_asking_again
 from repo_exp.rewards.record import record
 from repo_exp.rollout.seeds import derived_seed
-from repo_exp.stages.answering import answer
+from repo_exp.stages.answering import policy_agent
 from repo_exp.stages.data import read
 from repo_exp.stages.inputs import as_json
 from repo_exp.stages.records import ModelInputs, SamplingInputs, model_inputs, sampling_inputs
@@ -22,7 +24,6 @@ from repo_exp.stages.reward_inputs import RewardInputs, evaluation_reward, rewar
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json, write_lines
-from repo_exp.types import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +72,13 @@ class EvaluateStage(Stage[EvaluateInputs]):
     def build(self, inputs: EvaluateInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
         """Sample the responses of every policy variant, score them, and compare them."""
         prompts = read(parents["data"]).contexts["test"]
-        model, scorer = run.model(inputs.model), inputs.reward.scorer(run, parents)
-        responses: dict[str, list[Trajectory]] = {}
-        for variant, role, source in (
-            ("base", BASE, ""),
-            ("sft", "policy", "sft"),
-            (inputs.variant, "policy", "policy"),
-        ):
-            if source and source not in parents:
-                continue
-            responses[variant] = answer(
-                model.role(role, parents[source]) if source else model.backbone,
-                role,
-                prompts,
-                inputs.sampling,
-                batch_size=run.machine.sampling_batch_size,
-                seed=derived_seed(inputs.seed, "evaluation"),  # the string is part of the seed
-                on_finished=scorer.begin,
-            )
+        scorer = inputs.reward.scorer(run, parents)
+        responses = holdout(
+            _agents(inputs, parents, run),
+            prompts,
+            seed=derived_seed(inputs.seed, "evaluation"),  # the string is part of the seed
+            on_finished=scorer.begin,
+        )
         # all variants respond first: meanwhile a remote judge is at work, and is waited for once
         rewards = iter(scorer.score([response for each in responses.values() for response in each]))
         # scored side by side, what all variants have in common is computed once
@@ -111,3 +101,13 @@ class EvaluateStage(Stage[EvaluateInputs]):
     def incomplete(self, artifact: Artifact) -> bool:
         """Return whether an endpoint left responses without a score for a reason that may have passed."""
         return worth_asking_again(artifact.read("results.json")["unscored"])
+
+
+def _agents(inputs: EvaluateInputs, parents: Mapping[str, Artifact], run: RunContext) -> Iterator[PolicyAgent]:
+    """Yield the policy variants. SFT and trained policy share a role: each is loaded when the one before is done."""
+    model = run.model(inputs.model)
+    for variant, role, source in (("base", BASE, ""), ("sft", "policy", "sft"), (inputs.variant, "policy", "policy")):
+        if not source or source in parents:
+            backbone = model.role(role, parents[source]) if source else model.backbone
+            batch_size = run.machine.sampling_batch_size
+            yield policy_agent(variant, backbone, role, inputs.sampling, batch_size=batch_size)

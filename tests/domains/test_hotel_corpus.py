@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from repo_exp.domains import build_corpus
 from repo_exp.domains.corpus import describe, read_corpus, write_corpus
 from repo_exp.domains.hotel.faults import FAULTS
-from repo_exp.domains.hotel.generate import KIND_FAULTS, KIND_SIZES, generate, kind_sizes
+from repo_exp.domains.hotel.generate import KIND_FAULTS
+from repo_exp.domains.hotel.options import KIND_SIZES, kind_sizes
 from repo_exp.domains.hotel.situation import LABELS
-from repo_exp.errors import ConfigError, DataError
+from repo_exp.errors import DataError
 from repo_exp.types import SPLITS
+from tests.domains.hotel_corpus import TINY, generate
 
 SMALL = {
     "scale": 0.06,
@@ -23,12 +25,11 @@ SMALL = {
     "contexts": {"train": 200, "development": 40, "test": 60},
     "held_out": 30,
 }
-TINY = {"scale": 0.003, "demonstrations": 20, "judgements": 10, "contexts": {"train": 20, "test": 20}, "held_out": 5}
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return build_corpus("hotel", seed=0, **SMALL)
+    return generate(seed=0, **SMALL)
 
 
 def contexts_of(corpus, split):
@@ -130,9 +131,9 @@ def test_a_tenth_of_the_contexts_has_two_tickets_and_some_have_no_history(corpus
 
 
 def test_the_log_can_be_flawless_or_careless():
-    few = {"scale": 0.001, "judgements": 0, "contexts": {}, "held_out": 0, "careless": 0.0}
-    clean = generate(seed=3, demonstrations=100, faulty_demonstrations=0.0, **few)
-    spoilt = generate(seed=3, demonstrations=100, faulty_demonstrations=1.0, **few)
+    few = TINY | {"demonstrations": 100, "careless": 0.0}
+    clean = generate(seed=3, **few | {"faulty_demonstrations": 0.0})
+    spoilt = generate(seed=3, **few | {"faulty_demonstrations": 1.0})
     words = ("<think>", "guarantee", "target", "stage", "stupid", "谢谢", "promise")
     count = {
         name: sum(any(w in d.reply.lower() for w in words) for d in made.demonstrations["train"])
@@ -149,9 +150,8 @@ def test_the_same_seed_gives_the_same_corpus_and_another_seed_another():
 
 def test_the_corpus_is_the_same_in_another_process(tmp_path):
     code = (
-        "import sys; from repo_exp.domains import build_corpus; from repo_exp.domains.corpus import write_corpus;"
-        "write_corpus(build_corpus('hotel', seed=2, scale=0.005, demonstrations=20, judgements=20,"
-        "contexts={'test': 20}, held_out=5), sys.argv[1])"
+        "import sys; from tests.domains.hotel_corpus import TINY, generate;"
+        "from repo_exp.domains.corpus import write_corpus; write_corpus(generate(seed=2, **TINY), sys.argv[1])"
     )
     for name, hashing in (("a", "1"), ("b", "2")):
         subprocess.run(
@@ -192,14 +192,11 @@ def test_a_damaged_corpus_is_reported_by_file_and_line(corpus, tmp_path):
     assert "judgements.jsonl" in str(caught.value)
 
 
-def test_an_unknown_domain_or_knob_is_named_with_the_nearest_one():
-    with pytest.raises(ConfigError, match="did you mean 'hotel'"):
-        build_corpus("hotl", seed=0)
-    with pytest.raises(ConfigError, match="did you mean 'demonstrations'"):
-        build_corpus("hotel", seed=0, demonstratons=3)
-
-
 def test_impossible_sizes_are_refused_all_at_once():
-    with pytest.raises(ConfigError) as caught:
-        generate(seed=0, scale=-1, faulty_demonstrations=2, contexts={"tst": 3})
-    assert len(caught.value.problems) == 3
+    with pytest.raises(ValidationError) as caught:
+        generate(seed=0, **TINY | {"scale": -1, "faulty_demonstrations": 2, "two_tickets": 0, "contexts": {"tst": 3}})
+    places = {".".join(map(str, each["loc"])) for each in caught.value.errors()}
+    assert places == {
+        "scale", "faulty_demonstrations", "two_tickets",
+        "contexts.tst", "contexts.train", "contexts.development", "contexts.test",
+    }  # fmt: skip

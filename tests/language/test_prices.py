@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.language.prices import mentioned_prices, resolve_offer
+from repo_exp.language.prices import mentioned_prices
 
 
 def prices(text: str) -> list[float]:
@@ -80,40 +80,26 @@ def test_what_is_no_absolute_amount_of_money_is_no_price(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "reference", "offer"),
+    ("text", "kind", "value"),
     [
-        ("I can do three eighty", 420, 380),
-        ("knock twenty off", 420, 400),  # 420 - 20
-        ("I could knock off 15", 420, 405),
-        ("take 20 EUR off", 420, 400),
-        ("10% if you must", 420, 378),  # 420 * 0.9
-        ("five percent off, fine", 400, 380),
-        ("not 380, 410", 420, 410),
-        ("410, not 380", 420, 410),
-        ("380 is too low, 405", 420, 405),
-        ("380 is too low", 420, None),
-        ("your 15% commission kills me", 420, None),
-        ("we are full on 12 May", 420, None),
-        ("8.5k", 9000, 8500),
-        ("call me in room 214 at 10:30", 420, None),
-        ("2026 is a bad year", 420, None),
-        ("380 net", 420, None),
-        ("can't go below 400", 420, None),
-        ("10% off", None, None),
-        ("380", None, 380),
-        ("no", 420, None),
+        ("knock twenty off", "change", 20),
+        ("I could knock off 15", "change", 15),
+        ("take 20 EUR off", "change", 20),
+        ("10% if you must", "percent", 10),
+        ("five percent off, fine", "percent", 5),
+        ("your 15% commission kills me", "percent", 15),
+        ("we are full on 12 May", "date", 12),
     ],
 )
-def test_offers_are_resolved_against_the_reference(text, reference, offer):
-    assert resolve_offer(text, reference) == offer
+def test_money_off_a_price_a_share_and_a_date_are_no_price(text, kind, value):
+    assert [(amount.kind, amount.value) for amount in mentioned_prices(text)] == [(kind, value)]
 
 
-@given(st.text(max_size=300), st.one_of(st.none(), st.floats(1, 1e5)))
-def test_any_text_is_read_without_an_error(text, reference):
+@given(st.text(max_size=300))
+def test_any_text_is_read_without_an_error(text):
     for amount in mentioned_prices(text):
         assert 0 <= amount.start < amount.end <= len(text)
         assert amount.value >= 0
-    resolve_offer(text, reference)
 
 
 @given(
@@ -146,7 +132,6 @@ def test_any_text_is_read_without_an_error(text, reference):
 def test_any_heap_of_number_words_is_read_without_an_error(words):
     text = " ".join(words)
     mentioned_prices(text)
-    resolve_offer(text, 420)
 
 
 @given(st.integers(101, 999).filter(lambda n: n % 100))
@@ -179,5 +164,4 @@ def test_spoken_and_written_prices_agree(number):
 def test_long_odd_text_takes_linear_time(piece):
     start = time.perf_counter()
     mentioned_prices(piece * 50_000)
-    resolve_offer(piece * 50_000, 400)
     assert time.perf_counter() - start < 3

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from repo_exp.domains.hotel import generate
 from repo_exp.rewards.rubric import load_rubric
 from repo_exp.rewards.rules import load_rules
 from repo_exp.types import Trajectory
+from tests.domains.hotel_corpus import generate
 
 SEEN_BY = {
     "wrong_number": {"numbers_grounded", "price_inside_bounds"},

@@ -211,14 +211,14 @@ def test_a_run_goes_on_where_its_judge_died_and_ends_as_one_whose_judge_did_not(
 def test_an_evaluation_whose_judge_died_is_made_again(experiment, tmp_path, endpoint, monkeypatch) -> None:
     from repo_exp.stages import evaluate
 
-    arms, answer = [], evaluate.answer
+    variants, policy_agent = [], evaluate.policy_agent
 
-    def counted(*given, **named):
-        arms.append(1)
-        return answer(*given, **named)
+    def counted(*args, **kwargs):
+        variants.append(1)
+        return policy_agent(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "answer", counted)
-    endpoint.answer = lambda request, number: opinion(request) if len(arms) < 2 else (500, {}, b"{}")
+    monkeypatch.setattr(evaluate, "policy_agent", counted)
+    endpoint.answer = lambda request, number: opinion(request) if len(variants) < 2 else (500, {}, b"{}")
     command = [f"store={tmp_path / 'store'}", *judge_at(endpoint.url)]
     first = experiment("a", *command)
     results = json.loads((Path(made(first)["evaluate"]) / "results.json").read_text())

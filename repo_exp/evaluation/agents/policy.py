@@ -1,4 +1,4 @@
-"""A policy as an agent: an engine that samples from one role's weights."""
+"""A policy as an agent: an engine samples what it says."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from repo_exp.types import Prompt, Trajectory
 
 @dataclass(frozen=True, slots=True)
 class PolicyAgent:
-    """Samples every turn from ``role``.
+    """Samples every turn.
 
     Attributes:
         name: what tables call it.
-        version: of the role's weights.
+        engine: samples from the policy's weights.
     """
 
     name: str
     engine: Engine
     tokenizer: Tokenizer
     sampling: Sampling
-    role: str = "policy"
-    version: int = 0
 
     def play(
         self,
@@ -37,7 +35,6 @@ class PolicyAgent:
         on_finished: Callable[[Trajectory], None] | None = None,
     ) -> list[Trajectory]:
         """Play one episode of each prompt, all side by side."""
-        self.engine.publish(self.role, self.version)
         return collect(
             prompts,
             self.engine,
