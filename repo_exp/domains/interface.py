@@ -1,7 +1,12 @@
-"""What answers a policy: an environment is reset, takes the agent's messages one by one, and ends the episode.
+"""What a domain is: options, a corpus, and environments. Its folder's ``__init__.py`` defines
 
-``single_turn`` has the environment of one response, which training and evaluation play. One of several turns implements
-the same two methods; ``rollout/collector.py`` plays any of them.
+    Options                     a subclass of DomainOptions: the section ``data`` of this domain
+    corpus(*, seed, options)    -> Corpus
+    environment                 optional, an EnvironmentFactory; without it an episode is one response
+    SPEAKERS                    optional: what reports call the roles, {"assistant": "Agent", "user": "Guest"}
+
+An environment is reset, takes the agent's messages one by one, and ends the episode. Training and evaluation play
+``single_turn`` only; ``rollout/collector.py`` and ``evaluation/protocols/dialogue.py`` play any of them.
 """
 
 from __future__ import annotations
@@ -64,7 +69,10 @@ class Step:
 
 
 class Environment(Protocol):
-    """What a policy acts in. The same prompt, seed and messages give the same steps."""
+    """What a policy acts in. The same prompt, seed and messages give the same steps.
+
+    No configuration chooses an environment of several turns yet (docs/extending.md, "An environment").
+    """
 
     def reset(self) -> tuple[Message, ...]:
         """Begin the episode: return the messages that the agent answers first."""

@@ -58,9 +58,8 @@ def find(name: str) -> Domain:
 def _defined(module: ModuleType, attribute: str, what: str) -> Any:
     found = getattr(module, attribute, None)
     if found is None:
-        problem = Problem(
-            module.__name__, f"it defines no {attribute!r}", f"define {what}; docs/extending.md has an example"
-        )
+        remedy = f"define {what}; docs/extending.md has an example"
+        problem = Problem("domain.name", f"{module.__name__} defines no {attribute!r}", remedy)
         raise ConfigError("not a domain", [problem])
     return found
 

@@ -40,7 +40,7 @@ class _Token(NamedTuple):
 
 _TOKEN = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z]+(?:'[a-z]+)?|[^\sA-Za-z0-9]")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
-_LONGEST = 12  # digits and separators; whatever is longer is no price of a room
+_LONGEST = 12  # digits and separators; whatever is longer is no price
 
 _ONES = {
     w: i for i, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])

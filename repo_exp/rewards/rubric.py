@@ -157,7 +157,7 @@ def _item(declaration: Declaration) -> tuple[Item | None, list[Problem]]:
     if not is_number(points):
         problems.append(Problem(where("points"), f"points: {points!r}", "a number: the points of a yes"))
     if not isinstance(when, str):
-        problems.append(Problem(where("when"), f"when: {when!r}", "the path of a fact, such as hotel_complains"))
+        problems.append(Problem(where("when"), f"when: {when!r}", "the path of a fact"))
     shape = "examples: {yes: [...], no: [...]}, texts in quotes"
     if not isinstance(examples, Mapping):
         problems.append(Problem(where("examples"), "examples are not a mapping", shape))

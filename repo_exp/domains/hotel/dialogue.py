@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from repo_exp.domains.hotel.manager import PERSONAS, Manager
 from repo_exp.domains.hotel.play import MOST_TURNS
@@ -28,43 +29,61 @@ _LAST_MOVE = {
 }
 
 
-class Dialogue:
-    """The rest of a talk from the prompt on. The agent has the last word, as in the talks of the corpus.
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a prompt leaves the talk."""
 
-    The manager is drawn from the seed, among those that can be in the prompt's mood. What the prompt says of the
-    talk so far (offers, complaints, what was asked) is what the manager goes on from.
+    tickets: tuple[Ticket, ...]
+    offers: tuple[int | None, ...]
+    stage: Stage
+    mood: str
+    complains: bool
+
+    @property
+    def last_move(self) -> Move:
+        """What the hotel's last message did."""
+        within = [o is not None and o <= t.target_price for o, t in zip(self.offers, self.tickets, strict=True)]
+        if self.complains:
+            return Move.COMPLAIN
+        return Move.CONSENT if self.stage is Stage.CONFIRM and all(within) else _LAST_MOVE[self.stage]
+
+
+class Dialogue:
+    """The rest of a talk from the prompt on, until the manager ends or confirms it and the agent says good-bye.
+
+    The manager is drawn from the seed, among those that can be in the prompt's mood. It goes on from what the prompt
+    says of the talk so far: offers, complaints, what was asked.
 
     Outcome:
         agreed: did the manager confirm prices?
         success: did it confirm prices at or below every target?
         saving: how far prices came down, 1 at the target; the mean over tickets, 0 without an agreement.
-        turns: of the agent, those before the prompt included.
+        turns: of the agent, those in the prompt included; after ``MOST_TURNS`` the talk is over.
 
     Raises:
-        DataError: the prompt's facts hold no tickets of this domain.
+        DataError: the prompt's facts are not those of this domain.
     """
 
     def __init__(self, prompt: Prompt, *, seed: int) -> None:
         self.prompt = prompt
-        self._tickets = _tickets(prompt)
-        self._offers = _offers(prompt, self._tickets)
-        stage, mood = Stage(prompt.facts["stage"]), str(prompt.facts["mood"])
+        start = _start(prompt)
+        self._tickets, self._offers = start.tickets, start.offers
         rng = random.Random(f"environment {seed}")
-        fitting = [each for each in PERSONAS if _mood(each.anger, each.words) == mood]
+        fitting = [each for each in PERSONAS if _mood(each.anger, each.words) == start.mood]
         self._manager = Manager(self._tickets, rng.choice(fitting or PERSONAS), f"environment {seed}")
         history = [message for message in prompt.messages if message.role != "system"]
-        last = self._last_move(stage)
-        self._manager.resume(history, offers=self._offers, last=last, anger=_ANGER.get(mood, 0))
+        anger = _ANGER.get(start.mood, 0)
+        self._manager.resume(history, offers=self._offers, last=start.last_move, anger=anger)
         self._turns = sum(message.role == "assistant" for message in history)
-        self._closing = stage in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL}
-        self._agreed = stage is Stage.CLOSE_SUCCESS
+        self._closing = start.stage in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL}
+        self._agreed = start.stage is Stage.CLOSE_SUCCESS
 
     def reset(self) -> tuple[Message, ...]:
         """Return the prompt's messages."""
         return self.prompt.messages
 
     def step(self, message: str) -> Step:
-        """Let the manager answer, unless the agent has just said good-bye."""
+        """Let the manager answer, unless this was the agent's good-bye."""
         self._turns += 1
         if self._closing:
             return Step((), done=True, outcome=self._outcome())
@@ -73,12 +92,6 @@ class Dialogue:
         self._agreed = turn.move is Move.CONFIRMED
         over = self._turns >= MOST_TURNS
         return Step((Message("user", turn.text),), done=over, outcome=self._outcome() if over else {})
-
-    def _last_move(self, stage: Stage) -> Move:
-        if self.prompt.facts["hotel_complains"]:
-            return Move.COMPLAIN
-        within = [o is not None and o <= t.target_price for o, t in zip(self._offers, self._tickets, strict=True)]
-        return Move.CONSENT if stage is Stage.CONFIRM and all(within) else _LAST_MOVE[stage]
 
     def _outcome(self) -> dict[str, bool | float | int]:
         offers = [t.selling_price if o is None else o for o, t in zip(self._offers, self._tickets, strict=True)]
@@ -96,19 +109,22 @@ def _mood(anger: int, words: str) -> str:
     return "angry" if anger >= 2 else "annoyed" if anger else "warm" if words == "warm" else "calm"
 
 
-def _tickets(prompt: Prompt) -> tuple[Ticket, ...]:
+def _start(prompt: Prompt) -> _Start:
+    facts = prompt.facts
     try:
-        found = tuple(ticket_from_facts(each) for each in prompt.facts["tickets"])
-    except (KeyError, TypeError):
-        found = ()
-    if not found:
-        problem = Problem(prompt.id, "its facts hold no tickets", "prompts that this domain generated")
-        raise DataError("the prompt belongs to another domain", [problem])
-    return found
+        tickets = tuple(ticket_from_facts(each) for each in facts["tickets"])
+        offers = _offers(prompt, tickets)
+        return _Start(tickets, offers, Stage(facts["stage"]), str(facts["mood"]), bool(facts["hotel_complains"]))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        found = f"its facts do not describe a talk of this domain ({type(error).__name__}: {error})"
+        problem = Problem(prompt.id, found, "prompts that this domain generated")
+        raise DataError("the prompt belongs to another domain", [problem]) from error
 
 
 def _offers(prompt: Prompt, tickets: Sequence[Ticket]) -> tuple[int | None, ...]:
     """Return the standing offer for each ticket: the last one is a fact, of two the message has both."""
+    if not tickets:
+        raise ValueError("no ticket")
     last = prompt.facts["last_offer"]
     if last is None:
         return (None,) * len(tickets)

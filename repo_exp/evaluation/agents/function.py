@@ -13,7 +13,10 @@ from repo_exp.types import Message, Prompt, Trajectory, Turn
 
 @dataclass(frozen=True, slots=True)
 class FunctionAgent:
-    """Says what ``respond(messages)`` returns, one episode after another."""
+    """Says what ``respond(messages)`` returns, one episode after another.
+
+    No run makes one: it is for trying environments and protocols (docs/extending.md, "A protocol").
+    """
 
     name: str
     respond: Callable[[Sequence[Message]], str]
