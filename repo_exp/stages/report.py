@@ -70,7 +70,7 @@ def write(
             f"{torch.get_num_threads()} threads, {platform.machine()}",
             "versions": _installed("repo-exp", "torch", "transformers", "peft", "lightning"),
             "notices": notices(config),
-            "roles": dict(registry.find(config.domain.name).speakers),
+            "roles": {str(role): who for role, who in registry.find(config.domain.name).speakers.items()},
         },
         "reward": cast(RewardSetup, {"learns_from": learnt, **_reward(config, learnt), **_parts(config)}),
         "stages": [

@@ -1,4 +1,4 @@
-"""Which keys of the configuration change which stages: every key of the schema and of every method is tried.
+"""Which keys of the configuration change which stages: every key of the schema, of the domain and of every method.
 
 For each key another valid value is found and the addresses of all stages are computed; nothing is built or trained. The
 tables say which stages read a key. A stage changes its address if it reads the key or if one of its parents changes;
@@ -22,6 +22,7 @@ from repo_exp.algorithms import registry
 from repo_exp.config.check import load
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Config
+from repo_exp.domains import registry as domains
 from repo_exp.errors import ConfigError
 from repo_exp.stages import asked_sources, pipeline
 
@@ -203,6 +204,8 @@ def other_values(plain: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[An
     if path[0] == "algorithm":
         options = registry.options_of(plain["algorithm"]["kind"])
         found = annotations(options, path[1:])
+    elif path[0] == "data" and plain["data"]["kind"] == "generated":
+        found = annotations(domains.find(plain["domain"]["name"]).Options, path[1:])
     else:
         found = annotations(Config, path)
     yield from (each for annotation in found for each in literals(annotation) if each != value)

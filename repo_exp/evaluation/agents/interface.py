@@ -10,9 +10,12 @@ from repo_exp.types import Prompt, Trajectory
 
 
 class Agent(Protocol):
-    """Plays episodes. ``name`` is what tables call it."""
+    """Plays episodes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
 
     def play(
         self,
