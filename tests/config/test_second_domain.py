@@ -14,6 +14,7 @@ from repo_exp import domains
 from repo_exp.config import keys
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
+from repo_exp.config.topics import topic_text
 from repo_exp.domains import registry
 from repo_exp.domains.corpus import describe
 from repo_exp.domains.interface import Step
@@ -75,9 +76,9 @@ def test_a_domain_with_an_option_of_its_own_is_found_typed_and_sound(museum, pro
     assert problems_of("experiment=smoke", "data=museum", "data.visitors=16") == {}
     config = load(composed("data=museum", "data.visitors=16"))
     assert (config.domain.name, config.data.visitors) == ("museum", 16)
-    assert [each.path for section in keys.sections() for each in section.keys if "visitors" in each.path] == [
-        "data.visitors"
-    ]
+    text = topic_text(["data=museum"])
+    assert "data.visitors=200\n      whole number ≥ 1; visitors of the training split" in text
+    assert "data.scale" not in text and "data.scale" in topic_text(["data"])
 
 
 @pytest.mark.parametrize(
