@@ -80,7 +80,7 @@ def _run(arguments: list[str]) -> int:
 
     command = entrance.inspect(arguments, checks=CHECKS)
     if command.only_checks and command.first is not None:
-        print(checked(command.first, jobs=command.jobs, checked=command.looked_at))
+        print(checked(command.first, jobs=command.jobs, checked=command.checked))
         return 0
     sys.argv[1:] = command.arguments
     try:

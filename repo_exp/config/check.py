@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,7 +30,7 @@ from repo_exp.config.wording import (
 )
 from repo_exp.errors import ConfigError, Problem, did_you_mean, from_system
 
-Check = Callable[[Any], Iterable[Problem]]
+Check = Callable[[Config], Iterable[Problem]]
 
 
 def load(cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()) -> Config:
@@ -160,7 +160,7 @@ def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tu
     config, in_config = _typed(container)
     found = {**in_config, **in_algorithm, **in_sources, **in_data, **missing}
     problems = list(found.values())
-    subject = config if config is not None and not problems else View(container, frozenset(found))
+    subject = config if config is not None and not problems else cast(Config, View(container, frozenset(found)))
     every = [*COMBINATIONS, *checks]
     if options is not None:
         every.append(options.problems)

@@ -13,10 +13,11 @@ from typing import Any
 
 from repo_exp.config.places import cannot_be_made
 from repo_exp.config.reward_combinations import REWARD
+from repo_exp.config.schema import Config
 from repo_exp.domains import registry
 from repo_exp.errors import Problem, did_you_mean
 
-Check = Callable[[Any], Iterable[Problem]]
+Check = Callable[[Config], Iterable[Problem]]
 
 
 def domain_is_there(c: Any) -> Iterator[Problem]:
@@ -34,7 +35,7 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
         )
 
 
-def data_file_is_there(c: Any) -> Iterator[Problem]:
+def data_file_is_there(c: Config) -> Iterator[Problem]:
     """A file or folder of data has to exist; whether it can be read is seen when it is (``job.py``)."""
     if c.data.kind != "jsonl":
         return
@@ -74,7 +75,7 @@ def _held_out(c: Any, split: str) -> Iterator[tuple[str, int]]:
             yield f"data.{each.key}", each.count
 
 
-def minibatches_divide(c: Any) -> Iterator[Problem]:
+def minibatches_divide(c: Config) -> Iterator[Problem]:
     """A round of replies is cut into equal minibatches."""
     pieces, rollouts = c.algorithm.get("minibatches"), c.budget.rollouts
     if isinstance(pieces, int) and pieces > 0 and rollouts % pieces:
@@ -86,7 +87,7 @@ def minibatches_divide(c: Any) -> Iterator[Problem]:
         )
 
 
-def groups_divide(c: Any) -> Iterator[Problem]:
+def groups_divide(c: Config) -> Iterator[Problem]:
     """A round of replies is made of whole groups."""
     size, rollouts = c.algorithm.get("group_size"), c.budget.rollouts
     if isinstance(size, int) and size > 1 and rollouts % size:
@@ -98,7 +99,7 @@ def groups_divide(c: Any) -> Iterator[Problem]:
         )
 
 
-def backbone_has_its_source(c: Any) -> Iterator[Problem]:
+def backbone_has_its_source(c: Config) -> Iterator[Problem]:
     """Where a model comes from says what else has to be given."""
     m, package = c.model, "model.package and model.gguf"
     packaged = bool(m.package and m.gguf)
@@ -129,13 +130,13 @@ def backbone_has_its_source(c: Any) -> Iterator[Problem]:
         yield Problem("model.revision", found, "model.source=hub; or leave it out")
 
 
-def store_can_be_written(c: Any) -> Iterator[Problem]:
+def store_can_be_written(c: Config) -> Iterator[Problem]:
     """Artifacts need a folder that can be written, unless they are there."""
     if reason := cannot_be_made(Path(c.store)):
         yield Problem("store", reason, "store=FOLDER, one that can be written; it is made if it is not there")
 
 
-def one_device(c: Any) -> Iterator[Problem]:
+def one_device(c: Config) -> Iterator[Problem]:
     """A run uses one device; the online learner's draws and checkpoints are those of a single process."""
     if c.trainer.devices not in (1, "auto"):
         yield Problem(
@@ -151,7 +152,7 @@ def one_device(c: Any) -> Iterator[Problem]:
         )
 
 
-def random_shape_fits(c: Any) -> Iterator[Problem]:
+def random_shape_fits(c: Config) -> Iterator[Problem]:
     """The shape of a random model has to be one that attention can compute with."""
     shape = c.model.random
     if shape is None:
@@ -176,7 +177,7 @@ def random_shape_fits(c: Any) -> Iterator[Problem]:
         )
 
 
-def adapters_fit(c: Any) -> Iterator[Problem]:
+def adapters_fit(c: Config) -> Iterator[Problem]:
     """A random model has as many layers as its adapters ask for."""
     if c.model.random is None or c.model.source != "random":
         return

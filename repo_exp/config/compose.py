@@ -24,7 +24,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.places import conf_dir
@@ -97,8 +97,15 @@ class Composer:
     @functools.cached_property
     def groups(self) -> list[str]:
         """Return the groups of the default configuration, Hydra's own left out."""
-        choices = self.compose([]).hydra.runtime.choices
-        return sorted(str(group) for group in choices if not str(group).startswith("hydra/"))
+        return sorted({group for group in self._groups(self.name) if not group.startswith("hydra/")})
+
+    def _groups(self, path: str) -> Iterator[str]:
+        """Yield the groups in the defaults list of a file, and in those of the files that it begins with."""
+        for entry in self._file(path).get("defaults") or ():
+            if isinstance(entry, Mapping):
+                yield from (re.sub(r"^(override |optional )*/?|@.*$", "", str(group)) for group in entry)
+            elif entry != "_self_":
+                yield from self._groups(str(entry))
 
     def compose(self, overrides: Sequence[str], *, sweep: bool = False) -> DictConfig:
         """Return the configuration, with its ``hydra`` node. ``sweep``: leave out overrides of several values."""
@@ -114,11 +121,15 @@ class Composer:
                 yield f"{path}.yaml", default.package or "", self._content(path)
 
     def _content(self, path: str) -> dict[str, Any]:
-        """Return what a file says, without its defaults list; nothing where it is no mapping."""
+        """Return what a file says, without its defaults list."""
+        return {key: value for key, value in self._file(path).items() if key != "defaults"}
+
+    def _file(self, path: str) -> dict[str, Any]:
+        """Return all that a file says; nothing where it is no mapping."""
         for source in self.loader.get_sources():
             if source.is_config(path):
                 content = OmegaConf.to_container(source.load_config(path).config, resolve=False)
-                return {k: v for k, v in content.items() if k != "defaults"} if isinstance(content, dict) else {}
+                return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
         return {}
 
 
@@ -126,10 +137,9 @@ class Composer:
 def as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
     """Let ``${hydra:...}`` resolve while a composed configuration is looked at and no job is running."""
     holder, before = HydraConfig.instance(), HydraConfig.instance().cfg
-    with open_dict(cfg.hydra):
+    with read_write(cfg.hydra), open_dict(cfg.hydra):
         cfg.hydra.job.num, cfg.hydra.job.id = 0, "0"
         cfg.hydra.runtime.output_dir = "."
-    OmegaConf.set_readonly(cfg.hydra, None)
     holder.set_config(cfg)
     try:
         yield cfg

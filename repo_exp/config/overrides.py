@@ -76,20 +76,20 @@ def _is_choice(override: Override, groups: Sequence[str]) -> bool:
     return override.key_or_group in groups and not isinstance(override.value(), dict)
 
 
-def look_at_flag(shown: str, meant: str, content: dict[str, Any], composer: Composer, groups: Sequence[str]) -> Problem:
+def flag_problem(shown: str, meant: str, content: dict[str, Any], composer: Composer, groups: Sequence[str]) -> Problem:
     """Return the problem of a flag that does not exist, with the override that does what it would."""
     trial = Findings()
     choices, values = sorted_out([meant], composer, groups, trial)
     for override in choices:
-        look_at_choice(override, composer, trial)
+        check_choice(override, composer, trial)
     for override in values:
-        look_at_key(override, content, composer, groups, trial)
+        check_key(override, content, composer, groups, trial)
     remedy = trial.problems[0].remedy if trial.problems else shell(meant)
     return Problem(without_secret(shown), "there is no such flag; options and values have no dashes", remedy)
 
 
-def look_at_choice(override: Override, composer: Composer, findings: Findings) -> None:
-    """Look at GROUP=OPTION, each option by itself."""
+def check_choice(override: Override, composer: Composer, findings: Findings) -> None:
+    """Check GROUP=OPTION, each option by itself."""
     group, known = override.key_or_group, composer.options(override.key_or_group)
     if override.is_delete():
         if group in Config.model_fields:
@@ -149,10 +149,10 @@ def _options(override: Override) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
-def look_at_key(
+def check_key(
     override: Override, content: dict[str, Any], composer: Composer, groups: Sequence[str], findings: Findings
 ) -> None:
-    """Look at KEY=VALUE: is there such a key? Whether the value suits it is seen once all is composed."""
+    """Check KEY=VALUE: is there such a key? Whether the value suits it is seen once all is composed."""
     path = tuple(override.key_or_group.split("."))
     known, depth, holder = walk(path, content)
     if override.is_force_add() or (override.is_add() and (not known or isinstance(override.value(), dict | list))):

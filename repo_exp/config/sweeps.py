@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra.core.override_parser.types import Override, RangeSweep, ValueType
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, ValueType
 
 from repo_exp.config.overrides import Findings, line_of
 from repo_exp.config.wording import lookup
@@ -48,35 +48,33 @@ def spread(override: Override, groups: Sequence[str], options: Sequence[str], fi
         groups: those that there are.
         options: of the override's group; none where it sets a value.
     """
-    key, line = override.get_key_element(), line_of(override)
+    key, line, value = override.get_key_element(), line_of(override), override.value()
     is_glob = override.value_type == ValueType.GLOB_CHOICE_SWEEP
     if is_glob and override.key_or_group not in groups:
         remedy = f"write the values: {key}=VALUE,VALUE; glob is for groups, such as algorithm=glob(*)"
         findings.add(line, f"glob chooses among the options of a group, and {key} is none", remedy)
         return []
-    if override.value_type == ValueType.INTERVAL_SWEEP:
-        ends = override.value()
-        return [f"{key}={ends.start}", f"{key}={ends.end}"]
-    if override.value_type == ValueType.RANGE_SWEEP:
-        bounds = override.value()
-        if bounds.step == 0:
-            findings.add(line, "a step of 0 never arrives", f"{key}=range({bounds.start:g},{bounds.stop:g})")
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    if isinstance(value, RangeSweep):
+        if value.step == 0:
+            findings.add(line, "a step of 0 never arrives", f"{key}=range({value.start:g},{value.stop:g})")
             return []
-        count = _count(bounds)
-        if count > MOST_JOBS:
-            findings.add(line, _too_many(count), f"{key}=range({bounds.start:g},STOP,STEP) with fewer values")
+        if (count := _count(value)) > MOST_JOBS:
+            findings.add(line, _too_many(count), f"{key}=range({value.start:g},STOP,STEP) with fewer values")
             return []
-    values = list(override.sweep_string_iterator())
-    if not values and is_glob:
+    lines = [f"{key}={each}" for each in override.sweep_string_iterator()]
+    if not lines and is_glob:
         findings.add(line, f"no option of '{key}' fits", f"valid: {', '.join(options)}")
-    elif not values:
+    elif not lines:
         findings.add(
             line, "that is no value at all", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2"
         )
-    return [f"{key}={value}" for value in values]
+    return lines
 
 
 def _count(bounds: RangeSweep) -> int:
+    assert bounds.start is not None and bounds.stop is not None  # of a parsed override
     return max(0, math.ceil((bounds.stop - bounds.start) / bounds.step))
 
 
@@ -150,18 +148,18 @@ def evenly(values: Sequence, most: int) -> list:
     return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]
 
 
-def with_case(problem: Problem, cases: Sequence[tuple[str, ...]], looked_at: int, swept: Sequence[str]) -> Problem:
+def with_case(problem: Problem, cases: Sequence[tuple[str, ...]], checked: int, swept: Collection[str]) -> Problem:
     """Return the problem with the jobs that have it, where not all have.
 
     Args:
         cases: the combinations that have it.
-        looked_at: how many there were.
+        checked: how many there were.
         swept: the lines that differ between jobs.
     """
-    if len(cases) == looked_at:
+    if len(cases) == checked:
         return problem
     common = [line for line in cases[0] if line in swept and all(line in case for case in cases)]
     if common:
         return replace(problem, found=f"{problem.found} (when {' '.join(common)})")
     example = " ".join(line for line in cases[0] if line in swept)
-    return replace(problem, found=f"{problem.found} (in {len(cases)} of {looked_at} jobs, such as {example})")
+    return replace(problem, found=f"{problem.found} (in {len(cases)} of {checked} jobs, such as {example})")

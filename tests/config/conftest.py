@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from repo_exp.config.check import look_over
 from repo_exp.config.compose import Composer
-from repo_exp.config.entrance import look_at
+from repo_exp.config.inspection import inspect_overrides
 from repo_exp.config.overrides import for_hydra
 from repo_exp.config.places import conf_dir
 from repo_exp.errors import Problem
@@ -32,7 +32,7 @@ def problems_of():
     """Return a function: a command line -> its problems, each as {where: "found; remedy"}."""
 
     def ask(*overrides: str, **options) -> dict[str, str]:
-        return by_place(look_at(overrides, Composer.create(), **options))
+        return by_place(inspect_overrides(overrides, Composer.create(), **options).problems)
 
     return ask
 

@@ -6,7 +6,8 @@ import pytest
 
 from repo_exp.config.check import load
 from repo_exp.config.compose import Composer
-from repo_exp.config.entrance import inspect, look_at
+from repo_exp.config.entrance import inspect
+from repo_exp.config.inspection import inspect_overrides
 from repo_exp.errors import ConfigError, Problem
 from repo_exp.stages.checks import CHECKS
 
@@ -56,7 +57,7 @@ def all_mistakes() -> list[Problem]:
     deletions = [override for override, _, _ in MISTAKES if override in ("~reward.n", "~judge")]
     others = [override for override, _, _ in MISTAKES if override not in deletions]
     composer = Composer.create()
-    return [*look_at(others, composer), *look_at(deletions, composer)]
+    return [*inspect_overrides(others, composer).problems, *inspect_overrides(deletions, composer).problems]
 
 
 def test_a_command_of_mistakes_has_as_many_problems(all_mistakes):
@@ -131,7 +132,7 @@ def test_what_may_be_the_api_key_itself_is_not_repeated(problems_of):
 def test_entries_where_any_key_may_stand_need_no_plus_signs():
     spelt = inspect(["reward.rule_points.too_long=-7", "--cfg", "job"]).arguments
     assert spelt[0] == "++reward.rule_points.too_long=-7"
-    assert "too_long" in str(look_at(["++reward.rule_points.too_lng=-7"], Composer.create()))
+    assert "too_long" in str(inspect_overrides(["++reward.rule_points.too_lng=-7"], Composer.create()).problems)
 
 
 def test_flags_may_stand_between_the_overrides():
@@ -204,7 +205,7 @@ def test_a_wrong_type_in_a_file_is_reported_with_the_file(conf, problems_of):
     assert list(problems_of("reward=rm")) == ["reward.n (conf/reward/rm.yaml)"]
 
 
-def test_an_options_folder_of_ones_own_is_looked_at_too(tmp_path):
+def test_an_options_folder_of_ones_own_is_checked_too(tmp_path):
     (tmp_path / "reward").mkdir()
     (tmp_path / "reward" / "mine.yaml").write_text("# Mine.\ndefaults: [rm]\nn: 7.0\n")
     inspect(["reward=mine", "--config-dir", str(tmp_path)])
@@ -226,7 +227,7 @@ def test_an_error_of_the_configuration_goes_between_processes():
 class TestSweeps:
     """With -m, or an experiment that sweeps."""
 
-    def test_every_value_of_every_dimension_is_looked_at(self, problems_of):
+    def test_every_value_of_every_dimension_is_checked(self, problems_of):
         found = problems_of("reward=rm,rmm", "seed=0,x", "reward.n=1,-2", multirun=True)
         assert "'rm'" in found["reward=rmm"]
         assert "(when seed=x)" in found["seed"]
@@ -239,7 +240,7 @@ class TestSweeps:
     def test_what_holds_in_all_combinations_names_none(self, problems_of):
         assert "when" not in problems_of("reward=rj", "judge=none", "seed=0,1", multirun=True).popitem()[1]
 
-    def test_an_experiment_that_sweeps_is_looked_at_as_a_sweep(self, conf, problems_of):
+    def test_an_experiment_that_sweeps_is_checked_as_a_sweep(self, conf, problems_of):
         file = conf / "experiment" / "ablate_n.yaml"
         file.write_text(file.read_text().replace("25,50,100,200", "25,0"))
         assert "(when reward.n=0)" in problems_of("experiment=ablate_n")["reward.n"]
@@ -258,7 +259,7 @@ class TestSweeps:
     def test_a_key_that_only_the_swept_options_have_is_a_key(self, problems_of):
         assert problems_of("judge=openai,openai", "judge.model=a", multirun=True) == {}
 
-    def test_of_too_many_combinations_every_value_is_still_looked_at(self, monkeypatch, problems_of):
+    def test_of_too_many_combinations_every_value_is_still_checked(self, monkeypatch, problems_of):
         monkeypatch.setattr("repo_exp.config.sweeps.MOST_COMBINATIONS", 3)
         found = problems_of("seed=0,1,x", "reward.n=1,2,y", multirun=True)
         assert set(found) == {"seed", "reward.n"}

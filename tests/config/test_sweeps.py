@@ -37,14 +37,14 @@ def test_too_many_jobs_together_are_refused():
         inspect(["model=tiny", "-m", "seed=range(200)", "reward.n=range(1,201)"])
 
 
-def test_a_thousand_jobs_are_looked_at_in_seconds():
+def test_a_thousand_jobs_are_checked_in_seconds():
     start = time.monotonic()
     command = inspect(["model=tiny", "-m", "seed=range(1000)"])
-    assert (command.jobs, command.looked_at) == (1000, sweeps.MOST_COMBINATIONS)
+    assert (command.jobs, command.checked) == (1000, sweeps.MOST_COMBINATIONS)
     assert time.monotonic() - start < 30  # it was minutes
 
 
-def test_a_value_far_down_a_long_list_is_looked_at():
+def test_a_value_far_down_a_long_list_is_checked():
     values = [*map(str, range(1, 60)), "much", *map(str, range(60, 100))]
     with pytest.raises(ConfigError, match=r"'much'.*when reward.n=much"):
         inspect(["model=tiny", "-m", f"reward.n={','.join(values)}"])
@@ -52,7 +52,7 @@ def test_a_value_far_down_a_long_list_is_looked_at():
 
 def test_a_check_of_a_sweep_is_one_answer():
     command = inspect(["model=tiny", "task=check", "-m", "seed=0,1,2"])
-    assert command.only_checks and (command.jobs, command.looked_at) == (3, 3)
+    assert command.only_checks and (command.jobs, command.checked) == (3, 3)
     assert not inspect(["model=tiny", "-m", "task=check,run"]).only_checks
 
 
