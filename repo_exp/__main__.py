@@ -55,7 +55,7 @@ def _main() -> int:
         return FAILED
 
 
-# The imports are in the functions: help needs next to nothing.
+# The imports are in the functions: help needs only a few of them.
 
 
 def _help(topics: list[str]) -> str:

@@ -45,7 +45,7 @@ class RepoExpError(Exception):
         self.problems = tuple(problems)
         super().__init__("\n".join([headline, *(f"  {problem}" for problem in self.problems)]))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[RepoExpError], tuple[str, tuple[Problem, ...]]]:
         # Launchers send errors between processes; the default would hand the joined text to __init__.
         return (type(self), (self.headline, self.problems))
 

@@ -52,7 +52,7 @@ LIBRARIES = {
     "lightning": {"training"},
     "markupsafe": {"evaluation"},
     "matplotlib": {"evaluation"},
-    "numpy": {"core", "evaluation", "rewards"},
+    "numpy": {"core", "evaluation"},
     "omegaconf": {"config", "job"},
     "openai": {"rewards"},
     "peft": {"models"},

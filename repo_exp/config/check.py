@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.algorithms.registry import names, options_of
 from repo_exp.config.combinations import COMBINATIONS
+from repo_exp.config.containers import as_written, text_of
 from repo_exp.config.domain_data import typed_data
 from repo_exp.config.places import PATHS, expanded
 from repo_exp.config.reward_sources import completed
@@ -21,6 +22,7 @@ from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in
 from repo_exp.config.wording import (
     MISSING,
+    KeyPath,
     dotted,
     lookup,
     missing_values,
@@ -55,7 +57,7 @@ def look_over(
     """Return the typed configuration (None if it is not sound), and all its problems."""
     container, open_ones = plain(cfg)
     config, problems = examine(container, checks=checks)
-    if problems and OmegaConf.is_config(cfg) and (decoded := _decoded(cfg, container, problems)) is not None:
+    if problems and isinstance(cfg, DictConfig) and (decoded := _decoded(cfg, container, problems)) is not None:
         config, problems = examine(decoded, checks=checks)
     open_ones += secrets_in(container)
     already = {problem.where for problem in open_ones}
@@ -72,14 +74,13 @@ def refusal(problems: Iterable[Problem]) -> ConfigError:
 
 def plain(cfg: DictConfig | Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the configuration as plain dicts and lists, interpolations resolved, and those that cannot be."""
-    if not OmegaConf.is_config(cfg):
-        return {key: value for key, value in cfg.items() if key != "hydra"}, []
+    if not isinstance(cfg, DictConfig):
+        return {str(key): value for key, value in cfg.items() if key != "hydra"}, []
     problems: list[Problem] = []
-    container = _resolve(cfg, (), problems, skip=("hydra",))
-    return container, problems
+    return _resolve(cfg, (), problems, skip=("hydra",)), problems
 
 
-def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, ...] = ()) -> Any:
+def _resolve(node: Any, path: KeyPath, problems: list[Problem], skip: tuple[str, ...] = ()) -> Any:
     if isinstance(node, DictConfig | ListConfig):
         keys = list(node) if isinstance(node, DictConfig) else range(len(node))
         values = {}
@@ -92,8 +93,7 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
             try:
                 value = node[key]
             except (OmegaConfBaseException, ValueError, TypeError) as error:
-                text = str(OmegaConf.to_container(node, resolve=False)[key])
-                problems.append(unresolved(dotted((*path, key)), text, str(error)))
+                problems.append(unresolved(dotted((*path, key)), text_of(node, key), str(error)))
                 values[key] = MISSING
                 continue
             values[key] = _resolve(value, (*path, key), problems)
@@ -101,12 +101,12 @@ def _resolve(node: Any, path: tuple, problems: list[Problem], skip: tuple[str, .
     return node
 
 
-def _decoded(cfg: Any, container: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any] | None:
+def _decoded(cfg: DictConfig, container: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any] | None:
     """Return the values with those of environment variables read as JSON where text does not suit; None if none is.
 
     An environment variable is text. ``seed=${oc.env:SEED,3}`` means the number all the same.
     """
-    raw, changed = OmegaConf.to_container(cfg, resolve=False), None
+    raw, changed = as_written(cfg), None
     for path in (problem.where.split(".") for problem in problems):
         if not str(lookup(raw, path)).startswith("${oc.env:") or not isinstance(lookup(container, path), str):
             continue
@@ -122,7 +122,7 @@ class UnsoundError(Exception):
 class View:
     """A configuration of which some values are wrong: it reads like ``Config``, but not at those places."""
 
-    def __init__(self, value: Mapping[str, Any], bad: frozenset[tuple], path: tuple = ()) -> None:
+    def __init__(self, value: Mapping[str, Any], bad: frozenset[KeyPath], path: KeyPath = ()) -> None:
         self._value, self._bad, self._path = value, bad, path
 
     def __getattr__(self, name: str) -> Any:
@@ -139,7 +139,7 @@ class View:
             raise UnsoundError(dotted(path))
         return value
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._value)
 
     def __getitem__(self, key: str) -> Any:
@@ -199,14 +199,14 @@ def _at_home(container: Mapping[str, Any]) -> Mapping[str, Any]:
     return container
 
 
-def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[tuple, Problem]]:
+def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[KeyPath, Problem]]:
     try:
         return Config.model_validate(container), {}
     except ValidationError as error:
         return None, problems_from(error.errors(include_url=False), container)
 
 
-def _algorithm(container: Mapping[str, Any]) -> tuple[MethodOptions | None, dict[tuple, Problem]]:
+def _algorithm(container: Mapping[str, Any]) -> tuple[MethodOptions | None, dict[KeyPath, Problem]]:
     """Return the typed algorithm section (None if it is not sound), and its problems by path."""
     section = container.get("algorithm")
     if not isinstance(section, Mapping):

@@ -109,7 +109,7 @@ def backbone_has_its_source(c: Config) -> Iterator[Problem]:
             "model.source is folder, and none is given",
             "model.folder=PATH; or model.source=hub model.hub=NAME",
         )
-    elif m.source == "folder" and not Path(m.folder).is_dir():
+    elif m.source == "folder" and m.folder and not Path(m.folder).is_dir():
         yield Problem(
             "model.folder",
             f"there is no such folder: {Path(m.folder).resolve()}",

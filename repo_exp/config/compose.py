@@ -24,8 +24,9 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
+from repo_exp.config.containers import as_written
 from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.places import conf_dir
 
@@ -128,8 +129,8 @@ class Composer:
         """Return all that a file says; nothing where it is no mapping."""
         for source in self.loader.get_sources():
             if source.is_config(path):
-                content = OmegaConf.to_container(source.load_config(path).config, resolve=False)
-                return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+                content = source.load_config(path).config
+                return as_written(content) if isinstance(content, DictConfig) else {}
         return {}
 
 

@@ -1,10 +1,10 @@
-"""OmegaConf's mappings as plain ones."""
+"""OmegaConf's containers as plain ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 
 def as_written(node: DictConfig) -> dict[str, Any]:
@@ -12,3 +12,12 @@ def as_written(node: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(node, resolve=False)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def text_of(node: DictConfig | ListConfig, key: str | int) -> str:
+    """Return the text of one value as it is written."""
+    if isinstance(node, DictConfig):
+        return str(as_written(node)[str(key)])
+    values = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(values, list)
+    return str(values[int(key)])

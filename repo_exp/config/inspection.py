@@ -6,12 +6,13 @@ result is checked. In a sweep every value of every key is checked, and so are co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -78,8 +79,9 @@ def inspect_overrides(
     choices, values = sorted_out(overrides, composer, groups, findings)
     for override in choices:
         check_choice(override, composer, findings)
+    position = {text: index for index, text in enumerate(overrides)}
     try:
-        base = composer.compose([line_of(each) for each in findings.usable], sweep=True)
+        lines, base = _composed(findings.usable, values, position, composer)
     except HYDRA_ERRORS as error:
         return Inspection([*findings.problems, composition_problem(error, composer)])
     content = _content(_first_of_sweep(base, findings, composer, groups))
@@ -88,7 +90,6 @@ def inspect_overrides(
     for shown, meant in flags:
         findings.problems.append(flag_problem(shown, meant, content, composer, groups))
     # Back into the order of the command line: where a key is given twice, the last one counts.
-    position = {text: index for index, text in enumerate(overrides)}
     findings.usable.sort(key=lambda each: position[line_of(each)])
     multirun = multirun or base.hydra.mode == RunMode.MULTIRUN
     dimensions = _dimensions(findings, base, composer, groups, content, multirun)
@@ -98,11 +99,29 @@ def inspect_overrides(
         return found
     if multirun and as_written(base.hydra.sweep)["subdir"] == SUBDIR:
         found.subdir = f"hydra.sweep.subdir='{subdir_of(each.key for each in dimensions if each.swept)}'"
-    found.jobs, problems = checked_jobs(dimensions, composer, list(checks))
+    found.jobs, problems = checked_jobs(dimensions, composer, list(checks), composed={lines: base})
     found.problems += problems
     if not found.problems:
         found.problems += _of_folder(found.jobs[0].cfg, "hydra.sweep.dir" if multirun else "hydra.run.dir")
     return found
+
+
+def _composed(
+    usable: Sequence[Override], values: Sequence[Override], position: Mapping[str, int], composer: Composer
+) -> tuple[tuple[str, ...], DictConfig]:
+    """Return a composition of the usable overrides, and its lines.
+
+    Composing is what takes time. So values of keys that exist are tried with them: mostly this is the composition of
+    the job itself. If one of the keys does not exist, they are left out.
+    """
+    plain = [each for each in values if not (each.is_add() or each.is_force_add() or each.is_delete())]
+    everything = sorted([*usable, *plain], key=lambda each: position[line_of(each)])
+    if not any(each.is_sweep_override() for each in everything):
+        with contextlib.suppress(*HYDRA_ERRORS):
+            lines = tuple(map(line_of, everything))
+            return lines, composer.compose(lines)
+    lines = tuple(map(line_of, usable))
+    return lines, composer.compose(lines, sweep=True)
 
 
 def _of_folder(cfg: DictConfig | None, where: str) -> list[Problem]:

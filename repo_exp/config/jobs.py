@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,28 +38,38 @@ class Job:
 
 
 def checked_jobs(
-    dimensions: Sequence[Dimension], composer: Composer, checks: Sequence[Check]
+    dimensions: Sequence[Dimension],
+    composer: Composer,
+    checks: Sequence[Check],
+    *,
+    composed: Mapping[tuple[str, ...], DictConfig],
 ) -> tuple[list[Job], list[Problem]]:
     """Return the combinations that were checked, and their problems, each once.
 
     A problem that only some of them have says what those have in common.
+
+    Args:
+        dimensions: the keys with the values that the jobs get.
+        composer: composes a job.
+        checks: those of other layers.
+        composed: lines -> composition, of those that were composed before.
     """
     combinations = sweeps.combinations(dimensions)
-    jobs = [_job(lines, composer, checks) for lines in combinations]
+    jobs = [_job(lines, composer, checks, composed.get(lines)) for lines in combinations]
     found: dict[Problem, list[tuple[str, ...]]] = {}
     for lines, job in zip(combinations, jobs, strict=True):
         for problem in dict.fromkeys(job.problems):
             found.setdefault(problem, []).append(lines)
     swept = {line for each in dimensions if each.swept for line in each.lines}
     problems = [sweeps.with_case(problem, cases, len(combinations), swept) for problem, cases in found.items()]
-    composed = {line for lines in combinations for line in lines}
+    in_jobs = {line for lines in combinations for line in lines}
     values = next((job.values for job in jobs if job.values is not None), None)
-    return jobs, problems + _of_values_alone([line for line in swept if line not in composed], values, composer)
+    return jobs, problems + _of_values_alone([line for line in swept if line not in in_jobs], values, composer)
 
 
-def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check]) -> Job:
+def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check], cfg: DictConfig | None) -> Job:
     try:
-        cfg = composer.compose(lines)
+        cfg = composer.compose(lines) if cfg is None else cfg
     except HYDRA_ERRORS as error:
         return Job([composition_problem(error, composer)])
     with as_if_running(cfg):

@@ -93,23 +93,23 @@ def check_choice(override: Override, composer: Composer, findings: Findings) -> 
     group, known = override.key_or_group, composer.options(override.key_or_group)
     if override.is_delete():
         if group in Config.model_fields:
-            findings.add(override.input_line, f"every run has a {group}", _instead(group, known))
+            findings.add(line_of(override), f"every run has a {group}", _instead(group, known))
         else:
             findings.usable.append(override)
         return
     if override.is_add() or override.is_force_add():
-        findings.add(override.input_line, f"the group '{group}' is there already", f"leave out the {_plus(override)}")
+        findings.add(line_of(override), f"the group '{group}' is there already", f"leave out the {_plus(override)}")
         return
     if isinstance(override.value(), list) and group != "experiment":
         several = ",".join(_options(override))
         remedy = f"{group}=OPTION, or a sweep over them: -m {group}={several}"
-        findings.add(override.input_line, f"a run has one {group}, and this is a list", remedy)
+        findings.add(line_of(override), f"a run has one {group}, and this is a list", remedy)
         return
     unknown = [option for option in _options(override) if option not in known]
     for option in unknown:
         if option in ("None", ""):
             remedy = _instead(group, known) if group in Config.model_fields else f"~{group} leaves it out"
-            findings.add(override.input_line, f"a group cannot be null: '{group}'", remedy)
+            findings.add(line_of(override), f"a group cannot be null: '{group}'", remedy)
         elif new := new_choice(group, option):
             findings.add(f"{group}={option}", "this option was renamed", new)
         else:
@@ -158,7 +158,7 @@ def check_key(
     if override.is_force_add() or (override.is_add() and (not known or isinstance(override.value(), dict | list))):
         findings.usable.append(override)  # the check of the whole refuses keys that are not in the schema
     elif override.is_add():
-        findings.add(override.input_line, f"the key '{override.key_or_group}' is there already", "leave out the +")
+        findings.add(line_of(override), f"the key '{override.key_or_group}' is there already", "leave out the +")
     elif known:
         findings.usable.append(override)
     elif new := new_key(path):
@@ -169,7 +169,7 @@ def check_key(
         names = {*groups, *content}
         found = f"there is no group and no key '{path[0]}'"
         remedy = _elsewhere(path[0], content, composer, groups) or did_you_mean(path[0], names)
-        findings.add(without_secret(override.input_line), found, remedy)
+        findings.add(without_secret(line_of(override)), found, remedy)
     else:
         findings.problems.append(_no_key(path, depth, holder, content, composer, groups))
 

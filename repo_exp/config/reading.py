@@ -155,9 +155,9 @@ def _reason(text: str) -> tuple[str, list[str]]:
     if called:
         name, inside = called.groups()
         if name not in FUNCTIONS:
-            near = did_you_mean(name, SWEEPS)
-            near = [f"{key}={part}({inside})" for part in re.findall(r"mean '(\w+)'", near)]
-            return f"there is no function {name}(...), and text with brackets needs quotes", near
+            near = re.findall(r"mean '(\w+)'", did_you_mean(name, SWEEPS))
+            proposals = [f"{key}={part}({inside})" for part in near]
+            return f"there is no function {name}(...), and text with brackets needs quotes", proposals
         if not inside.strip():
             return f"{name}() holds no value", []
         if name == "tag":

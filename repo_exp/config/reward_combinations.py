@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.places import conf_dir, rubric_folder, rules_folder, stems
 from repo_exp.config.reward_sources import NO_JUDGE, info_of, usual
-from repo_exp.config.schema import Reward
+from repo_exp.config.schema import Config, Reward
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.rewards import combine
 
 
-def judge_is_there(c: Any) -> Iterator[Problem]:
+def judge_is_there(c: Config) -> Iterator[Problem]:
     """A reward that asks the judge needs one."""
     if c.judge.kind == "none" and any(e["kind"] == NO_JUDGE for e in _sources(c).values()) and _reward_is_asked(c):
         yield Problem(
@@ -26,7 +27,7 @@ def judge_is_there(c: Any) -> Iterator[Problem]:
         )
 
 
-def combiner_is_there(c: Any) -> Iterator[Problem]:
+def combiner_is_there(c: Config) -> Iterator[Problem]:
     """A combiner is a file, and those of its options that are no keys of ``reward`` have values that suit it."""
     name, values = c.reward.combine, _mapping(c.reward.options)
     if name not in combine.names():
@@ -42,15 +43,14 @@ def combiner_is_there(c: Any) -> Iterator[Problem]:
         where = f"reward.options.{key}"
         if key in values:
             try:
-                typed = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-                TypeAdapter(typed).validate_python(values[key])
+                _adapter(field).validate_python(values[key])
             except ValidationError as error:
                 yield Problem(where, f"{values[key]!r} does not suit it", error.errors(include_url=False)[0]["msg"])
         elif field.is_required():
             yield Problem(where, f"the combiner {name} needs it", f"{where}=VALUE")
 
 
-def combiner_has_its_base(c: Any) -> Iterator[Problem]:
+def combiner_has_its_base(c: Config) -> Iterator[Problem]:
     """A reward of scores alone needs a source that gives scores."""
     name = c.reward.combine
     if name not in combine.names() or not combine.find(name).Combiner.needs_base or _learns_from_pairs(c):
@@ -64,7 +64,7 @@ def combiner_has_its_base(c: Any) -> Iterator[Problem]:
         )
 
 
-def combiner_is_used(c: Any) -> Iterator[Problem]:
+def combiner_is_used(c: Config) -> Iterator[Problem]:
     """A method that learns from pairs asks no reward, so a combiner that is chosen for it would have no effect."""
     if c.reward.combine != "enhancement" and _learns_from_pairs(c):
         yield Problem(
@@ -74,7 +74,7 @@ def combiner_is_used(c: Any) -> Iterator[Problem]:
         )
 
 
-def gate_has_its_source(c: Any) -> Iterator[Problem]:
+def gate_has_its_source(c: Config) -> Iterator[Problem]:
     """A gate opens for a source that is asked."""
     if c.reward.combine == "gated" and c.reward.gate.source not in c.reward.sources:
         yield Problem(
@@ -84,7 +84,7 @@ def gate_has_its_source(c: Any) -> Iterator[Problem]:
         )
 
 
-def order_is_whole(c: Any) -> Iterator[Problem]:
+def order_is_whole(c: Config) -> Iterator[Problem]:
     """An order of importance names every source that is asked, and each once."""
     left_out = [name for name in c.reward.sources if name not in c.reward.order]
     if c.reward.combine == "lexicographic" and left_out:
@@ -93,7 +93,7 @@ def order_is_whole(c: Any) -> Iterator[Problem]:
         yield Problem("reward.order", f"a source is listed twice: {_listed(c.reward.order)}", "list each once")
 
 
-def named_sources_exist(c: Any) -> Iterator[Problem]:
+def named_sources_exist(c: Config) -> Iterator[Problem]:
     """What weighs or orders sources names those of the reward, or usual ones that the reward leaves out."""
     known = {*c.reward.sources, *usual()}
     for key in ("weights", "tolerance", "order"):
@@ -103,7 +103,7 @@ def named_sources_exist(c: Any) -> Iterator[Problem]:
                 yield Problem(where, f"there is no source '{name}'", did_you_mean(str(name), known))
 
 
-def polar_has_room_and_two_policies(c: Any) -> Iterator[Problem]:
+def polar_has_room_and_two_policies(c: Config) -> Iterator[Problem]:
     """POLAR lays two trajectories out in one row, and tells policies of a pool apart."""
     least = 4 * c.rollout.max_new_tokens + 128  # two responses of twice that length, and a short prompt twice
     section = _mapping(c.reward_model)
@@ -128,7 +128,7 @@ def polar_has_room_and_two_policies(c: Any) -> Iterator[Problem]:
             )
 
 
-def named_rules_exist(c: Any) -> Iterator[Problem]:
+def named_rules_exist(c: Config) -> Iterator[Problem]:
     """Rules that are dropped or weighed have to be in the folder."""
     rules = {name: entry for name, entry in _sources(c).items() if entry["kind"] == "rules"}
     mentioned = {"reward.drop_rules": c.reward.drop_rules, "reward.rule_points": _mapping(c.reward.rule_points)}
@@ -140,7 +140,7 @@ def named_rules_exist(c: Any) -> Iterator[Problem]:
         yield from _changes_of(name, entry, "rule", "folder", c.domain.rules, rules_folder)
 
 
-def named_items_exist(c: Any) -> Iterator[Problem]:
+def named_items_exist(c: Config) -> Iterator[Problem]:
     """Rubric items that are dropped or weighed have to be in the folder."""
     judges = {name: entry for name, entry in _sources(c).items() if entry["kind"] in ("local_judge", "openai_judge")}
     mentioned = {"reward.drop_items": c.reward.drop_items, "reward.item_points": _mapping(c.reward.item_points)}
@@ -184,7 +184,7 @@ def _folder_and_names(
         yield Problem(drops, f"no {what} is left", "leave the source out instead, such as reward=rm")
 
 
-def _sources(c: Any) -> dict[str, dict[str, Any]]:
+def _sources(c: Config) -> dict[str, dict[str, Any]]:
     return {name: _mapping(entry) for name, entry in _mapping(c.reward.sources).items()}
 
 
@@ -193,11 +193,17 @@ def _mapping(section: Any) -> dict[str, Any]:
     return section.model_dump() if isinstance(section, BaseModel) else {key: section[key] for key in section}
 
 
-def _learns_from_pairs(c: Any) -> bool:
-    return learns_from(c.algorithm["kind"]) == "pairs"
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """Return what checks a value of a field."""
+    typed: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return TypeAdapter(typed)
 
 
-def _reward_is_asked(c: Any) -> bool:
+def _learns_from_pairs(c: Config) -> bool:
+    return learns_from(str(c.algorithm["kind"])) == "pairs"
+
+
+def _reward_is_asked(c: Config) -> bool:
     """Is the reward asked while learning, or by the evaluation?"""
     return c.evaluation.sources == "as_trained" or not _learns_from_pairs(c)
 
@@ -206,7 +212,7 @@ def _listed(names: Iterable[str]) -> str:
     return "[" + ", ".join(names) + "]"
 
 
-REWARD: tuple[Callable[[Any], Iterable[Problem]], ...] = (
+REWARD: tuple[Callable[[Config], Iterable[Problem]], ...] = (
     judge_is_there,
     combiner_is_there,
     combiner_has_its_base,

@@ -17,13 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Config, JudgeSection, RewardModelSection
-from repo_exp.config.wording import MISSING, dotted, lookup, no_value, problems_from
+from repo_exp.config.wording import MISSING, KeyPath, dotted, lookup, no_value, problems_from
 from repo_exp.errors import Problem, did_you_mean
 from repo_exp.rewards import sources as kinds
 from repo_exp.types import SourceInfo
 
 Entry = Mapping[str, Any]
-Path_ = tuple[str | int, ...]
 
 USUAL_JUDGE = "judge"  # the kind that the section judge chooses
 NO_JUDGE = "none_judge"  # what it is where judge=none
@@ -41,10 +40,10 @@ def usual() -> dict[str, dict[str, str]]:
     return {"model": {"kind": "reward_model"}, "judge": {"kind": USUAL_JUDGE}, "rules": {"kind": "rules"}}
 
 
-def completed(container: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Path_, Problem]]:
+def completed(container: Mapping[str, Any]) -> tuple[dict[str, Any], dict[KeyPath, Problem]]:
     """Return a configuration with ``reward.sources`` in full, and the problems of its entries by path."""
     written = lookup(container, ("reward", "sources"))
-    problems: dict[Path_, Problem] = {}
+    problems: dict[KeyPath, Problem] = {}
     if not isinstance(written, list | Mapping):
         if isinstance(written, str) and written != MISSING:
             remedy = f"a list, such as reward.sources=[{written}]; or name: {{kind: KIND}}"
@@ -100,7 +99,7 @@ def of_kind(entries: Mapping[str, Entry], *wanted: str) -> Iterator[tuple[str, E
             yield name, entry
 
 
-def _from_list(written: list[Any], problems: dict[Path_, Problem]) -> Iterator[tuple[str, dict[str, str]]]:
+def _from_list(written: list[Any], problems: dict[KeyPath, Problem]) -> Iterator[tuple[str, dict[str, str]]]:
     known = usual() | {kind: {"kind": kind} for kind in kinds.kinds()}
     for index, name in enumerate(written):
         where = f"reward.sources.{index}"
@@ -114,11 +113,11 @@ def _from_list(written: list[Any], problems: dict[Path_, Problem]) -> Iterator[t
         problems["reward", "sources"] = Problem("reward.sources", listed, "list each once")
 
 
-def _completed(name: str, entry: Any, container: Mapping[str, Any], problems: dict[Path_, Problem]) -> dict[str, Any]:
+def _completed(name: str, entry: Any, container: Mapping[str, Any], problems: dict[KeyPath, Problem]) -> dict[str, Any]:
     """Return an entry with its defaults and complete settings; what is wrong with it is noted."""
-    path: Path_ = ("reward", "sources", name)
+    path: KeyPath = ("reward", "sources", name)
 
-    def wrong(where: Path_, found: str, remedy: str) -> None:
+    def wrong(where: KeyPath, found: str, remedy: str) -> None:
         problems[where] = Problem(dotted(where), found, remedy)
 
     if not _NAME.fullmatch(name) or name in RESERVED:
@@ -147,7 +146,7 @@ def _completed(name: str, entry: Any, container: Mapping[str, Any], problems: di
 
 
 def _settings(
-    entry: Entry, section: str, container: Mapping[str, Any], path: Path_, problems: dict[Path_, Problem]
+    entry: Entry, section: str, container: Mapping[str, Any], path: KeyPath, problems: dict[KeyPath, Problem]
 ) -> dict[str, Any]:
     changes, usual_settings = dict(entry["settings"]), lookup(container, (section,))
     usual_settings = dict(usual_settings) if isinstance(usual_settings, Mapping) else {}

@@ -44,8 +44,7 @@ def unused(folder: Path) -> Path:
 
 def _choose(config: DictConfig, kind: str) -> None:
     key = f"hydra.{kind}.dir"
-    overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
-    if any(str(each).lstrip("+").startswith(f"{key}=") for each in overrides):
+    if any(str(each).lstrip("+").startswith(f"{key}=") for each in config.hydra.overrides.hydra):
         return
     wanted = Path(OmegaConf.select(config, key))
     found = unused(wanted)

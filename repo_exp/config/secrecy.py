@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from repo_exp.config.wording import KeyPath
 from repo_exp.errors import Problem
 from repo_exp.redaction import holds_secret, is_secret_name, looks_like_key, masked
 
@@ -37,12 +38,12 @@ def secrets_in_arguments(arguments: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def secrets_in(content: Any, path: tuple = ()) -> list[Problem]:
+def secrets_in(content: Any, path: KeyPath = ()) -> list[Problem]:
     """Return a problem for every text in a configuration that looks like a secret."""
     return [_problem(".".join(map(str, where))) for where in _found(content, path)]
 
 
-def _found(content: Any, path: tuple) -> Iterator[tuple]:
+def _found(content: Any, path: KeyPath) -> Iterator[KeyPath]:
     if isinstance(content, Mapping):
         for key, value in content.items():
             yield from _found(value, (*path, key))

@@ -10,13 +10,15 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, ValueType
 
 from repo_exp.config.overrides import Findings, line_of
 from repo_exp.config.wording import lookup
 from repo_exp.errors import Problem
+
+T = TypeVar("T")
 
 MOST_COMBINATIONS = 16
 MOST_VALUES_ALONE = 400
@@ -141,7 +143,7 @@ def _combination(dimensions: Sequence[Dimension], number: int) -> tuple[str, ...
     return tuple(reversed(lines))
 
 
-def evenly(values: Sequence, most: int) -> list:
+def evenly(values: Sequence[T], most: int) -> list[T]:
     """Return at most so many of the values, both ends and evenly what is between them."""
     if len(values) <= most:
         return list(values)

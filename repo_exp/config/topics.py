@@ -8,9 +8,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from repo_exp.config.compose import Composer
+from repo_exp.config.containers import as_written
 from repo_exp.config.help import defaults, first_comment, groups, table
 from repo_exp.config.keys import Key, Section, sections
 from repo_exp.config.places import conf_dir, rubric_folder, rules_folder, stems
@@ -34,8 +33,7 @@ def topic_text(topics: Sequence[str]) -> str:
         group, _, option = text.partition("=")
         if option not in options[group]:
             raise _unknown(text, f"the group '{group}' has no option '{option}'", options[group])
-    values = OmegaConf.to_container(composer.compose(chosen), resolve=False)
-    assert isinstance(values, dict)
+    values = as_written(composer.compose(chosen))
     return "\n\n".join(_topic(text, options, values) for text in topics)
 
 

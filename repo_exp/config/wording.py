@@ -14,6 +14,8 @@ from repo_exp.errors import Problem, did_you_mean
 from repo_exp.redaction import masked
 
 MISSING = "???"
+KeyPath = tuple[str | int, ...]
+"""Where a value is in the configuration: ('model', 'lora', 'rank')."""
 _EXPECTED = {
     "missing": "a value",
     "int_type": "a whole number",
@@ -60,7 +62,7 @@ def lookup(container: Any, path: Iterable[str | int]) -> Any:
     return container
 
 
-def missing_values(container: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+def missing_values(container: Any, path: KeyPath = ()) -> list[KeyPath]:
     """Return the paths of all values that are still ``???``."""
     if container == MISSING:
         return [path]
@@ -71,13 +73,13 @@ def missing_values(container: Any, path: tuple[str | int, ...] = ()) -> list[tup
     return []
 
 
-def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, Any]) -> dict[tuple, Problem]:
+def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, Any]) -> dict[KeyPath, Problem]:
     """Return one problem for each config path that pydantic objects to.
 
     Pydantic puts the tags of unions into its locations, and gives one error for each member of a union; here a
     path is a path, and what the members expect is joined by "or".
     """
-    grouped: dict[tuple, list[Mapping[str, Any]]] = {}
+    grouped: dict[KeyPath, list[Mapping[str, Any]]] = {}
     for error in errors:
         grouped.setdefault(_path(error, container), []).append(error)
     deeper = {path[:depth] for path in grouped for depth in range(len(path))}
@@ -142,7 +144,7 @@ def unresolved(where: str, text: str, reason: str) -> Problem:
     return Problem(where, found, "write a value, ${KEY} or ${oc.env:NAME}")
 
 
-def _path(error: Mapping[str, Any], container: Any) -> tuple[str | int, ...]:
+def _path(error: Mapping[str, Any], container: Any) -> KeyPath:
     """Return the location without the tags of unions."""
     path: list[str | int] = []
     location = list(error["loc"])
@@ -163,7 +165,7 @@ def _path(error: Mapping[str, Any], container: Any) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _unsuitable(path: tuple, group: Sequence[Mapping[str, Any]], value: Any) -> Problem:
+def _unsuitable(path: KeyPath, group: Sequence[Mapping[str, Any]], value: Any) -> Problem:
     if path[-1] == "api_key_env":  # whoever mistakes it for the key itself must not find the key in a log
         found = "that is not the name of an environment variable (it is not shown, as it may be a secret)"
         return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")

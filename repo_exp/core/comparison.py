@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-import numpy as np
+from repo_exp.core.arrays import np
 
 
 def comparison_groups(groups: Sequence[Hashable]) -> list[list[int]]:

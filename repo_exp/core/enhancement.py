@@ -14,10 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
+from repo_exp.core.arrays import Array, np
 
 
 def sum_of_points(points_KB: Sequence[Array], *, size: int) -> Array:

@@ -13,8 +13,6 @@ from typing import Any
 
 from repo_exp.config.places import rubric_folder, rules_folder
 from repo_exp.config.schema import Config
-from repo_exp.domains import own_data
-from repo_exp.domains.own_data.splitting import require_every_split
 from repo_exp.errors import DataError, Problem, RepoExpError
 from repo_exp.rewards.judge.endpoint import REMEDY, wrong_with
 from repo_exp.rewards.rubric import load_rubric
@@ -38,6 +36,9 @@ def data_can_be_read(config: Config) -> Iterator[Problem]:
     data, seed = config.data, config.seed
     if data.kind != "jsonl" or not os.path.exists(data.path):
         return
+    from repo_exp.domains import own_data
+    from repo_exp.domains.own_data.splitting import require_every_split
+
     shares = {"development": data.development, "test": data.test}
     try:
         own = own_data.load(data.path, seed=seed, skip_bad_lines=data.skip_bad_lines, **shares)

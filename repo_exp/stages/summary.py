@@ -6,7 +6,6 @@ from repo_exp.config.reward_sources import trained_on
 from repo_exp.config.schema import Config
 from repo_exp.stages.asked_sources import evaluation_sources, rubrics
 from repo_exp.stages.notices import notices
-from repo_exp.stages.store import Store
 
 
 def checked(config: Config, *, jobs: int = 1, checked: int = 1) -> str:
@@ -47,6 +46,7 @@ def own_data_lines(config: Config) -> list[str]:
     """
     from repo_exp.domains.own_data.checking import label_notes
     from repo_exp.stages import data, lengths  # these know of artifacts and tokenizers, and import torch
+    from repo_exp.stages.store import Store
 
     settings = config.data.model_dump(exclude={"kind"})
     own = data.load(seed=config.seed, **settings)

@@ -6,10 +6,8 @@ A source of weight 0 has no effect.
 
 from __future__ import annotations
 
-import numpy as np
-
 from repo_exp.core import comparison
-from repo_exp.core.enhancement import Array
+from repo_exp.core.arrays import Array, np
 from repo_exp.rewards.combine import interface
 
 

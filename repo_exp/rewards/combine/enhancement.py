@@ -9,9 +9,8 @@ where a source of unit "score" has no score, nor, without such sources, where no
 
 from __future__ import annotations
 
-import numpy as np
-
-from repo_exp.core.enhancement import Array, enhance, enhancement
+from repo_exp.core.arrays import Array, np
+from repo_exp.core.enhancement import enhance, enhancement
 from repo_exp.rewards.combine import interface
 
 

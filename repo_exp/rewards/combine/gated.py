@@ -6,10 +6,9 @@ score is open is unknown, so there is no total. Behind a closed gate the other s
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from repo_exp.core.enhancement import Array
+from repo_exp.core.arrays import Array, Flags, np
 from repo_exp.rewards.combine import interface, weighted_sum
 
 
@@ -44,5 +43,5 @@ class Combiner(interface.Combiner[Options]):
     def _key(self, batch: interface.Batch) -> Array:
         return batch.scores.get(self.options.gate.source, np.full(batch.size, np.nan))
 
-    def _closed(self, batch: interface.Batch) -> interface.Flags:
+    def _closed(self, batch: interface.Batch) -> Flags:
         return self._key(batch) < self.options.gate.threshold

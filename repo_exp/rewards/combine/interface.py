@@ -13,17 +13,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Generic, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from repo_exp.core.enhancement import Array, enhancement, sum_of_points
+from repo_exp.core.arrays import Array, Flags, np
+from repo_exp.core.enhancement import enhancement, sum_of_points
 from repo_exp.types import Score, Unit
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Scores = Mapping[str, Score]
 Groups = Sequence[Hashable]
-Flags = NDArray[np.bool_]
 
 
 class Combined(NamedTuple):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
 from repo_exp.core import comparison
-from repo_exp.core.enhancement import Array
+from repo_exp.core.arrays import Array, np
 from repo_exp.rewards.combine import interface
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repo_exp.core.enhancement import Array
+from repo_exp.core.arrays import Array
 from repo_exp.rewards.combine import interface
 
 

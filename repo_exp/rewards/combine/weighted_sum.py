@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from repo_exp.core.enhancement import Array
+from repo_exp.core.arrays import Array, np
 from repo_exp.rewards.combine import interface
 from repo_exp.types import Unit
 

@@ -1,0 +1,25 @@
+"""numpy, imported at its first use: a combiner's options are read by every check, which computes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+else:
+
+    class _Numpy:
+        """Looks like the module."""
+
+        def __getattr__(self, name: str) -> Any:
+            import numpy
+
+            return getattr(numpy, name)
+
+    np, Array, Flags = _Numpy(), Any, Any
+
+__all__ = ["Array", "Flags", "np"]
