@@ -1,7 +1,7 @@
 """``python -m repo_exp`` and the command ``repo-exp``: help, or a check of the command line and then Hydra.
 
-It ends with 0 if all went well, 2 if what you gave cannot run, 1 if something failed on the way, and 128 + the number
-of the signal if you stopped it: 130 (SIGINT, Ctrl-C), 143 (SIGTERM), 129 (SIGHUP), within ten seconds.
+Exit codes: 0 for success, 2 for input that cannot run, 1 for a failure while running, and 128 + the number of the
+signal that stopped it: 130 (SIGINT, Ctrl-C), 143 (SIGTERM), 129 (SIGHUP), within ten seconds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from repo_exp import durable, stopping
 from repo_exp.errors import ConfigError, DataError, RepoExpError, RewardError
 
-YOUR_INPUT, FAILED, STOPPED = 2, 1, 130
+BAD_INPUT, FAILED, STOPPED = 2, 1, 130
 
 
 def main() -> int:
     """Run the command line and return the exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.raiseExceptions = False  # a log file that cannot be written is no reason for tracebacks
+    logging.raiseExceptions = False  # no tracebacks for a log file that cannot be written
     try:
         with stopping.handled():
             return _main()
@@ -40,11 +40,11 @@ def _main() -> int:
         if _wants_tracebacks():
             raise
         print(error, file=sys.stderr)
-        return YOUR_INPUT if isinstance(error, ConfigError | DataError | RewardError) else FAILED
+        return BAD_INPUT if isinstance(error, ConfigError | DataError | RewardError) else FAILED
     except KeyboardInterrupt:
-        print("\nStopped. The same command continues from the stages that are finished.", file=sys.stderr)
+        print("\nStopped. The same command continues from the finished stages.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # the reader has left, as in `repo-exp --help | head`
+    except BrokenPipeError:  # the reader has closed the pipe, as in `repo-exp --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -84,13 +84,13 @@ def _run(arguments: list[str]) -> int:
         return 0
     sys.argv[1:] = command.arguments
     try:
-        with _errors_as_they_are():
+        with _errors_raised():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job.run)()
     except HydraException as error:
         if _wants_tracebacks():
             raise
         print(error, *([error.__cause__] if error.__cause__ else []), sep="\n", file=sys.stderr)
-        return YOUR_INPUT
+        return BAD_INPUT
     return 0
 
 
@@ -99,8 +99,8 @@ def _wants_tracebacks() -> bool:
 
 
 @contextlib.contextmanager
-def _errors_as_they_are() -> Iterator[None]:
-    """Keep Hydra from printing errors by itself, so that they can be told apart."""
+def _errors_raised() -> Iterator[None]:
+    """Keep Hydra from printing errors itself, so that they reach this program with their types."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

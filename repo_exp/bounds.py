@@ -1,6 +1,6 @@
-"""What of a YAML file is too much to read: its bytes, its depth, and what its aliases stand for.
+"""Limits for a YAML file: its bytes, its depth, and its values with aliases expanded.
 
-A few lines of aliases of aliases stand for more values than any machine holds.
+A few lines of nested aliases can expand to more values than any machine holds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from pathlib import Path
 import yaml
 
 MOST_BYTES = 2**20
-MOST_NODES = 20_000  # aliases written out
+MOST_NODES = 20_000  # with aliases expanded
 DEEPEST = 40
 
 
 def too_large(path: Path) -> str:
-    """Return what is wrong with the size of a file, "" if nothing is."""
+    """Return what is wrong with the size of a file; "" if it is within the limit."""
     return f"has more than {MOST_BYTES:,} bytes" if path.stat().st_size > MOST_BYTES else ""
 
 
 def unreasonable(path: Path) -> str:
-    """Return what makes a YAML file too much to read; "" also where it is no YAML or cannot be read."""
+    """Return which limit a YAML file exceeds; "" if none, or if it is not YAML or cannot be read."""
     try:
         if wrong := too_large(path):
             return wrong
@@ -33,9 +33,9 @@ def unreasonable(path: Path) -> str:
 
 
 def beyond_bounds(root: yaml.Node) -> str:
-    """Return what makes a document unreasonable, "" if nothing does: an alias may stand for any number of others.
+    """Return which limit a document exceeds; "" if none.
 
-    The size counts every alias as often as it is used, and is worked out without writing them out.
+    The size counts every alias as often as it is used, and is computed without expanding them.
     """
     sizes: dict[int, int | None] = {}
     open_nodes: list[tuple[yaml.Node, int, bool]] = [(root, 1, False)]
@@ -46,10 +46,10 @@ def beyond_bounds(root: yaml.Node) -> str:
         if done:
             sizes[id(node)] = size = 1 + sum(sizes[id(each)] or 0 for each in inner)
             if size > MOST_NODES:
-                return f"has more than {MOST_NODES:,} values, with its aliases (*name) written out"
+                return f"has more than {MOST_NODES:,} values, with its aliases (*name) expanded"
             continue
         if sizes.get(id(node), 0) is None:
-            return "holds an alias (*name) of something that it is part of"
+            return "has an alias (*name) of a value that contains it"
         if id(node) in sizes:
             continue
         if depth > DEEPEST:

@@ -1,6 +1,6 @@
 """Files that are whole or absent, also after a power cut: a temporary name, fsync, rename, fsync of the folder.
 
-What the disk refuses (full, read-only, over quota, not ours) is a WriteError: the file, what was said, what would work.
+A write that fails (disk full, read-only, over quota, no permission) is a WriteError: file, reason, remedy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _WRONG_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV}
 _REFUSED = _FULL | _CLOSED | _WRONG_PLACE | {errno.EIO, errno.ENOLCK}
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}  # file systems that cannot sync a folder
-_IN_WORDS = re.compile(r"\bos error (\d+)|\bOs \{ code: (\d+)")  # how Rust libraries say it
+_IN_WORDS = re.compile(r"\bos error (\d+)|\bOs \{ code: (\d+)")  # in the errors of Rust libraries
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     A block that fails leaves what was at ``path`` before, and no temporary file.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(path.name + TEMPORARY)
@@ -53,7 +53,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be written.
     """
     with writing(path) as temporary:
         temporary.write_bytes(content)
@@ -63,7 +63,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 file whole or not at all, line ends as they are.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be written.
     """
     write_bytes(path, text.encode("utf-8"))
 
@@ -74,7 +74,7 @@ def append(path: str | os.PathLike[str], lines: bytes, *, synced: bool = True) -
     Of lines that do not fit nothing stays. ``synced=False`` leaves it to the system when they reach the disk.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be written.
     """
     path = Path(path)
     with refusals(path):
@@ -114,7 +114,7 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it that are missing; they outlast a power cut.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be written.
     """
     with refusals(path):
         missing = [each for each in (path, *path.parents) if not each.is_dir()]
@@ -139,12 +139,13 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def refusals(where: str | os.PathLike[str], *, remedy: str = "", only_full: bool = False) -> Iterator[None]:
-    """Turn what the disk refuses in this block into a WriteError about ``where``; other errors pass.
+    """Turn failed writes in this block into a WriteError about ``where``; other errors pass.
 
-    ``only_full``: a block that reads as well; that something in it may not be read says nothing about ``where``.
+    ``only_full``: only a full disk counts, for a block that reads as well: a file that cannot be read is not about
+    ``where``.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: a write failed.
     """
     try:
         yield
@@ -164,11 +165,11 @@ def refusal(
     remedy: str = "",
     among: Set[int] = _REFUSED,
 ) -> WriteError | None:
-    """Return the WriteError that an error, or one that caused it, amounts to; None if the disk did not refuse."""
-    seen: list[BaseException] = []
+    """Return an error, or one of its causes, as a WriteError; None if no write failed."""
+    checked: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
+    while cause is not None and cause not in checked:
+        checked.append(cause)
         number = _errno(cause)
         if number is not None and number in among:
             name = where if where is not None else getattr(cause, "filename", None)
@@ -183,14 +184,14 @@ def refusal(
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    number = _IN_WORDS.search(str(error)) if type(error).__name__ == "SafetensorError" else None
-    return int(number[1] or number[2]) if number else None
+    match = _IN_WORDS.search(str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(match[1] or match[2]) if match else None
 
 
 def _remedy(number: int) -> str:
-    places = "store=FOLDER for what stages leave, hydra.run.dir=FOLDER for a run"
+    places = "store=FOLDER for artifacts, hydra.run.dir=FOLDER for a run"
     if number in _FULL:
-        return f"free some space, or name another place ({places}); the same command then goes on from what is kept"
+        return f"free some space, or set another folder ({places}); the same command then continues from what is saved"
     if number in _WRONG_PLACE:
-        return f"something else stands there; name another place ({places})"
-    return f"name a place that can be written ({places})"
+        return f"there is something else at this path; set another folder ({places})"
+    return f"set a folder that can be written ({places})"

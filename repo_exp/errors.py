@@ -3,12 +3,12 @@
 RepoExpError
 |- ConfigError      the configuration cannot run; lists every problem at once
 |- DataError        a data file has bad lines; lists every one of them
-|- RewardError      a rule, a rubric or a judge is not what it says it is
-|- ModelError       a model or an adapter cannot be had
-|- MissingScoresError  too many replies have no score to learn from
+|- RewardError      a rule, a rubric or a judge is not valid
+|- ModelError       a model or an adapter is missing or cannot be used
+|- MissingScoresError  too many responses have no score to learn from
 |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
 |- StoreError       an artifact is damaged or of another version
-`- WriteError       the disk refuses: full, read-only, not ours
+`- WriteError       a file cannot be written: disk full, read-only, no permission
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where it is, what was found, what would work."""
+    """One problem: where it is, what was found, what would work."""
 
     where: str
     found: str
@@ -31,14 +31,14 @@ class Problem:
 
 
 def from_system(error: OSError) -> Problem:
-    """Return what the operating system refused, and for which file."""
+    """Return the problem that the operating system reports, with its file."""
     name = str(error.filename or "the operating system")
     where = name if len(name) <= 120 else f"{name[:117]}..."
     return Problem(where, (error.strerror or str(error) or type(error).__name__).lower())
 
 
 class RepoExpError(Exception):
-    """Anything that the person at the keyboard can mend. Carries its problems, all at once."""
+    """An error that the user can correct, with all its problems."""
 
     def __init__(self, headline: str, problems: Iterable[Problem] = ()) -> None:
         self.headline = headline
@@ -59,22 +59,22 @@ class DataError(RepoExpError):
 
 
 class RewardError(RepoExpError):
-    """A rule, a rubric or a judge is not what it says it is."""
+    """A rule, a rubric or a judge is not valid."""
 
 
 class ModelError(RepoExpError):
-    """A model or an adapter cannot be had."""
+    """A model or an adapter is missing or cannot be used."""
 
 
 class MissingScoresError(RepoExpError):
-    """Too many replies have no score to learn from. What was learnt before is kept, and the same command goes on."""
+    """Too many responses have no score to learn from. The same command continues from the last checkpoint."""
 
 
 class NotFiniteError(RepoExpError):
-    """A loss, gradient, weight or score is NaN or infinite, and nothing that comes of it may be kept."""
+    """A loss, gradient, weight or score is NaN or infinite. Nothing computed from it may be kept."""
 
     def during(self, what: str) -> NotFiniteError:
-        """Return the error with what was being done in front: those who know it add it on the way out."""
+        """Return the error with the activity in front; callers add it as the error passes through."""
         return NotFiniteError(f"{what}: {self.headline}", self.problems)
 
 
@@ -83,11 +83,11 @@ class StoreError(RepoExpError):
 
 
 class WriteError(RepoExpError):
-    """The disk refuses: it is full, read-only, or the place belongs to somebody else."""
+    """A file cannot be written: the disk is full or read-only, or the permission is missing."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence with the nearest valid name, or all of them where none is near.
+    """Return a sentence with the nearest valid name, or with all of them if none is near.
 
     Capitals, - for _, and the order of what + joins do not count: REPO is repo, and rf+rm is rm+rf.
     """
@@ -97,7 +97,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = near or [plain[name] for name in difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)]
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"valid: {', '.join(known)}" if known else "nothing is valid here"
+    return f"valid: {', '.join(known)}" if known else "there are no valid names"
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from repo_exp.config.check import load, plain
+from repo_exp.config.check import load, resolved
 from repo_exp.config.job_folders import register_resolver
 from repo_exp.config.schema import Config
 from repo_exp.errors import RepoExpError
@@ -36,13 +36,13 @@ def run(cfg: DictConfig) -> float | None:
         return _do(load(cfg, checks=CHECKS), cfg, folder=folder, overrides=list(hydra.overrides.task))
     except RepoExpError as error:
         if hydra.mode == RunMode.MULTIRUN:
-            # of a sweep's failures, only the first one reaches the end
+            # of several failures in a sweep, Hydra raises only the first
             log.error("job %s (%s): %s", hydra.job.num, folder.name, error)
         raise
 
 
 def _do(config: Config, cfg: DictConfig, *, folder: Path, overrides: list[str]) -> float | None:
-    # The imports are here: each task imports what it needs, and a check no torch.
+    # The imports are here: each task imports what it needs, and a check imports no torch.
     if config.task.kind == "check":
         print(checked(config))
     elif config.task.kind == "artifacts":
@@ -58,7 +58,7 @@ def _do(config: Config, cfg: DictConfig, *, folder: Path, overrides: list[str]) 
 
         # The overrides, not the arguments: in a sweep they are this job's alone, in whatever process it runs.
         command = shlex.join(["python", "-m", "repo_exp", *overrides])
-        result = pipeline.run(config, raw=plain(cfg)[0], folder=folder, command=command)
+        result = pipeline.run(config, raw=resolved(cfg)[0], folder=folder, command=command)
         if result and result.get("objective") is not None:
             return float(result["objective"])
     return None

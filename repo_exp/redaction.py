@@ -1,8 +1,7 @@
-"""What in a text looks like a secret, and the same text without it.
+"""Finds what looks like a secret in a text, and masks it.
 
-Three things are looked for: user and password in a URL, a key in the query of a URL, and keys in the forms that
-well-known services give them. Used where text comes in (a secret is refused, and not repeated) and where it goes out
-(it is masked).
+Three kinds: user and password in a URL, a key in the query of a URL, and keys in the forms of well-known services. In
+input a secret is refused and not repeated; in output it is masked.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ def holds_secret(text: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Does a name sound as if its value were a secret?"""
+    """Does a name suggest that its value is a secret?"""
     return bool(_NAME.search(name))
 
 
 def looks_like_key(text: str) -> bool:
-    """Is the whole text, given as the name of a variable, more likely a key itself?
+    """Is the whole text, in the place of a variable's name, more likely a key itself?
 
-    A known form; or a long run of letters and digits, mixed as no name is.
+    It has a known form, or a long run of letters and digits that a name would not have.
     """
     if _KEY.fullmatch(text):
         return True

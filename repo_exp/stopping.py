@@ -1,9 +1,9 @@
-"""What SIGTERM, SIGINT and SIGHUP do: the program ends within seconds, with 128 + the signal's number and a word.
+"""SIGTERM, SIGINT and SIGHUP end the program within seconds, with the code 128 + the signal's number and a message.
 
-A signal raises :class:`Stopped` in the main thread: at once, or after what must not be cut in two (:func:`hold`,
-:func:`release`). Where the main thread does not get that far in ``GRACE`` seconds (a long computation, a call that
-hangs) a thread ends the process. Files are whole at every moment, so this loses only what was not saved yet. A second
-signal ends it at once.
+A signal raises :class:`Stopped` in the main thread: at once, or after a block that must not be interrupted
+(:func:`hold`, :func:`release`). If the main thread does not get that far in ``GRACE`` seconds (a long
+computation, a call that hangs), a thread ends the process. Files are complete at every moment, so this loses only what
+was not saved yet. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Stopped(BaseException):
 class _State:
     asked: int | None = None  # the signal that came
     held = False
-    kept = ""  # what a run goes on from
+    kept = ""  # what a run continues from
     forks = False  # do forked children know?
 
 
@@ -56,10 +56,10 @@ def hold() -> None:
 
 
 def release(*, failed: bool = False) -> None:
-    """End what must not be cut.
+    """End a block that must not be interrupted.
 
     Args:
-        failed: an error is under way that says more than the stop.
+        failed: an error is on its way that is more important than the stop.
 
     Raises:
         Stopped: a signal came meanwhile.
@@ -70,15 +70,15 @@ def release(*, failed: bool = False) -> None:
 
 
 def kept(what: str) -> None:
-    """Say what is on disk of the work under way, for the last word; nothing when a stage is finished."""
+    """Set what is saved of the work in progress, for the last message; "" when a stage is finished."""
     _state.kept = what
 
 
-def word(number: int) -> str:
-    """Return what is said at the end."""
-    kept_work = f"{_state.kept}. " if _state.kept else ""
-    goes_on = "from there" if kept_work else "from the stages that are finished"
-    return f"Stopped by {signal.Signals(number).name}. {kept_work}The same command goes on {goes_on}."
+def last_message(number: int) -> str:
+    """Return the last message."""
+    kept = f"{_state.kept}. " if _state.kept else ""
+    start = "there" if kept else "the finished stages"
+    return f"Stopped by {signal.Signals(number).name}. {kept}The same command continues from {start}."
 
 
 @contextlib.contextmanager
@@ -112,8 +112,8 @@ def handled() -> Iterator[None]:
 
 
 def end(stop: Stopped) -> NoReturn:
-    """Say the last word and end the process, whatever threads and children still wait for."""
-    print(f"\n{word(stop.number)}", file=sys.stderr)
+    """Print the last message and end the process, also if threads and children are waiting."""
+    print(f"\n{last_message(stop.number)}", file=sys.stderr)
     with contextlib.suppress(Exception):
         logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
@@ -150,10 +150,10 @@ def _watch(read: int, mine: set[int]) -> None:
 
 
 def _end_hard(number: int) -> NoReturn:
-    """End the process from a thread. The streams of Python may be locked, so the word goes past them."""
+    """End the process from a thread. The streams of Python may be locked, so the message does not use them."""
     shown = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides the cursor
     with contextlib.suppress(OSError):
-        os.write(2, f"{shown}\n{word(number)}\n".encode())
+        os.write(2, f"{shown}\n{last_message(number)}\n".encode())
     os._exit(128 + number)
 
 

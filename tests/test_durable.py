@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, and what the disk refuses is said plainly."""
+"""A file is the old one or the new one, and a failed write is a plain error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path) -> No
         (errno.EDQUOT, "the disk is full", "free some space"),
         (errno.EROFS, "a file cannot be written", "that can be written"),
         (errno.EACCES, "a file cannot be written", "that can be written"),
-        (errno.ENOTDIR, "a file cannot be written", "something else stands there"),
+        (errno.ENOTDIR, "a file cannot be written", "something else at this path"),
     ],
 )
 def test_what_the_disk_refuses_names_the_file_and_what_would_work(tmp_path, number, headline, remedy) -> None:

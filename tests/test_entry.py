@@ -36,7 +36,7 @@ try:
     code = main()
 finally:
     heavy = {"torch", "transformers", "lightning", "peft", "wandb", "matplotlib", "scipy", "pandas", "pyarrow"}
-    heavy |= {"openai", "datasets", "sklearn"}
+    heavy |= {"openai", "datasets", "sklearn", "numpy", "psutil", "filelock", "tokenizers", "huggingface_hub", "jinja2"}
     print("HEAVY:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
@@ -46,6 +46,8 @@ sys.exit(code)
     ("arguments", "expected"),
     [
         (["--help"], "smollm2_135m"),
+        (["--help", "reward"], "reward.n=100"),
+        (["--help", "algorithm=grpo"], "algorithm.group_size"),
         (["reward=rm+rj+rf", "model=qwen3_32b", "--cfg", "job"], "hub: Qwen/Qwen3-32B"),
     ],
 )
@@ -58,7 +60,15 @@ def test_help_and_configuration_are_shown_without_anything_heavy(tmp_path, argum
 
 
 @pytest.mark.parametrize(
-    "choices", [[], ["algorithm=dpo"], ["algorithm=gdpo", "reward=rm+rf"], ["trainer.accelerator=auto"]]
+    "choices",
+    [
+        [],
+        ["model=smollm2_135m"],
+        ["algorithm=dpo"],
+        ["algorithm=gdpo", "reward=rm+rf"],
+        ["algorithm=ppo", "reward.combine=lexicographic"],
+        ["trainer.accelerator=auto"],
+    ],
 )
 def test_a_check_imports_nothing_heavy(tmp_path, choices):
     done = command("task=check", "model=tiny", *choices, cwd=tmp_path, code=WATCHED)

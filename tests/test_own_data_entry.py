@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from repo_exp import __main__ as entry
-from repo_exp.config.places import at_home
+from repo_exp.config.places import with_home
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_where_a_home_begins_on_a_command_line(monkeypatch):
     ]
     wanted = ["store=/home/me/s", "store=/home/me/a,/home/me/b", "x='~/y'", "--config-dir=/home/me/c", "/home/me/c",
               "~reward", "a=b~c", "data.path=/home/me", "n=[/home/me/x]"]  # fmt: skip
-    assert at_home(given) == wanted
+    assert with_home(given) == wanted
     monkeypatch.setenv("HOME", "/home/me (old)")
-    assert at_home(["store=~/s"]) == ["store='/home/me (old)/s'"]
+    assert with_home(["store=~/s"]) == ["store='/home/me (old)/s'"]
 
 
 def test_what_is_not_there_is_said_with_its_whole_path(run, tmp_path):

@@ -62,7 +62,7 @@ def test_a_signal_ends_a_waiting_program_with_its_code_and_a_word(name, code):
     started = program(START + "run(lambda: (ready(), time.sleep(60)))")
     ended, said, seconds = stopped(started, getattr(signal, name))
     assert (ended, seconds < 5) == (code, True)
-    assert said.strip() == f"Stopped by {name}. The same command goes on from the stages that are finished."
+    assert said.strip() == f"Stopped by {name}. The same command continues from the finished stages."
 
 
 def test_what_must_not_be_cut_is_finished_and_what_is_kept_is_named():
@@ -85,7 +85,7 @@ run(work)
     assert said.split("\n\n") == [
         "finished",
         "Stopped by SIGTERM. policy: 3 of 4 steps are kept in store/.work/policy-1. "
-        "The same command goes on from there.\n",
+        "The same command continues from there.\n",
     ]
 
 

@@ -1,4 +1,4 @@
-"""One look at a whole configuration before anything is loaded: every problem at once, or a typed ``Config``."""
+"""Validates a whole configuration before anything is loaded: every problem at once, or a typed ``Config``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Check = Callable[[Config], Iterable[Problem]]
 
 
 def load(cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()) -> Config:
-    """Return the configuration, typed and sound.
+    """Return the configuration, typed and valid.
 
     Args:
         cfg: what Hydra composed (the ``hydra`` node is ignored), or a plain mapping.
@@ -45,23 +45,23 @@ def load(cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()) -
     Raises:
         ConfigError: with every problem that there is.
     """
-    config, problems = look_over(cfg, checks=checks)
+    config, problems = validate(cfg, checks=checks)
     if config is None:
         raise refusal(problems)
     return config
 
 
-def look_over(
+def validate(
     cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()
 ) -> tuple[Config | None, list[Problem]]:
-    """Return the typed configuration (None if it is not sound), and all its problems."""
-    container, open_ones = plain(cfg)
-    config, problems = examine(container, checks=checks)
+    """Return the typed configuration (None if it is not valid), and all its problems."""
+    container, unresolved_ones = resolved(cfg)
+    config, problems = validate_values(container, checks=checks)
     if problems and isinstance(cfg, DictConfig) and (decoded := _decoded(cfg, container, problems)) is not None:
-        config, problems = examine(decoded, checks=checks)
-    open_ones += secrets_in(container)
-    already = {problem.where for problem in open_ones}
-    problems = open_ones + [problem for problem in problems if problem.where not in already]
+        config, problems = validate_values(decoded, checks=checks)
+    unresolved_ones += secrets_in(container)
+    already = {problem.where for problem in unresolved_ones}
+    problems = unresolved_ones + [problem for problem in problems if problem.where not in already]
     return (config if not problems else None), problems
 
 
@@ -72,8 +72,8 @@ def refusal(problems: Iterable[Problem]) -> ConfigError:
     return ConfigError(f"The configuration cannot run: {count}.", unique)
 
 
-def plain(cfg: DictConfig | Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the configuration as plain dicts and lists, interpolations resolved, and those that cannot be."""
+def resolved(cfg: DictConfig | Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the configuration as dicts and lists with interpolations resolved, and the problems of those that fail."""
     if not isinstance(cfg, DictConfig):
         return {str(key): value for key, value in cfg.items() if key != "hydra"}, []
     problems: list[Problem] = []
@@ -102,7 +102,7 @@ def _resolve(node: Any, path: KeyPath, problems: list[Problem], skip: tuple[str,
 
 
 def _decoded(cfg: DictConfig, container: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any] | None:
-    """Return the values with those of environment variables read as JSON where text does not suit; None if none is.
+    """Return the values with those of environment variables read as JSON where text is not valid; None if none is.
 
     An environment variable is text. ``seed=${oc.env:SEED,3}`` means the number all the same.
     """
@@ -115,12 +115,12 @@ def _decoded(cfg: DictConfig, container: dict[str, Any], problems: Iterable[Prob
     return changed
 
 
-class UnsoundError(Exception):
-    """A check asked for a value that is itself a problem."""
+class InvalidValueError(Exception):
+    """A check reads a value that is itself a problem."""
 
 
 class View:
-    """A configuration of which some values are wrong: it reads like ``Config``, but not at those places."""
+    """A configuration with some invalid values. It reads like ``Config``; reading an invalid value raises."""
 
     def __init__(self, value: Mapping[str, Any], bad: frozenset[KeyPath], path: KeyPath = ()) -> None:
         self._value, self._bad, self._path = value, bad, path
@@ -129,14 +129,14 @@ class View:
         path = (*self._path, name)
         if name.startswith("__"):
             raise AttributeError(name)
-        # An unknown key spoils only itself; a wrong value spoils whatever holds it as a plain value.
+        # An unknown key affects only itself; an invalid value affects every list or tuple that contains it.
         if path in self._bad or name not in self._value:
-            raise UnsoundError(dotted(path))
+            raise InvalidValueError(dotted(path))
         value = self._value[name]
         if isinstance(value, Mapping) and path not in (("algorithm",),):
             return View(value, self._bad, path)
         if any(bad[: len(path)] == path for bad in self._bad):
-            raise UnsoundError(dotted(path))
+            raise InvalidValueError(dotted(path))
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -146,13 +146,15 @@ class View:
         return getattr(self, key)
 
 
-def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tuple[Config | None, list[Problem]]:
-    """Return the typed configuration (None if it is not sound), and all its problems.
+def validate_values(
+    container: Mapping[str, Any], *, checks: Iterable[Check] = ()
+) -> tuple[Config | None, list[Problem]]:
+    """Return the typed configuration (None if it is not valid), and all its problems.
 
-    What only several values together can show is looked at even where other values are wrong. An algorithm's
-    options may have a check of their own, ``Options.problems(config)``.
+    Combinations of values are checked even where other values are wrong. An algorithm's options may have a check of
+    their own, ``Options.problems(config)``.
     """
-    container = _at_home(container)
+    container = _with_home(container)
     missing = {path: no_value(path) for path in missing_values(container)}
     options, in_algorithm = _algorithm(container)
     container, in_sources = completed(container)
@@ -167,15 +169,15 @@ def examine(container: Mapping[str, Any], *, checks: Iterable[Check] = ()) -> tu
     for check in every:
         try:
             problems.extend(check(subject))
-        except UnsoundError:
+        except InvalidValueError:
             continue
         except OSError as error:
             problems.append(from_system(error))
     return (config if not problems else None), problems
 
 
-def of_types(container: Mapping[str, Any], path: Sequence[str], value: Any) -> list[Problem]:
-    """Return the problems that a value has by its type alone, put into a configuration at this path."""
+def type_problems(container: Mapping[str, Any], path: Sequence[str], value: Any) -> list[Problem]:
+    """Return the problems of a value's type, with the value at this path of a configuration."""
     changed = _replaced(container, path, value)
     full, in_sources = completed(changed)
     full, in_data = typed_data(full)
@@ -190,8 +192,8 @@ def _replaced(node: Any, path: Sequence[str], value: Any) -> Any:
     return inside | {path[0]: _replaced(inside.get(path[0]), path[1:], value)}
 
 
-def _at_home(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the values with ``~`` as the home folder at the beginning of paths."""
+def _with_home(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with a leading ``~`` of paths replaced by the home folder."""
     for path in (each.split(".") for each in PATHS):
         value = lookup(container, path)
         if isinstance(value, str) and value.startswith("~"):
@@ -207,7 +209,7 @@ def _typed(container: Mapping[str, Any]) -> tuple[Config | None, dict[KeyPath, P
 
 
 def _algorithm(container: Mapping[str, Any]) -> tuple[MethodOptions | None, dict[KeyPath, Problem]]:
-    """Return the typed algorithm section (None if it is not sound), and its problems by path."""
+    """Return the typed algorithm section (None if it is not valid), and its problems by path."""
     section = container.get("algorithm")
     if not isinstance(section, Mapping):
         return None, {}

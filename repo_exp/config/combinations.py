@@ -1,7 +1,7 @@
-"""What only several values together can show to be impossible: each with its reason and a way out.
+"""Checks of combinations: values that are valid by themselves and impossible together, with what would work.
 
-A check takes the configuration and yields problems. It may be given one of which other values are wrong:
-what it reads is sound, or it ends there and then. To add a check, write it and list it at the end.
+A check takes the configuration and yields problems. Some values of the configuration may be invalid (``check.View``): a
+check ends where it reads one of these. To add a check, write it and list it at the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from repo_exp.config.places import cannot_be_made
+from repo_exp.config.places import cannot_create
 from repo_exp.config.reward_combinations import REWARD
 from repo_exp.config.schema import Config
 from repo_exp.domains import registry
@@ -36,12 +36,12 @@ def domain_is_there(c: Any) -> Iterator[Problem]:
 
 
 def data_file_is_there(c: Config) -> Iterator[Problem]:
-    """A file or folder of data has to exist; whether it can be read is seen when it is (``job.py``)."""
+    """A file or folder of data has to exist. ``stages/checks.py`` reads it."""
     if c.data.kind != "jsonl":
         return
     if not os.path.exists(c.data.path):
         found = f"there is no such file or folder: {os.path.abspath(c.data.path)}"
-        yield Problem("data.path", found, "data.path=PATH, from the folder you are in or whole")
+        yield Problem("data.path", found, "data.path=PATH, an absolute path or one from the current folder")
     if c.data.development + c.data.test >= 0.9:
         share = c.data.development + c.data.test
         yield Problem(
@@ -76,37 +76,37 @@ def _held_out(c: Any, split: str) -> Iterator[tuple[str, int]]:
 
 
 def minibatches_divide(c: Config) -> Iterator[Problem]:
-    """A round of replies is cut into equal minibatches."""
+    """The responses of an update are split into equal minibatches."""
     pieces, rollouts = c.algorithm.get("minibatches"), c.budget.rollouts
     if isinstance(pieces, int) and pieces > 0 and rollouts % pieces:
         divisors = [str(d) for d in range(1, min(rollouts, 64) + 1) if rollouts % d == 0]
         yield Problem(
             "algorithm.minibatches",
-            f"budget.rollouts = {rollouts} replies cannot be cut into {pieces} equal parts",
+            f"budget.rollouts = {rollouts} responses cannot be split into {pieces} equal minibatches",
             f"one of {', '.join(divisors)}; or another budget.rollouts",
         )
 
 
 def groups_divide(c: Config) -> Iterator[Problem]:
-    """A round of replies is made of whole groups."""
+    """The responses of an update are made of whole groups."""
     size, rollouts = c.algorithm.get("group_size"), c.budget.rollouts
     if isinstance(size, int) and size > 1 and rollouts % size:
         whole = max(rollouts // size, 1) * size
         yield Problem(
             "algorithm.group_size",
-            f"budget.rollouts = {rollouts} replies do not make whole groups of {size}",
+            f"budget.rollouts = {rollouts} is not a multiple of the group size {size}",
             f"budget.rollouts={whole} or {whole + size}; or another group_size",
         )
 
 
 def backbone_has_its_source(c: Config) -> Iterator[Problem]:
-    """Where a model comes from says what else has to be given."""
+    """The source of a model decides which other keys it needs."""
     m, package = c.model, "model.package and model.gguf"
     packaged = bool(m.package and m.gguf)
     if m.source == "folder" and not m.folder:
         yield Problem(
             "model.folder",
-            "model.source is folder, and none is given",
+            "model.source is folder, and model.folder is not set",
             "model.folder=PATH; or model.source=hub model.hub=NAME",
         )
     elif m.source == "folder" and m.folder and not Path(m.folder).is_dir():
@@ -117,37 +117,37 @@ def backbone_has_its_source(c: Config) -> Iterator[Problem]:
         )
     elif m.source == "hub" and not m.hub:
         yield Problem(
-            "model.hub", "model.source is hub, and no name is given", "model.hub=NAME, such as Qwen/Qwen3-0.6B"
+            "model.hub", "model.source is hub, and model.hub is not set", "model.hub=NAME, such as Qwen/Qwen3-0.6B"
         )
     elif m.source == "package" and not packaged:
         yield Problem("model.package", f"model.source is package, which needs {package}", "model=smollm2_135m has both")
     elif m.source == "auto" and not packaged and not m.hub:
-        yield Problem("model.source", f"auto needs {package}, or model.hub; none is given", "model.hub=NAME")
+        yield Problem("model.source", f"auto needs {package}, or model.hub; none of them is set", "model.hub=NAME")
     elif m.source == "random" and m.random is None:
-        yield Problem("model.random", "model.source is random, and no shape is given", "model=tiny has one")
+        yield Problem("model.random", "model.source is random, and model.random is not set", "model=tiny has one")
     if m.revision and m.source != "hub":
-        found = f"{m.revision!r} is of a model on the hub, and model.source is {m.source}"
+        found = f"the revision {m.revision!r} needs a model on the hub, and model.source is {m.source}"
         yield Problem("model.revision", found, "model.source=hub; or leave it out")
 
 
 def store_can_be_written(c: Config) -> Iterator[Problem]:
-    """Artifacts need a folder that can be written, unless they are there."""
-    if reason := cannot_be_made(Path(c.store)):
-        yield Problem("store", reason, "store=FOLDER, one that can be written; it is made if it is not there")
+    """Artifacts need a folder that can be written."""
+    if reason := cannot_create(Path(c.store)):
+        yield Problem("store", reason, "store=FOLDER, a folder that can be written; it is created if it does not exist")
 
 
 def one_device(c: Config) -> Iterator[Problem]:
-    """A run uses one device; the online learner's draws and checkpoints are those of a single process."""
+    """A run uses one device: sampling and checkpoints of online methods are written for a single process."""
     if c.trainer.devices not in (1, "auto"):
         yield Problem(
             "trainer.devices",
-            f"{c.trainer.devices} devices would wait for one another for ever: a run uses one",
-            "trainer.devices=1; several runs of a sweep can go side by side",
+            f"{c.trainer.devices} devices are not supported: the processes would wait for one another for ever",
+            "trainer.devices=1; the jobs of a sweep can run side by side",
         )
     if c.trainer.strategy != "auto":
         yield Problem(
             "trainer.strategy",
-            f"{c.trainer.strategy!r} is no strategy for one device, and a run uses one",
+            f"{c.trainer.strategy!r} is not supported: a run uses one device",
             "trainer.strategy=auto",
         )
 
@@ -160,19 +160,19 @@ def random_shape_fits(c: Config) -> Iterator[Problem]:
     if shape.hidden_size % shape.heads:
         yield Problem(
             "model.random.heads",
-            f"hidden_size = {shape.hidden_size} is no multiple of heads = {shape.heads}",
+            f"hidden_size = {shape.hidden_size} is not a multiple of heads = {shape.heads}",
             "a number of heads that divides hidden_size",
         )
     elif (shape.hidden_size // shape.heads) % 2:
         yield Problem(
             "model.random.heads",
-            f"each head is {shape.hidden_size // shape.heads} wide, which is odd",
-            "rotary positions need an even hidden_size / heads",
+            f"the width of a head is hidden_size / heads = {shape.hidden_size // shape.heads}, which is odd",
+            "rotary position embeddings need an even width",
         )
     if shape.heads % shape.key_value_heads:
         yield Problem(
             "model.random.key_value_heads",
-            f"heads = {shape.heads} is no multiple of key_value_heads = {shape.key_value_heads}",
+            f"heads = {shape.heads} is not a multiple of key_value_heads = {shape.key_value_heads}",
             "a number that divides heads",
         )
 
@@ -186,7 +186,7 @@ def adapters_fit(c: Config) -> Iterator[Problem]:
         if wanted is not None and wanted > c.model.random.layers:
             yield Problem(
                 f"model.lora.last_layers.{role}",
-                f"{wanted} of {c.model.random.layers} layers",
+                f"{wanted} layers, and the model has {c.model.random.layers}",
                 f"at most {c.model.random.layers}; null for all",
             )
 

@@ -1,6 +1,6 @@
-"""Hydra's loader, asked for single things: its groups, its options, one composition.
+"""Hydra's loader for single requests: groups, options, one composition.
 
-Hydra itself stops at its first error. Here each part of a command line can be tried by itself.
+Hydra itself stops at the first error. Here each part of a command line can be tried by itself.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Composer:
 
 @contextlib.contextmanager
 def as_if_running(cfg: DictConfig) -> Iterator[DictConfig]:
-    """Let ``${hydra:...}`` resolve while a composed configuration is looked at and no job is running."""
+    """Let ``${hydra:...}`` resolve in a composed configuration while no job is running."""
     holder, before = HydraConfig.instance(), HydraConfig.instance().cfg
     with read_write(cfg.hydra), open_dict(cfg.hydra):
         cfg.hydra.job.num, cfg.hydra.job.id = 0, "0"

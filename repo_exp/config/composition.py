@@ -1,4 +1,4 @@
-"""What is said where Hydra cannot compose a configuration: the file, what is wrong with it, and what would work."""
+"""Hydra's errors of a composition as problems: the file, what is wrong with it, and what would work."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from repo_exp.errors import Problem, did_you_mean
 
 
 def composition_problem(error: Exception, composer: Composer) -> Problem:
-    """Return what Hydra says where it cannot put the configuration together."""
+    """Return the problem that Hydra's error describes."""
     text = [line.strip() for line in str(error).splitlines() if line.strip()]
     file = re.match(r"In '([^']+)': (.*)", text[0]) if text else None
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
-        return Problem(f"{mark.name}:{mark.line + 1}", f"this is no YAML: {error.problem}", error.context or "")
+        return Problem(f"{mark.name}:{mark.line + 1}", f"not valid YAML: {error.problem}", error.context or "")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")
         where = ", ".join(composer.files_that_choose(group, option)) or f"{group}={option}"
@@ -28,8 +28,8 @@ def composition_problem(error: Exception, composer: Composer) -> Problem:
     named = re.match(r"Could not (?:override|append|delete|find)\b.*?'([^']+)'", text[0]) if text else None
     if named:
         key = re.split(r"=", named[1])[0]
-        known = "--cfg hydra lists Hydra's keys" if key.startswith("hydra") else "--cfg job lists the keys"
-        return Problem(key, "there is no such key or group", known)
+        remedy = "--cfg hydra lists Hydra's keys" if key.startswith("hydra") else "--cfg job lists the keys"
+        return Problem(key, "there is no such key or group", remedy)
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     if file:
         return Problem(f"conf/{file[1]}.yaml", " ".join([file[2], *text[1:2]]), cause)

@@ -13,8 +13,8 @@ from repo_exp.config.compose import Composer
 from repo_exp.config.flags import command_line
 from repo_exp.config.inspection import inspect_overrides
 from repo_exp.config.overrides import for_hydra
-from repo_exp.config.places import at_home
-from repo_exp.config.reading import flag_as_override, scattered
+from repo_exp.config.places import with_home
+from repo_exp.config.reading import flag_as_override, split_at_blanks
 from repo_exp.config.schema import Config
 from repo_exp.config.secrecy import secrets_in_arguments
 from repo_exp.errors import Problem
@@ -48,16 +48,16 @@ def inspect(arguments: Sequence[str], *, checks: Iterable[Check] = ()) -> Comman
     Raises:
         ConfigError: with every problem that there is.
     """
-    if secret := secrets_in_arguments(arguments):  # before anything can print them, or write them down
+    if secret := secrets_in_arguments(arguments):  # before anything prints them or writes them down
         raise refusal(secret)
-    arguments = at_home(arguments)
+    arguments = with_home(arguments)
     args, unknown = command_line(arguments)
     if args.hydra_help or args.version or args.shell_completion or args.experimental_rerun is not None:
         return Command(list(arguments))
-    loose, flags = _apart(arguments, args.overrides, unknown)
-    given, problems = scattered(loose)
-    overrides = [each for text in given for each in for_hydra(text)]
-    # Hydra wants the overrides side by side; here flags may stand between them.
+    loose, flags = _split_flags(arguments, args.overrides, unknown)
+    texts, problems = split_at_blanks(loose)
+    overrides = [each for text in texts for each in for_hydra(text)]
+    # Hydra needs the overrides side by side; here flags may stand between them.
     spelt = [*overrides, *(text for text in arguments if text not in args.overrides)]
     if args.config_path and not Path(args.config_path).is_absolute():
         return Command(spelt)  # only Hydra knows what it is relative to; the job checks its own configuration
@@ -84,16 +84,16 @@ def inspect(arguments: Sequence[str], *, checks: Iterable[Check] = ()) -> Comman
 
 
 def _unreasonable_files(*folders: str | None) -> list[Problem]:
-    """Return a problem for each YAML file below your own folders that is too much to read."""
+    """Return a problem for each YAML file of the user's own folders that is too large to read."""
     files = [path for folder in folders if folder for path in sorted(Path(folder).rglob("*.yaml"))]
     found = [(path, unreasonable(path)) for path in files]
-    return [Problem(str(path), wrong, "write it out, or say less") for path, wrong in found if wrong]
+    return [Problem(str(path), wrong, "fewer values, and no nested aliases") for path, wrong in found if wrong]
 
 
-def _apart(
+def _split_flags(
     arguments: Sequence[str], overrides: Sequence[str], unknown: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the overrides, and the flags that do not exist: each as it was typed, with the override that it would be.
+    """Return the overrides, and the flags that do not exist: each as it was typed, with the override that may be meant.
 
     Args:
         overrides: what Hydra's parser took for overrides.

@@ -18,7 +18,7 @@ def command_line(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str
     """Return Hydra's flags, which may stand anywhere, with the overrides; and the flags that Hydra does not have.
 
     Raises:
-        ConfigError: a flag of Hydra lacks its value, or has one that does not suit it.
+        ConfigError: a flag of Hydra has no value, or one that is not valid.
     """
     return _parser().parse_known_intermixed_args(list(arguments))
 

@@ -1,4 +1,4 @@
-"""The text of ``--help``, made of what lies in ``conf/``: a new file there is listed by itself."""
+"""The text of ``--help``, made from the files in ``conf/``: a new file there is listed without further work."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from repo_exp.config.schema import Config
 COMMANDS = {
     "python -m repo_exp": "the default experiment, on a laptop, with no network",
     "python -m repo_exp experiment=smoke": "the whole pipeline in under a minute",
-    "python -m repo_exp reward=rm+rj+rf model=qwen3_32b": "all three sources on a large model",
-    "python -m repo_exp -m reward=rm+rj+rf,rm+rj,rm+rf,rm": "a sweep: drop the judge, the rules, both",
+    "python -m repo_exp reward=rm+rj+rf model=qwen3_32b": "all three reward sources, with a large model",
+    "python -m repo_exp -m reward=rm+rj+rf,rm+rj,rm+rf,rm": "a sweep: without the judge, the rules, both",
     "python -m repo_exp -m reward.n=25,50,100,200 seed=0,1,2": "a sweep over a value and seeds",
-    "python -m repo_exp task=check ...": "check the configuration, and run nothing",
+    "python -m repo_exp task=check ...": "check the configuration and run nothing",
     "python -m repo_exp ... --cfg job": "print the configuration",
 }
 NO_GROUPS = ("hydra", "rules", "rubric")
@@ -37,7 +37,7 @@ def groups(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def defaults(folder: Path) -> dict[str, str | None]:
-    """Return the option that each group has if nothing is said."""
+    """Return the default option of each group."""
     content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     return {
         group: option for entry in content["defaults"] if isinstance(entry, dict) for group, option in entry.items()
@@ -45,7 +45,7 @@ def defaults(folder: Path) -> dict[str, str | None]:
 
 
 def first_comment(path: Path) -> str:
-    """Return the first line of comment that is not meant for Hydra."""
+    """Return the first line of comment, but for Hydra's ``@package``."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
             break
@@ -83,7 +83,7 @@ def help_text(folder: Path | None = None) -> str:
             "Keys: KEY=VALUE sets one. --help SECTION, --help GROUP=OPTION and --help KEY list them with their values,",
             "types and meaning (--help algorithm=grpo, --help reward.n). Sections:",
             f"    {', '.join(Config.model_fields)}",
-            "Sweeps: -m, and values with commas between them. Every problem of a command is reported before it starts.",
+            "Sweeps: -m, and values separated by commas. Every problem of a command is reported before it starts.",
             'Hydra: --cfg job, --info defaults, --hydra-help; eval "$(repo-exp -sc install=bash)" completes names.',
             f"The files are in {folder}; REPO_EXP_CONF names another folder.",
         ]

@@ -30,16 +30,16 @@ from repo_exp.config.overrides import (
     check_key,
     flag_problem,
     line_of,
-    sorted_out,
+    parse_overrides,
 )
-from repo_exp.config.places import cannot_be_made
+from repo_exp.config.places import cannot_create
 from repo_exp.config.sweeps import Dimension
 from repo_exp.errors import Problem
 
 
 @dataclass
 class Inspection:
-    """What is known of some overrides.
+    """The result of an inspection.
 
     Attributes:
         problems: all that is wrong with them and with the configurations that they make.
@@ -76,7 +76,7 @@ def inspect_overrides(
         groups = composer.groups
     except HYDRA_ERRORS as error:
         return Inspection([composition_problem(error, composer)])
-    choices, values = sorted_out(overrides, composer, groups, findings)
+    choices, values = parse_overrides(overrides, composer, groups, findings)
     for override in choices:
         check_choice(override, composer, findings)
     position = {text: index for index, text in enumerate(overrides)}
@@ -89,7 +89,7 @@ def inspect_overrides(
         check_key(override, content, composer, groups, findings)
     for shown, meant in flags:
         findings.problems.append(flag_problem(shown, meant, content, composer, groups))
-    # Back into the order of the command line: where a key is given twice, the last one counts.
+    # Back into the order of the command line: of two values of a key the last one counts.
     findings.usable.sort(key=lambda each: position[line_of(each)])
     multirun = multirun or base.hydra.mode == RunMode.MULTIRUN
     dimensions = _dimensions(findings, base, composer, groups, content, multirun)
@@ -125,12 +125,12 @@ def _composed(
 
 
 def _of_folder(cfg: DictConfig | None, where: str) -> list[Problem]:
-    """Return the problem of a run or sweep folder that cannot be made."""
+    """Return the problem of a run or sweep folder that cannot be created."""
     if cfg is None:
         return []
     with as_if_running(cfg):
-        reason = cannot_be_made(Path(str(OmegaConf.select(cfg, where))))
-    return [Problem(where, reason, f"{where}=FOLDER, one that can be written")] if reason else []
+        reason = cannot_create(Path(str(OmegaConf.select(cfg, where))))
+    return [Problem(where, reason, f"{where}=FOLDER, a folder that can be written")] if reason else []
 
 
 def _content(cfg: DictConfig) -> dict[str, Any]:
@@ -161,10 +161,10 @@ def _dimensions(
     """Return, for each key, the lines that a run gets in turn: one, or in a sweep several."""
     sweeper = as_written(base.hydra.sweeper) if multirun else {}
     swept = sweeper.get("params") or {}
-    given = {override.get_key_element() for override in findings.usable}
+    on_command_line = {override.get_key_element() for override in findings.usable}
     extra = Findings()
-    declared = [f"{key}={value}" for key, value in swept.items() if key not in given]
-    choices, values = sorted_out(declared, composer, groups, extra)
+    declared = [f"{key}={value}" for key, value in swept.items() if key not in on_command_line]
+    choices, values = parse_overrides(declared, composer, groups, extra)
     for override in choices:
         check_choice(override, composer, extra)
     for override in values:
@@ -172,8 +172,8 @@ def _dimensions(
     findings.problems += [replace(each, where=f"hydra.sweeper.params: {each.where}") for each in extra.problems]
     batch = sweeper.get("max_batch_size")
     if isinstance(batch, int) and batch < 1:
-        found = f"{batch} jobs at a time would never end"
-        findings.add("hydra.sweeper.max_batch_size", found, "1 or more; null for all")
+        found = f"a sweep cannot run {batch} jobs at a time"
+        findings.add("hydra.sweeper.max_batch_size", found, "1 or more; null for all jobs")
     basic = str(sweeper.get("_target_", "")).endswith("BasicSweeper")
     dimensions: dict[str, Dimension] = {}
     for override in (*extra.usable, *findings.usable):
@@ -182,12 +182,12 @@ def _dimensions(
         if not override.is_sweep_override():
             dimensions[key] = Dimension(key, (line_of(override),), chooses)
         elif not multirun:
-            remedy = "to run them one after the other, add -m"
-            remedy += "" if chooses else f"; for a list write {key}=[...]"
-            findings.add(line_of(override), "these are several values, and this is a single run", remedy)
+            remedy = "add -m to run one job for each value"
+            remedy += "" if chooses else f"; write a list as {key}=[...]"
+            findings.add(line_of(override), "several values need a sweep", remedy)
         elif basic and isinstance(value, IntervalSweep):
             remedy = f"{key}={value.start:g},{value.end:g}, or {key}=range(START,STOP,STEP)"
-            findings.add(line_of(override), "an interval has no values to take in turn", remedy)
-        elif lines := sweeps.spread(override, groups, composer.options(override.key_or_group), findings):
+            findings.add(line_of(override), "the sweeper runs listed values, and an interval has none", remedy)
+        elif lines := sweeps.lines_of(override, groups, composer.options(override.key_or_group), findings):
             dimensions[key] = Dimension(key, tuple(lines), chooses)
     return list(dimensions.values())

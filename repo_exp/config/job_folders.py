@@ -1,4 +1,4 @@
-"""A job of a sweep has a folder that is named by what differs: ``3-n25-grpo`` for reward.n=25 algorithm=grpo."""
+"""The folder of a sweep's job is named by the overrides that differ: ``3-n25-grpo`` for reward.n=25 algorithm=grpo."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterable, Sequence
 from omegaconf import DictConfig, OmegaConf
 
 SUBDIR = "${job_folder:${hydra.job.num}}"
-"""``hydra.sweep.subdir`` as ``conf/config.yaml`` has it; the keys that are swept are added when they are known."""
+"""``hydra.sweep.subdir`` as ``conf/config.yaml`` has it; ``subdir_of`` adds the keys that differ."""
 
 
 def folder_name(number: int, overrides: Sequence[str], keys: Sequence[str], *, longest: int = 100) -> str:
     """Return the name of a job's folder: its number, which makes it unique, and the overrides that differ.
 
-    ``reward.n=25`` and ``algorithm=grpo`` of job 3 give ``3-n25-grpo``. What a path or another command could
-    misread becomes _.
+    ``reward.n=25`` and ``algorithm=grpo`` of job 3 give ``3-n25-grpo``. Signs that a path or
+    another command could misread become _.
 
     Args:
         overrides: of the job.
         keys: those that differ between the jobs of its sweep.
     """
-    given = dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
+    values = dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
     last = [key.rpartition(".")[2].rpartition("/")[2] for key in keys]
     parts = []
     for key, short in zip(keys, last, strict=True):
-        value = re.sub(r"[^A-Za-z0-9.+_-]+", "_", given.get(key, "")).strip("_.")
+        value = re.sub(r"[^A-Za-z0-9.+_-]+", "_", values.get(key, "")).strip("_.")
         name = short if last.count(short) == 1 else key.replace("/", ".")
         if re.fullmatch(r"[\d.+-][\d.e+-]*", value):
             parts.append(f"{name}{value}")

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from repo_exp.config import sweeps
-from repo_exp.config.check import Check, look_over, of_types, plain
+from repo_exp.config.check import Check, resolved, type_problems, validate
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.composition import composition_problem
 from repo_exp.config.containers import as_written
@@ -73,8 +73,8 @@ def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check], cfg:
     except HYDRA_ERRORS as error:
         return Job([composition_problem(error, composer)])
     with as_if_running(cfg):
-        config, problems = look_over(cfg, checks=checks)
-        values = plain(cfg)[0]
+        config, problems = validate(cfg, checks=checks)
+        values = resolved(cfg)[0]
     hydra = as_written(cfg.hydra)
     hydra.pop("overrides", None)  # these have been checked
     problems = [*secrets_in(hydra, ("hydra",)), *problems]
@@ -82,21 +82,21 @@ def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check], cfg:
 
 
 def _of_values_alone(lines: Sequence[str], values: dict[str, Any] | None, composer: Composer) -> list[Problem]:
-    """Return the problems of values that were in no combination: whether they are of their key's type."""
+    """Return the problems of values that were in no combination. Only their types are checked."""
     problems: list[Problem] = []
     if values is None:
         return problems
     for line in sweeps.evenly(sorted(lines), sweeps.MOST_VALUES_ALONE):
         override = composer.parse(line)
-        found = of_types(values, override.key_or_group.split("."), override.value())
+        found = type_problems(values, override.key_or_group.split("."), override.value())
         problems += [replace(each, found=f"{each.found} (when {line})") for each in found]
     return problems
 
 
 def _with_file(problem: Problem, lines: Sequence[str], composer: Composer) -> Problem:
-    """Return the problem with the file that its value comes from, if a file it is."""
-    given = [line.lstrip("+~").partition("=")[0] for line in lines]
-    values = [key for key in given if not composer.options(key)]
+    """Return the problem with the file that its value comes from; as it is where the command line sets the value."""
+    keys = [line.lstrip("+~").partition("=")[0] for line in lines]
+    values = [key for key in keys if not composer.options(key)]
     if any(f"{problem.where}.".startswith(f"{key}.") or key.startswith(f"{problem.where}.") for key in values):
         return problem
     for file, package, content in composer.sources(lines):

@@ -1,4 +1,4 @@
-"""Every key of the configuration: its path, its type in words, and what it is for. Help and manual are made of this.
+"""Every key of the configuration: its path, its type in words, and its meaning. Help and manual are made from this.
 
 Most keys are typed by the schema. Those of a file that is found by its name (a domain, a method,
 a kind of reward source, a combiner) are typed by its ``Options``.
@@ -30,7 +30,7 @@ _BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "
 
 
 class Key(NamedTuple):
-    """One key: its path, its type in words, and what it is for."""
+    """One key: its path, its type in words, and its meaning."""
 
     path: str
     kind: str
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Keys that stand side by side.
+    """The keys of a section.
 
     Attributes:
         path: of the section; "" for what stands at the top.

@@ -1,4 +1,4 @@
-"""Which sections of the configuration take any key: those that the schema types as a mapping."""
+"""The mappings with free keys: sections that the schema types as ``dict``."""
 
 from __future__ import annotations
 

@@ -20,39 +20,39 @@ from repo_exp.config.schema import Config
 from repo_exp.config.wording import unknown_key
 from repo_exp.errors import Problem, did_you_mean
 
-REPLACED = "reward.sources"  # given as a whole, it is replaced
+REPLACED = "reward.sources"  # a value of the whole mapping replaces it
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 
 
 @dataclass
 class Findings:
-    """What is known of a command line so far."""
+    """The problems of a command line so far, and its usable overrides."""
 
     problems: list[Problem] = field(default_factory=list)
     usable: list[Override] = field(default_factory=list)
 
     def add(self, where: str, found: str, remedy: str = "") -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Problem(where, found, remedy))
 
 
 def for_hydra(text: str) -> list[str]:
-    """Return an override as Hydra wants it.
+    """Return an override as Hydra needs it.
 
-    An entry where any key may stand gets two plus signs. ``reward.sources=...`` replaces what is there: without that
+    An entry of a mapping with free keys gets two plus signs. ``reward.sources=...`` replaces the mapping: otherwise
     Hydra would merge a mapping with it, and refuse a list.
     """
     key, sign, value = text.partition("=")
     if key == REPLACED and sign:
-        return [f"~{key}", f"+{key}={value}"]
+        return [f"~{key}", f"++{key}={value}"]
     inside = any(key == each or key.startswith(f"{each}.") for each in open_mappings() - {REPLACED})
     return [f"++{text}" if inside or key.startswith(f"{REPLACED}.") else text]
 
 
-def sorted_out(
+def parse_overrides(
     overrides: Sequence[str], composer: Composer, groups: Sequence[str], findings: Findings
 ) -> tuple[list[Override], list[Override]]:
-    """Return the overrides that choose an option, and those that set a value; Hydra's own are usable as they are."""
+    """Return the overrides that choose an option, and those that set a value. Hydra's own need no check."""
     choices, values = [], []
     for text in overrides:
         try:
@@ -77,15 +77,15 @@ def _is_choice(override: Override, groups: Sequence[str]) -> bool:
 
 
 def flag_problem(shown: str, meant: str, content: dict[str, Any], composer: Composer, groups: Sequence[str]) -> Problem:
-    """Return the problem of a flag that does not exist, with the override that does what it would."""
+    """Return the problem of a flag that does not exist, with the override that was probably meant."""
     trial = Findings()
-    choices, values = sorted_out([meant], composer, groups, trial)
+    choices, values = parse_overrides([meant], composer, groups, trial)
     for override in choices:
         check_choice(override, composer, trial)
     for override in values:
         check_key(override, content, composer, groups, trial)
     remedy = trial.problems[0].remedy if trial.problems else shell(meant)
-    return Problem(without_secret(shown), "there is no such flag; options and values have no dashes", remedy)
+    return Problem(without_secret(shown), "there is no such flag; options and keys are written without dashes", remedy)
 
 
 def check_choice(override: Override, composer: Composer, findings: Findings) -> None:
@@ -93,17 +93,17 @@ def check_choice(override: Override, composer: Composer, findings: Findings) -> 
     group, known = override.key_or_group, composer.options(override.key_or_group)
     if override.is_delete():
         if group in Config.model_fields:
-            findings.add(line_of(override), f"every run has a {group}", _instead(group, known))
+            findings.add(line_of(override), f"the group '{group}' cannot be left out", _instead(group, known))
         else:
             findings.usable.append(override)
         return
     if override.is_add() or override.is_force_add():
-        findings.add(line_of(override), f"the group '{group}' is there already", f"leave out the {_plus(override)}")
+        findings.add(line_of(override), f"the group '{group}' exists already", f"remove the {_plus(override)}")
         return
     if isinstance(override.value(), list) and group != "experiment":
         several = ",".join(_options(override))
         remedy = f"{group}=OPTION, or a sweep over them: -m {group}={several}"
-        findings.add(line_of(override), f"a run has one {group}, and this is a list", remedy)
+        findings.add(line_of(override), f"a run has one {group}, and this value is a list", remedy)
         return
     unknown = [option for option in _options(override) if option not in known]
     for option in unknown:
@@ -121,14 +121,16 @@ def check_choice(override: Override, composer: Composer, findings: Findings) -> 
 
 
 def _instead(group: str, known: Sequence[str]) -> str:
-    """Return what to write in place of nothing."""
+    """Return what to write instead of leaving a group out."""
     return (
-        f"{group}=none" if "none" in known else f"leave it out for the default, or {group}=OPTION: {', '.join(known)}"
+        f"{group}=none"
+        if "none" in known
+        else f"remove this override for the default, or {group}=OPTION: {', '.join(known)}"
     )
 
 
 def _own_model(option: str) -> str:
-    """Return how a model is named that is none of the options: a folder, or a name on the hub."""
+    """Return how to choose a model that is not an option: a folder, or a name on the hub."""
     if Path(option).is_dir():
         return f"model=any model.folder={option}"
     owner, slash, name = option.partition("/")
@@ -136,7 +138,7 @@ def _own_model(option: str) -> str:
 
 
 def _own_data(option: str) -> str:
-    """Return how a file of one's own is named."""
+    """Return how to choose your own file."""
     return f"data=jsonl data.path={option}" if "/" in option or option.endswith((".jsonl", ".json")) else ""
 
 
@@ -152,13 +154,13 @@ def _options(override: Override) -> list[str]:
 def check_key(
     override: Override, content: dict[str, Any], composer: Composer, groups: Sequence[str], findings: Findings
 ) -> None:
-    """Check KEY=VALUE: is there such a key? Whether the value suits it is seen once all is composed."""
+    """Check KEY=VALUE: is there such a key? The value is checked once everything is composed."""
     path = tuple(override.key_or_group.split("."))
     known, depth, holder = walk(path, content)
     if override.is_force_add() or (override.is_add() and (not known or isinstance(override.value(), dict | list))):
         findings.usable.append(override)  # the check of the whole refuses keys that are not in the schema
     elif override.is_add():
-        findings.add(line_of(override), f"the key '{override.key_or_group}' is there already", "leave out the +")
+        findings.add(line_of(override), f"the key '{override.key_or_group}' exists already", "remove the +")
     elif known:
         findings.usable.append(override)
     elif new := new_key(path):
@@ -177,7 +179,7 @@ def check_key(
 def _no_key(
     path: tuple[str, ...], depth: int, holder: Any, content: Any, composer: Composer, groups: Sequence[str]
 ) -> Problem:
-    """Return the problem of a path that goes no further than ``depth``, with the best advice that there is."""
+    """Return the problem of a path that exists down to ``depth``, with the best remedy."""
     if isinstance(holder, dict):
         problem = unknown_key(path[: depth + 1], holder)
         if problem.remedy.startswith("valid"):
@@ -185,7 +187,7 @@ def _no_key(
             problem = replace(problem, remedy=elsewhere or problem.remedy)
     else:
         shown = "null" if holder is None else repr(holder)
-        problem = Problem(".".join(path), f"'{'.'.join(path[:depth])}' is {shown} here: it has no key '{path[depth]}'")
+        problem = Problem(".".join(path), f"'{'.'.join(path[:depth])}' is {shown}, which has no key '{path[depth]}'")
     others = _options_with(path, composer) if path[0] in groups else []
     return replace(problem, remedy=f"it is a key of {' and '.join(others)}") if others else problem
 
@@ -201,7 +203,7 @@ def _options_with(path: Sequence[str], composer: Composer) -> list[str]:
 
 
 def walk(path: Sequence[str], content: Any) -> tuple[bool, int, Any]:
-    """Return whether there is such a key, and if not, how far the path goes, and what is there."""
+    """Return whether a path exists, and otherwise how far it goes, and the value there."""
     for depth, part in enumerate(path):
         if isinstance(content, dict) and part in content:
             content = content[part]
@@ -213,7 +215,7 @@ def walk(path: Sequence[str], content: Any) -> tuple[bool, int, Any]:
 
 
 def _elsewhere(name: str, content: Any, composer: Composer, groups: Sequence[str]) -> str:
-    """Return where else a key of this name is, by our names or by those of other libraries."""
+    """Return where else there is a key of this name, or of the name that other libraries have for it."""
     known = _leaves(content)
     alias = ALIASES.get(name.lower().replace("-", "_"), "")
     found = [alias] if alias in known or alias.startswith("hydra.") else []
@@ -227,7 +229,7 @@ def _elsewhere(name: str, content: Any, composer: Composer, groups: Sequence[str
 
 
 def _leaves(content: Any, prefix: str = "") -> list[str]:
-    """Return the paths of all values; what holds further keys is none."""
+    """Return the paths of all values; sections are not values."""
     if not isinstance(content, dict) or (not content and prefix):
         return [prefix]
     return [path for key, value in content.items() for path in _leaves(value, f"{prefix}.{key}" if prefix else key)]

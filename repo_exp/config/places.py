@@ -1,4 +1,4 @@
-"""Where the configuration files are: in a checkout, in an installed wheel, or wherever the user says."""
+"""Where the configuration files are: in a checkout, in an installed wheel, or in a folder that the user names."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from repo_exp.errors import ConfigError, Problem
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PATHS = ("store", "data.path", "model.folder", "domain.rules", "domain.rubric")
-"""The keys that hold a path, in which ``~`` is the home folder. ``check.py`` replaces it; nobody else has to."""
+"""The keys that hold a path. ``check.py`` replaces a leading ``~`` by the home folder."""
 
 
 def expanded(text: str) -> Path:
-    """Return a path with ~ replaced by the home folder; as it is where there is no such user."""
+    """Return a path with a leading ~ replaced by the home folder, if there is such a user."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
 
 
-def cannot_be_made(folder: Path) -> str:
-    """Return why a folder cannot be made or written into; "" where it can. Nothing is left behind."""
+def cannot_create(folder: Path) -> str:
+    """Return why a folder cannot be created or written into; "" where it can. Leaves no file behind."""
     there = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
     if not there.is_dir():
-        return f"{there} is no folder"
+        return f"{there} is not a folder"
     if any(len(os.fsencode(part)) > 255 for part in folder.parts):
         return "a name in it has more than 255 bytes"
     try:
         os.rmdir(tempfile.mkdtemp(dir=there, prefix=".trial-"))
     except OSError as error:
-        return f"{there} cannot be written to ({(error.strerror or 'no reason given').lower()})"
+        return f"{there} cannot be written to ({(error.strerror or 'unknown reason').lower()})"
     return ""
 
 
-def at_home(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of a command with ``~`` as the home folder where a value or a flag's folder begins with it.
+def with_home(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command with a leading ``~`` of values and folders replaced by the home folder.
 
-    A shell does this for a word, not behind ``=``; and Hydra cannot read ``~`` in a value that is not quoted.
+    A shell replaces it at the beginning of a word and not behind ``=``, and Hydra cannot read ``~`` without quotes.
     """
     return [
-        _value_at_home(text) if "=" in text else str(expanded(text)) if f"{text}/".startswith("~/") else text
+        _expanded_value(text) if "=" in text else str(expanded(text)) if f"{text}/".startswith("~/") else text
         for text in arguments
     ]
 
 
-def _value_at_home(text: str) -> str:
+def _expanded_value(text: str) -> str:
     if "'" in text or '"' in text:
-        return text  # quoted: Hydra reads it, and the configuration expands it
+        return text  # quoted: Hydra reads it, and ``check.py`` replaces it
     key, _, value = text.partition("=")
     found = re.sub(r"(?<![^,\[])~[\w.-]*(?=[/,\]]|$)", lambda match: str(expanded(match[0])), value)
     plain = found == value or key.startswith("-") or re.fullmatch(r"[\w/.+-]*", str(expanded("~")))
@@ -75,7 +75,7 @@ def conf_dir() -> Path:
         folder = PACKAGE / "conf"
     if not (folder / "config.yaml").is_file():
         where = "REPO_EXP_CONF" if wish else "conf"
-        remedy = "name the folder that holds config.yaml" if wish else "install the package again"
+        remedy = "set it to the folder that has config.yaml" if wish else "install the package again"
         raise ConfigError("There is no configuration.", [Problem(where, f"no config.yaml in {folder}", remedy)])
     return folder
 
@@ -83,7 +83,7 @@ def conf_dir() -> Path:
 def named_folder(kind: str, name: str) -> Path:
     """Return the folder of rules or of a rubric: a name in ``conf/<kind>/``, or else a path.
 
-    The result may not exist; ``combinations.py`` says so to the user.
+    The folder may not exist; ``reward_combinations.py`` reports that.
     """
     inside = conf_dir() / kind / name
     return inside if inside.is_dir() else Path(name)

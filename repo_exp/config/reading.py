@@ -1,7 +1,7 @@
-"""A command line that Hydra's grammar does not read: what is wrong with it, in words, and how it would be written.
+"""Command lines that Hydra's grammar refuses: what is wrong with them, and the correct form.
 
-The parser's own errors name its classes and its tokens. Here the usual mistakes are looked for one by one, and
-what is proposed was parsed before it is said.
+The parser's own errors name its classes and its tokens. This file recognises the usual mistakes. What a remedy proposes
+has been parsed before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SWEEPS = ("choice", "range", "interval", "glob", "shuffle", "sort")
 FUNCTIONS = (*SWEEPS, "tag", "extend_list", "int", "float", "str", "bool", "json_str")
 KEY = re.compile(r"[A-Za-z_][\w./@-]*")
 
-# What other libraries call it -> our key, for those that neither the name nor the spelling gives away.
+# The name in other libraries -> our key, where the names differ too much for ``did_you_mean``.
 ALIASES = {
     "lr": "optimizer.learning_rate.policy",
     "learning_rate": "optimizer.learning_rate.policy",
@@ -49,36 +49,38 @@ ALIASES = {
 
 
 def shell(text: str) -> str:
-    """Return an argument as it is typed: in quotes where a shell would read more into it."""
+    """Return an argument as it is typed, in quotes where a shell needs them."""
     if re.fullmatch(r"[\w@%+=:,./~-]+", text):
         return text
     return shlex.quote(text) if "'" not in text or re.search(r'[$`\\"!]', text) else f'"{text}"'
 
 
 def without_secret(text: str) -> str:
-    """Return an override or flag without its value, where that may be a key: messages end up in logs."""
+    """Return an override or flag without its value if that may be a secret: messages end up in logs."""
     key, sign, _ = text.partition("=") if "=" in text else text.partition(" ")
     secret = re.search(r"api_?-?key|secret|password|(^|[_-])token$|[_-]key$", key, re.IGNORECASE)
     return f"{key}{sign}..." if secret and sign else text
 
 
-def scattered(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """Return the overrides that stand by themselves, and the problems of those that blanks have torn apart."""
+def split_at_blanks(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """Return the overrides that are whole, and the problems of those that are split at blanks."""
     kept, problems, rest = [], [], list(arguments)
     while rest:
         text = rest.pop(0)
         if KEY.fullmatch(text) and rest and rest[0].startswith("="):
-            said = [text, rest.pop(0)]
-            if said[-1] == "=" and rest and "=" not in rest[0]:
-                said.append(rest.pop(0))
-            problems.append(Problem(" ".join(said), "there are blanks around the =", shell("".join(said))))
+            parts = [text, rest.pop(0)]
+            if parts[-1] == "=" and rest and "=" not in rest[0]:
+                parts.append(rest.pop(0))
+            problems.append(Problem(" ".join(parts), "there are blanks around the =", shell("".join(parts))))
         elif KEY.fullmatch(text[:-1]) and text.endswith("=") and rest and not re.search(r"[=~]", rest[0]):
             problems.append(Problem(f"{text} {rest[0]}", "there is a blank after the =", shell(text + rest.pop(0))))
         elif KEY.fullmatch(text) and rest and not re.search(r"[=~]", rest[0]):
-            problems.append(Problem(f"{text} {rest[0]}", "there is no = in between", shell(f"{text}={rest.pop(0)}")))
-        elif (parts := _until_closed(text, rest)) > 0:
-            whole = " ".join([text, *rest[:parts]])
-            del rest[:parts]
+            problems.append(
+                Problem(f"{text} {rest[0]}", "there is a blank in place of =", shell(f"{text}={rest.pop(0)}"))
+            )
+        elif (count := _until_closed(text, rest)) > 0:
+            whole = " ".join([text, *rest[:count]])
+            del rest[:count]
             problems.append(Problem(whole, "a value with blanks needs quotes in the shell", shell(whole)))
         else:
             kept.append(text)
@@ -114,7 +116,7 @@ def _open(text: str) -> str:
 
 
 def unreadable(text: str, parses: Parses) -> Problem:
-    """Return the problem of an override that cannot be parsed; what its remedy proposes can be."""
+    """Return the problem of an override that cannot be parsed, with a remedy that can."""
     found, proposals = _reason(text)
     for proposal in proposals:
         if proposal and parses(proposal):
@@ -123,23 +125,23 @@ def unreadable(text: str, parses: Parses) -> Problem:
 
 
 def _reason(text: str) -> tuple[str, list[str]]:
-    """Return what is wrong, and what may have been meant."""
+    """Return what is wrong, and what may be meant."""
     key, equals, value = text.partition("=")
     if not equals:
         for sign in (":", " "):
             name, _, after = text.partition(sign)
             if KEY.fullmatch(name) and after.strip():
-                return f"{sign!r} stands where = belongs", [f"{name}={after.strip()}"]
+                return f"there is {sign!r} in place of =", [f"{name}={after.strip()}"]
         called = re.match(r"(\w+)\(.*\)", text)
         if called and called[1] in FUNCTIONS:
-            return f"{called[1]}(...) is a value, and its key is missing", [
+            return f"{called[1]}(...) is a value without a key", [
                 f"{'algorithm' if called[1] == 'glob' else 'seed'}={text}"
             ]
-        return "there is no =, so nothing is set", []
+        return "there is no =", []
     if key.startswith("/"):
-        return "a group begins with no /", [text.lstrip("/")]
+        return "groups do not begin with /", [text.lstrip("/")]
     if not KEY.fullmatch(key.lstrip("+~")):
-        return (f"{key!r} is no key" if key else "the key before the = is missing"), []
+        return (f"{key!r} is not a key" if key else "the key before the = is missing"), []
     quoted = f'{key}="{value}"' if "'" in value else f"{key}='{value}'"
     if "${" in value and _open(value):
         return "an interpolation is not closed", [f"{key}={value}}}" if value[-2:] != "${" else ""]
@@ -148,7 +150,7 @@ def _reason(text: str) -> tuple[str, list[str]]:
         fixed = value.replace("'", "").replace('"', "") if what == "quote" else value + closing
         return f"a {what} is not closed: {closing[0]} is missing", [f"{key}={fixed}", quoted]
     if value.count("}") > value.count("{") or value.count("]") > value.count("["):
-        return "a bracket is closed that was never opened", [f"{key}={value.rstrip('})]')}", quoted]
+        return "a bracket is closed that is not open", [f"{key}={value.rstrip('})]')}", quoted]
     if value.strip().startswith(",") or value.strip().endswith(","):
         return "a value is missing beside a comma", [f"{key}={value.strip().strip(',')}"]
     called = re.match(r"\s*(\w+)\((.*)\)\s*$", value)
@@ -157,17 +159,17 @@ def _reason(text: str) -> tuple[str, list[str]]:
         if name not in FUNCTIONS:
             near = re.findall(r"mean '(\w+)'", did_you_mean(name, SWEEPS))
             proposals = [f"{key}={part}({inside})" for part in near]
-            return f"there is no function {name}(...), and text with brackets needs quotes", proposals
+            return f"there is no function {name}(...); text with brackets needs quotes", proposals
         if not inside.strip():
-            return f"{name}() holds no value", []
+            return f"{name}() has no value", []
         if name == "tag":
             inside = inside.partition(",")[2].strip()
-        return f"{name}(...) cannot be used so", [f"{key}={inside}"]
-    return "the value cannot be read as it stands", [quoted]
+        return f"{name}(...) cannot be read with these arguments", [f"{key}={inside}"]
+    return "the value cannot be read without quotes", [quoted]
 
 
 def flag_as_override(flag: str, following: str | None) -> tuple[str, str, bool]:
-    """Return what was typed, the override that it would be, and whether the next argument is a part of it.
+    """Return a flag as it was typed, the override that may be meant, and whether the next argument is part of it.
 
     ``--seed 1`` -> (``--seed 1``, ``seed=1``, True).
     """

@@ -1,4 +1,4 @@
-"""What the manual has from the program: ``python -m repo_exp.config.reference [docs]``.
+"""The pages of the manual that are generated: ``python -m repo_exp.config.reference [docs]``.
 
 ``configuration.md`` is written from the schema and from ``conf/``, the end of ``algorithms.md`` from the docstrings of
 the algorithms' files.
@@ -31,15 +31,15 @@ values in `conf/`; this page lists the types. `python -m repo_exp --cfg job` pri
 * A new YAML file in a folder of `conf/` is a new option. Its first line of comment is its line in `--help`.
 * `REPO_EXP_CONF=FOLDER` takes another folder than `conf/`; `--config-dir FOLDER` adds one.
 
-A command that cannot run says everything that is wrong with it before anything is loaded: keys and options that do not
-exist, with the nearest that does; missing values; wrong types; impossible combinations; rules and rubric items that
-fail their own examples. `task=check` does only that. In a sweep all values are looked at, and up to 64 combinations.
+A command that cannot run reports all its problems before anything is loaded: keys and options that do not exist, with
+the nearest that does; missing values; wrong types; impossible combinations; rules and rubric items that fail their own
+examples. `task=check` does only that. In a sweep up to 16 combinations are checked, and up to 400 further values.
 
 | exit code | meaning |
 | --- | --- |
-| 0 | all went well |
-| 1 | something failed while running |
-| 2 | your input: the command, the configuration, a data file, a rule or a rubric |
+| 0 | success |
+| 1 | a failure while running |
+| 2 | the input cannot run: command, configuration, data file, rule or rubric |
 | 130 | you stopped it |
 """
 

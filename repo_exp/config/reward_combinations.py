@@ -1,13 +1,12 @@
-"""What only several values together can show to be impossible, about rewards: see ``config/combinations.py``."""
+"""Checks of combinations that concern rewards: see ``config/combinations.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 
 from repo_exp.algorithms.registry import learns_from
 from repo_exp.config.places import conf_dir, rubric_folder, rules_folder, stems
@@ -19,35 +18,34 @@ from repo_exp.rewards import combine
 
 def judge_is_there(c: Config) -> Iterator[Problem]:
     """A reward that asks the judge needs one."""
-    if c.judge.kind == "none" and any(e["kind"] == NO_JUDGE for e in _sources(c).values()) and _reward_is_asked(c):
+    if c.judge.kind == "none" and any(e["kind"] == NO_JUDGE for e in _sources(c).values()) and _reward_is_used(c):
         yield Problem(
             "judge.kind",
-            f"there is no judge, but reward.sources has one: {_listed(c.reward.sources)}",
+            f"judge=none, but reward.sources has a judge: {_listed(c.reward.sources)}",
             "judge=local or judge=openai; or a reward without the judge, such as reward=rm+rf",
         )
 
 
 def combiner_is_there(c: Config) -> Iterator[Problem]:
-    """A combiner is a file, and those of its options that are no keys of ``reward`` have values that suit it."""
+    """The combiner exists, and the values of ``reward.options`` are valid for it."""
     name, values = c.reward.combine, _mapping(c.reward.options)
     if name not in combine.names():
         yield Problem("reward.combine", f"there is no combiner {name!r}", did_you_mean(name, combine.names()))
         return
-    fields = combine.find(name).Options.model_fields
+    options: type[combine.CombineOptions] = combine.find(name).Options
+    fields = options.model_fields
     further = {key: field for key, field in fields.items() if key not in Reward.model_fields}
     for key in values:
         if key not in further:
             remedy = f"reward.{key}={values[key]}" if key in fields else did_you_mean(key, further)
-            yield Problem(f"reward.options.{key}", f"the combiner {name} has no such option", remedy)
+            yield Problem(f"reward.options.{key}", f"the combiner {name} has no option '{key}'", remedy)
+    wrong = _wrong_values(options, {key: value for key, value in values.items() if key in further})
     for key, field in further.items():
         where = f"reward.options.{key}"
-        if key in values:
-            try:
-                _adapter(field).validate_python(values[key])
-            except ValidationError as error:
-                yield Problem(where, f"{values[key]!r} does not suit it", error.errors(include_url=False)[0]["msg"])
-        elif field.is_required():
-            yield Problem(where, f"the combiner {name} needs it", f"{where}=VALUE")
+        if key in wrong:
+            yield Problem(where, f"{values[key]!r} is not valid for the combiner {name}", wrong[key])
+        elif key not in values and field.is_required():
+            yield Problem(where, f"the combiner {name} needs this option", f"{where}=VALUE")
 
 
 def combiner_has_its_base(c: Config) -> Iterator[Problem]:
@@ -60,41 +58,45 @@ def combiner_has_its_base(c: Config) -> Iterator[Problem]:
         yield Problem(
             "reward.combine",
             f"{name} takes the score of a reward model, but reward.sources is {_listed(c.reward.sources)}",
-            "a reward with rm in its name, such as reward=rm; or algorithm=repo, which combines what there is",
+            "a reward with rm in its name, such as reward=rm; or algorithm=repo, which combines any sources",
         )
 
 
 def combiner_is_used(c: Config) -> Iterator[Problem]:
-    """A method that learns from pairs asks no reward, so a combiner that is chosen for it would have no effect."""
+    """A method that learns from pairs uses no reward, so a combiner that is chosen for it would have no effect."""
     if c.reward.combine != "enhancement" and _learns_from_pairs(c):
         yield Problem(
             "reward.combine",
-            f"{c.algorithm['name']} learns from pairs and asks no reward, so {c.reward.combine} would change nothing",
+            f"{c.algorithm['name']} learns from pairs and uses no reward, so {c.reward.combine} would have no effect",
             "leave it out (the evaluation always combines by the enhancement); or an online method: algorithm=grpo",
         )
 
 
 def gate_has_its_source(c: Config) -> Iterator[Problem]:
-    """A gate opens for a source that is asked."""
+    """The gate's source is a source of the reward."""
     if c.reward.combine == "gated" and c.reward.gate.source not in c.reward.sources:
         yield Problem(
             "reward.gate.source",
-            f"the gate opens for {c.reward.gate.source}, but reward.sources is {_listed(c.reward.sources)}",
-            f"one of {_listed(c.reward.sources)}; or a reward that asks it, such as reward=rm+rf",
+            f"the gate depends on {c.reward.gate.source}, but reward.sources is {_listed(c.reward.sources)}",
+            f"one of {_listed(c.reward.sources)}; or a reward with this source, such as reward=rm+rf",
         )
 
 
 def order_is_whole(c: Config) -> Iterator[Problem]:
-    """An order of importance names every source that is asked, and each once."""
+    """The order of importance names every source of the reward, each once."""
     left_out = [name for name in c.reward.sources if name not in c.reward.order]
     if c.reward.combine == "lexicographic" and left_out:
-        yield Problem("reward.order", f"{_listed(left_out)} has no place in {_listed(c.reward.order)}", "name it too")
+        yield Problem(
+            "reward.order",
+            f"{_listed(left_out)} is missing in {_listed(c.reward.order)}",
+            "list every source of the reward",
+        )
     elif len(set(c.reward.order)) < len(c.reward.order):
         yield Problem("reward.order", f"a source is listed twice: {_listed(c.reward.order)}", "list each once")
 
 
 def named_sources_exist(c: Config) -> Iterator[Problem]:
-    """What weighs or orders sources names those of the reward, or usual ones that the reward leaves out."""
+    """Weights, tolerances and order name sources of the reward, or default sources that the reward leaves out."""
     known = {*c.reward.sources, *usual()}
     for key in ("weights", "tolerance", "order"):
         for name in getattr(c.reward, key):
@@ -104,7 +106,7 @@ def named_sources_exist(c: Config) -> Iterator[Problem]:
 
 
 def polar_has_room_and_two_policies(c: Config) -> Iterator[Problem]:
-    """POLAR lays two trajectories out in one row, and tells policies of a pool apart."""
+    """POLAR puts two trajectories into one row, and learns to distinguish the policies of a pool."""
     least = 4 * c.rollout.max_new_tokens + 128  # two responses of twice that length, and a short prompt twice
     section = _mapping(c.reward_model)
     places = {"reward_model": section}
@@ -123,13 +125,13 @@ def polar_has_room_and_two_policies(c: Config) -> Iterator[Problem]:
         if len({*settings["adapters"]}) * len({*settings["temperatures"]}) < 2:
             yield Problem(
                 f"{where}.adapters",
-                "the pool has a single policy, with no other to tell it from",
+                "the pool has a single policy; POLAR learns to distinguish several",
                 f"several adapters or temperatures, such as {where}.adapters=[0.0,1.0]",
             )
 
 
 def named_rules_exist(c: Config) -> Iterator[Problem]:
-    """Rules that are dropped or weighed have to be in the folder."""
+    """Rules that are dropped or get other points exist in the folder."""
     rules = {name: entry for name, entry in _sources(c).items() if entry["kind"] == "rules"}
     mentioned = {"reward.drop_rules": c.reward.drop_rules, "reward.rule_points": _mapping(c.reward.rule_points)}
     needed = any(not entry.get("folder") for entry in rules.values())
@@ -141,7 +143,7 @@ def named_rules_exist(c: Config) -> Iterator[Problem]:
 
 
 def named_items_exist(c: Config) -> Iterator[Problem]:
-    """Rubric items that are dropped or weighed have to be in the folder."""
+    """Rubric items that are dropped or get other points exist in the folder."""
     judges = {name: entry for name, entry in _sources(c).items() if entry["kind"] in ("local_judge", "openai_judge")}
     mentioned = {"reward.drop_items": c.reward.drop_items, "reward.item_points": _mapping(c.reward.item_points)}
     folder, needed = rubric_folder(c.domain.rubric), any(not entry.get("rubric") for entry in judges.values())
@@ -153,7 +155,7 @@ def named_items_exist(c: Config) -> Iterator[Problem]:
 def _changes_of(
     name: str, entry: Mapping[str, Any], what: str, key: str, usual_folder: str, place: Callable[[str], Path]
 ) -> Iterator[Problem]:
-    """Look at a source's own folder, and at what it changes in it."""
+    """Check a source's own folder, and the names that it drops or gives other points."""
     where, folder = f"reward.sources.{name}", entry.get(key) or usual_folder
     drop, points = entry.get("drop") or [], entry.get("points") or {}
     if entry.get(key) or drop or points:
@@ -168,18 +170,18 @@ def _folder_and_names(
         if needed:
             shelf = conf_dir() / {"rule": "rules"}.get(what, "rubric")
             known = [path.name for path in shelf.iterdir() if path.is_dir()] if shelf.is_dir() else []
-            yield Problem(where, f"there is no folder {name!r}", f"{did_you_mean(name, known)} or give a path")
+            yield Problem(where, f"there is no folder {name!r}", f"{did_you_mean(name, known)} or the path of a folder")
         return
     known = stems(folder)
     if needed and not known:
-        yield Problem(where, f"the folder holds no {what}: {folder}", f"one YAML file for each {what}")
+        yield Problem(where, f"the folder holds no {what}: {folder}", f"add a YAML file for each {what}")
         return
     for key, names in mentioned.items():
         for unknown in (each for each in names if each not in known):
             yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, known))
-    (drops, dropped), (points, weighed) = mentioned.items()
-    for both in (each for each in weighed if each in list(dropped)):
-        yield Problem(points, f"{both!r} is in {drops} as well", "leave it out of one of them")
+    (drops, dropped), (points, with_points) = mentioned.items()
+    for both in (each for each in with_points if each in list(dropped)):
+        yield Problem(points, f"{both!r} is in {drops} as well", "remove it from one of them")
     if needed and not set(known) - set(dropped):
         yield Problem(drops, f"no {what} is left", "leave the source out instead, such as reward=rm")
 
@@ -193,18 +195,22 @@ def _mapping(section: Any) -> dict[str, Any]:
     return section.model_dump() if isinstance(section, BaseModel) else {key: section[key] for key in section}
 
 
-def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
-    """Return what checks a value of a field."""
-    typed: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    return TypeAdapter(typed)
+def _wrong_values(options: type[BaseModel], values: Mapping[str, object]) -> dict[str, str]:
+    """Return option -> what is wrong with its value; other options may be missing."""
+    try:
+        options.model_validate(values)
+    except ValidationError as error:
+        found = [each for each in error.errors(include_url=False) if each["type"] != "missing" or len(each["loc"]) > 1]
+        return {str(each["loc"][0]): each["msg"] for each in found}
+    return {}
 
 
 def _learns_from_pairs(c: Config) -> bool:
     return learns_from(str(c.algorithm["kind"])) == "pairs"
 
 
-def _reward_is_asked(c: Config) -> bool:
-    """Is the reward asked while learning, or by the evaluation?"""
+def _reward_is_used(c: Config) -> bool:
+    """Is the reward computed in training, or by the evaluation?"""
     return c.evaluation.sources == "as_trained" or not _learns_from_pairs(c)
 
 

@@ -47,7 +47,7 @@ def completed(container: Mapping[str, Any]) -> tuple[dict[str, Any], dict[KeyPat
     if not isinstance(written, list | Mapping):
         if isinstance(written, str) and written != MISSING:
             remedy = f"a list, such as reward.sources=[{written}]; or name: {{kind: KIND}}"
-            problems["reward", "sources"] = Problem("reward.sources", f"{written!r} does not work here", remedy)
+            problems["reward", "sources"] = Problem("reward.sources", f"{written!r} is not a list or a mapping", remedy)
         return dict(container), problems  # anything else is for the types to refuse
     entries = dict(_from_list(written, problems) if isinstance(written, list) else written)
     entries = {str(name): entry for name, entry in entries.items() if entry is not None}

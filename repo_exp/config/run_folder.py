@@ -1,4 +1,4 @@
-"""The folder of a run or a sweep, made for it alone: two that start in the same second get two folders."""
+"""The folder of a run or a sweep: two that start in the same second get two folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unused(folder: Path) -> Path:
     """Make ``folder``, or ``folder-2``, ``folder-3``, ..., whichever is not there yet, and return it.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: it cannot be created.
     """
     make_folder(folder.parent)
     for number in itertools.count(1):

@@ -19,7 +19,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-# AdamW moves every weight by about the rate in a step: with more than 1 nothing is learnt, and 1e30 overflows
+# AdamW moves every weight by about the rate in a step: above 1 nothing is trained, and 1e30 overflows
 LearningRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
@@ -34,13 +34,13 @@ class Section(BaseModel):
 
 
 class Task(Section):
-    """What to do: run the pipeline, only check the configuration, list the artifacts, or profile an update."""
+    """The task: run the pipeline, only check the configuration, list the artifacts, or profile an update."""
 
     kind: Literal["run", "check", "artifacts", "profile"] = Field(description="what to do")
 
 
 class Domain(Section):
-    """The task that prompts and environments come from, and the rules and the rubric that go with it."""
+    """The domain, which generates prompts and plays the other side, with its rules and rubric."""
 
     name: Name = Field(description="a folder of repo_exp/domains, or 'own' for your own data")
     rules: Name = Field(description="a folder of conf/rules, or a path to your own")
@@ -57,7 +57,7 @@ class AdapterLayers(Section):
 
 
 class Lora(Section):
-    """The low-rank adapters that every role is made of."""
+    """The low-rank adapters: one for each role."""
 
     rank: Annotated[int, Field(ge=1, le=8192)] = Field(description="width of the two low-rank factors")
     alpha: Positive = Field(description="the update is scaled by alpha / rank")
@@ -79,26 +79,26 @@ class RandomModel(Section):
 
 
 class Model(Section):
-    """The one frozen backbone under all roles."""
+    """The frozen backbone, shared by all roles."""
 
-    name: Name = Field(description="what reports call it")
+    name: Name = Field(description="its name in reports")
     source: Literal["auto", "package", "hub", "folder", "random"] = Field(
         description="auto: the package if it is installed, else the hub"
     )
     package: Name | None = Field(description="module of the installed package that carries the GGUF file")
     gguf: Name | None = Field(description="name of the GGUF file inside the package or folder")
-    hub: Name | None = Field(description="name on the hub")
+    hub: Name | None = Field(description="the model's name on the hub")
     revision: Name | None = Field(description="branch, tag or commit of the hub's model; null is its main branch")
     folder: Name | None = Field(description="a local folder in the hub's format")
     random: RandomModel | None = Field(description="the shape, where source is random")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        description="of the frozen weights; auto: bfloat16 where CPU or accelerator has units for it, else float32"
+        description="of the frozen weights; auto: bfloat16 if the CPU or accelerator supports it, else float32"
     )
     engine: Literal["auto", "own", "transformers"] = Field(
-        description="who runs the passes: own is faster (Llama, Qwen2, Qwen3), transformers takes any model"
+        description="the forward implementation: own is faster (Llama, Qwen2, Qwen3), transformers runs any model"
     )
-    attention: Literal["eager", "sdpa"] = Field(description="which implementation of attention transformers takes")
-    max_context_tokens: Count = Field(description="longer contexts lose their oldest turns")
+    attention: Literal["eager", "sdpa"] = Field(description="the attention implementation of transformers")
+    max_context_tokens: Count = Field(description="longer prompts lose their oldest turns")
     lora: Lora
 
 
@@ -113,7 +113,7 @@ class LearningRates(Section):
 
 
 class Optimizer(Section):
-    """AdamW, the same for every stage but for the learning rate."""
+    """AdamW: the same in every stage, but for the learning rate."""
 
     kind: Literal["adamw"]
     learning_rate: LearningRates
@@ -121,96 +121,98 @@ class Optimizer(Section):
     betas: Annotated[tuple[Momentum, Momentum], Field(strict=False)] = Field(description="decay of the two moments")
     eps: Positive
     weight_decay: NonNegative
-    clip_norm: Positive = Field(description="gradients longer than this are cut to it")
-    warmup_steps: CountOrZero = Field(description="steps in which the learning rate rises from 0")
+    clip_norm: Positive = Field(description="gradients with a larger norm are scaled down to it")
+    warmup_steps: CountOrZero = Field(description="steps in which the learning rate rises from 0 to its value")
     schedule: Literal["constant", "linear", "cosine"] = Field(description="the learning rate after the warm-up")
     max_skipped_steps: CountOrZero = Field(
-        description="steps of a stage that are skipped, for a loss or gradient that is not finite, before it stops"
+        description="steps with a loss or gradient that is not finite, which a stage skips before it stops"
     )
 
 
 class Budget(Section):
-    """What a method may spend. The same for all of them, so that they can be compared."""
+    """The budget of a method: the same for all, so that they can be compared."""
 
-    updates: Count = Field(description="rounds of sampling and learning; steps of a method that learns from pairs")
-    rollouts: Count = Field(description="replies sampled in each round; or half as many pairs to learn from in a step")
+    updates: Count = Field(
+        description="rounds of sampling and training; optimiser steps of a method that learns from pairs"
+    )
+    rollouts: Count = Field(description="responses sampled for an update; or half as many pairs in a step")
 
 
 class Sft(Section):
-    """The supervised start of every policy."""
+    """Supervised fine-tuning, from which every policy starts."""
 
     epochs: Count = Field(description="passes over the demonstrations")
     batch_size: Count = Field(description="demonstrations in an optimiser step")
 
 
 class BradleyTerry(Section):
-    """The reward model: trained on pairs, then calibrated on replies of the SFT policy."""
+    """The reward model: trained on pairs, then calibrated on responses of the SFT policy."""
 
     kind: Literal["bradley_terry"]
     epochs: Count = Field(description="passes over the pairs")
     batch_size: Count = Field(description="pairs in an optimiser step")
-    centring: NonNegative = Field(description="weight of (r_chosen + r_rejected)^2, which ties the zero down")
-    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT samples that fix its zero and its unit")
+    centring: NonNegative = Field(description="weight of (r_chosen + r_rejected)^2, which centres the scores at 0")
+    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT responses that set its zero and its unit")
 
 
 class Rrm(BradleyTerry):
-    """Bradley-Terry on original pairs and on pairs across contexts."""
+    """Bradley-Terry on the original pairs and on pairs across prompts."""
 
     kind: Literal["rrm"]  # type: ignore[assignment]
-    threshold: Fraction = Field(description="augmented pairs are kept where the first model is off by this much")
-    augmented_pairs: CountOrZero | None = Field(description="of those that are kept, how many are learnt; null is all")
-    tie_weight: NonNegative = Field(description="what a tie counts in the loss, beside 1 for a pair with a winner")
+    threshold: Fraction = Field(description="augmented pairs are kept if the error of the first model is at least this")
+    augmented_pairs: CountOrZero | None = Field(description="how many of the kept pairs are used; null is all")
+    tie_weight: NonNegative = Field(description="weight of a tie in the loss; a pair with a winner has 1")
 
 
 class Polar(Section):
-    """A reward model that compares with a reference reply: learns to tell policies apart, then which reply is liked."""
+    """A reward model that compares with a reference: trained to distinguish policies, then on preferences."""
 
     kind: Literal["polar"]
     epochs: Count = Field(description="passes over the pairs")
     batch_size: Count = Field(description="pairs in an optimiser step")
-    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT samples that fix its zero and its unit")
-    pretraining_contexts: Count = Field(description="contexts that two policies of the pool answer, one of them twice")
-    pretraining_epochs: Count = Field(description="passes over these")
+    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT responses that set its zero and its unit")
+    pretraining_contexts: Count = Field(description="prompts that two policies of the pool answer, one of them twice")
+    pretraining_epochs: Count = Field(description="passes over these prompts")
     adapters: Annotated[list[NonNegative], Field(min_length=1)] = Field(
         description="the pool's shares of the SFT adapter: 0 is the base model, 1 the SFT policy"
     )
     temperatures: Annotated[list[Positive], Field(min_length=1)] = Field(
-        description="the pool's temperatures; every share goes with every one of them"
+        description="the pool's temperatures; each is combined with every share"
     )
-    max_tokens: Count = Field(description="of both trajectories; a longer prompt loses its beginning")
+    max_tokens: Count = Field(description="of both trajectories together; a longer prompt loses its beginning")
 
 
 class LocalJudge(Section):
     """The judge adapter on the backbone reads each rubric question and answers yes or no."""
 
     kind: Literal["local"]
-    epochs: Count = Field(description="passes over the labelled replies")
-    batch_size: Count = Field(description="contexts with their labelled replies in an optimiser step")
-    turns: Count | None = Field(description="last turns of the dialogue that it reads; null is all of it")
-    hard: bool = Field(description="count a yes above one half as a whole yes")
+    epochs: Count = Field(description="passes over the labelled responses")
+    batch_size: Count = Field(description="prompts with their labelled responses in an optimiser step")
+    turns: Count | None = Field(description="how many of the last turns it reads; null is all")
+    hard: bool = Field(description="a probability of yes above 0.5 counts as 1, others as 0")
 
 
 class OpenaiJudge(Section):
     """Any OpenAI-compatible endpoint. The key comes from the environment."""
 
     kind: Literal["openai"]
-    model: Name = Field(description="the name that the endpoint knows the model by")
-    base_url: Name | None = Field(description="address of the endpoint; null is OpenAI's own")
+    model: Name = Field(description="the name of the model at the endpoint")
+    base_url: Name | None = Field(description="address of the endpoint; null is OpenAI")
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         description="NAME of the environment variable that holds the key"
     )
-    concurrency: Count = Field(description="calls under way at once")
-    timeout: Positive = Field(description="seconds a call may take")
-    retries: CountOrZero = Field(description="further tries after a failure, with growing pauses")
-    max_calls: Count | None = Field(description="budget of calls a run; null is no bound")
+    concurrency: Count = Field(description="concurrent calls")
+    timeout: Positive = Field(description="the longest time of a call, in seconds")
+    retries: CountOrZero = Field(description="retries after a failure, with growing pauses")
+    max_calls: Count | None = Field(description="the most calls in a run; null is no limit")
     temperature: NonNegative
-    max_tokens: Count = Field(description="the longest verdict")
-    replay_only: bool = Field(description="answer from the cache alone, without a network")
+    max_tokens: Count = Field(description="the most tokens of a verdict")
+    replay_only: bool = Field(description="take verdicts from the cache alone, without a network")
     hard: bool = Field(description="count a yes as a whole yes")
 
 
 class NoJudge(Section):
-    """No judge at all."""
+    """No judge."""
 
     kind: Literal["none"]
 
@@ -220,10 +222,10 @@ JudgeSection = Annotated[LocalJudge | OpenaiJudge | NoJudge, Field(discriminator
 
 
 class Gate(Section):
-    """Where the combiner `gated` lets the weighted sum count."""
+    """The condition under which the combiner `gated` uses the weighted sum."""
 
     source: Name = Field(description="the source whose score opens the gate")
-    threshold: Finite = Field(description="from this score on the gate is open")
+    threshold: Finite = Field(description="the gate is open from this score on")
     otherwise: Finite = Field(description="the total behind a closed gate")
 
 
@@ -234,18 +236,20 @@ class Reward(Section):
         description="name: {kind, ...} for each source, or a list of names and kinds; null leaves a source out"
     )
     combine: Name = Field(description="a file of repo_exp/rewards/combine")
-    n: Positive = Field(description="the enhancement bound: E = clip(sum of points, -n, n)")
-    weights: dict[str, Finite] = Field(description="what each source counts where sources are weighted; 1 if not given")
+    n: Positive = Field(description="the bound of the enhancement: E = clip(sum of points, -n, n)")
+    weights: dict[str, Finite] = Field(
+        description="weight of each source, for combiners that use weights; 1 by default"
+    )
     gate: Gate
     order: list[Name] = Field(description="sources by importance, for the combiner lexicographic; the first decides")
     tolerance: dict[str, NonNegative] = Field(
-        description="how far two scores of a source may differ and still be equal for the combiner lexicographic, in "
-        "the source's unit; 0 if not given"
+        description="difference up to which two scores of a source are equal for the combiner lexicographic, in the "
+        "source's unit; 0 by default"
     )
-    options: dict[str, object] = Field(description="options of a combiner that are no keys of `reward`")
+    options: dict[str, object] = Field(description="options of a combiner that are not keys of `reward`")
     max_missing: Fraction = Field(
-        description="share of a round's responses that a source may leave without a score (a round of fewer than 8 is "
-        "taken together with those before); above it training stops before it learns from the round"
+        description="share of an update's responses that a source may leave without a score (fewer than 8 are counted "
+        "together with those of the updates before); above it training stops before this update"
     )
     drop_rules: list[Name] = Field(description="rules of domain.rules to leave out, by name")
     rule_points: dict[str, Finite] = Field(description="other points for single rules: reward.rule_points.NAME=-20")
@@ -254,60 +258,61 @@ class Reward(Section):
 
 
 class Correction(Section):
-    """What is done where the sampler's probability of a token is not the learner's: w = learner / sampler."""
+    """Importance weights for tokens whose probability differs between sampler and training: w = training / sampler."""
 
     kind: Literal["none", "truncated", "masked"] = Field(
         description="truncated: a token's loss is multiplied with min(w, cap); masked: with w, and left out beyond cap"
     )
     cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        description="the largest w; masked leaves out what is below 1 / cap as well"
+        description="the largest w; masked leaves out tokens with w below 1 / cap as well"
     )
 
 
 class Rollout(Section):
-    """How replies are sampled: the training and the evaluation alike."""
+    """How responses are sampled, in training and in the evaluation."""
 
     kind: Literal["torch"]
     temperature: Positive
-    max_new_tokens: Count = Field(description="the longest reply; a longer one is cut off and marked unfinished")
-    batch_size: Count = Field(description="replies sampled side by side")
+    max_new_tokens: Count = Field(description="the most tokens of a response; a longer one is cut off, and unfinished")
+    batch_size: Count = Field(description="responses sampled at once")
     correction: Correction
     max_gap: Positive | None = Field(
-        description="nats that sampler and learner may differ by on average; more stops the run; null is by model.dtype"
+        description="largest mean difference of log-probabilities between sampler and training, in nats; above it the "
+        "run stops; null sets it by model.dtype"
     )
 
 
 class Trainer(Section):
-    """The machine: what Lightning is told, and how work is cut to fit."""
+    """The machine: Lightning's settings, and how work is split to fit into memory."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Count | Literal["auto"] = Field(description="1, or auto where there is one: a run uses one device")
-    strategy: Name = Field(description="auto: a run uses one device, and needs no other")
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(description="CPU threads; null leaves torch's choice")
+    devices: Count | Literal["auto"] = Field(description="1, or auto if the machine has one: a run uses one device")
+    strategy: Name = Field(description="auto; others are not supported, since a run uses one device")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(description="CPU threads; null is torch's default")
     microbatch_tokens: Count = Field(
-        description="tokens, padding counted, that pass through the backbone at once; memory hangs on it. More where "
-        "one row is longer (a context with its reply, pair, group or questions), and up to twice what all contexts "
-        "begin with"
+        description="tokens in a forward pass, padding included; memory depends on it. It is exceeded by single rows "
+        "that are longer (a prompt with its response, pair, group or questions), and by up to twice the prefix that "
+        "all prompts share"
     )
     checkpoint_every: Count = Field(description="optimiser steps or updates between two checkpoints")
 
 
 class Evaluation(Section):
-    """What is asked of the policies at the end, and how sure the answer must be."""
+    """How the policies are compared at the end, and with which confidence."""
 
     temperature: Positive
     sources: Literal["all", "as_trained"] = Field(
         description="all: reward model, judge and rules make the total, so that all runs share one, and further "
         "sources of the reward are measured beside; as_trained: reward.sources"
     )
-    n: Positive = Field(description="the bound of the yardstick, whatever reward.n the policy learnt with")
+    n: Positive = Field(description="the bound of the evaluation metric, whatever reward.n the policy was trained with")
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
-    max_unscored: Fraction = Field(description="share of failed scores above which a figure is withheld")
+    max_unscored: Fraction = Field(description="share of failed scores above which a figure is not reported")
     capability_every: CountOrZero = Field(
-        description="updates between two capability scores, of those at quarters of the budget; 0 is never"
+        description="updates between two validations, of those at quarters of the budget; 0 is never"
     )
-    capability_contexts: Count = Field(description="development contexts that a capability score is taken on")
+    capability_contexts: Count = Field(description="development prompts of a validation")
 
 
 class Logger(Section):
@@ -321,9 +326,9 @@ class Logger(Section):
 
 
 class Config(Section):
-    """One experiment, whole."""
+    """One experiment."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice hangs on it")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice depends on it")
     store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")

@@ -1,7 +1,7 @@
-"""Secrets that were given where they would be written down: refused, and never repeated.
+"""Secrets in the command line or in a configuration file: refused, and never repeated in a message.
 
-Hydra writes overrides and configuration into the run folder before this program is asked anything, so that a key has to
-be refused at the entrance. It belongs into an environment variable.
+Hydra writes overrides and configuration into the run folder, so a secret is refused before Hydra starts. It belongs in
+an environment variable.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from repo_exp.errors import Problem
 from repo_exp.redaction import holds_secret, is_secret_name, looks_like_key, masked
 
 REMEDY = (
-    "run folders keep what is given here: export the key as an environment variable, and name that variable: "
-    "judge.api_key_env=NAME (W&B reads WANDB_API_KEY, the Hub HF_TOKEN)"
+    "the run folder would keep it: put the key into an environment variable, and set judge.api_key_env to the name of "
+    "the variable (W&B reads WANDB_API_KEY, the Hub HF_TOKEN)"
 )
 _VARIABLE = re.compile(r"['\"]?[A-Za-z_]\w*['\"]?")
 # numbers, lists and sweeps of them, truth values: max_tokens=64, key_value_heads=choice(1,2)
@@ -26,7 +26,7 @@ _NO_SECRET = re.compile(
 
 
 def secrets_in_arguments(arguments: Sequence[str]) -> list[Problem]:
-    """Return a problem for every argument of a command line in which a secret is written out."""
+    """Return a problem for every argument of a command line that has a secret."""
     problems = []
     for place, argument in enumerate(arguments, start=1):
         name, _, value = argument.partition("=")
@@ -52,7 +52,7 @@ def _found(content: Any, path: KeyPath) -> Iterator[KeyPath]:
             yield from _found(value, (*path, index))
     elif isinstance(content, str) and path:
         names = [str(part) for part in path]
-        # names may be anything in the configuration itself: a rule may be called leaked_key
+        # elsewhere a name proves nothing: a rule may be called leaked_key
         inside = names[:3] == ["hydra", "job", "env_set"] and _is_secret(names[-1], content)
         if holds_secret(content) or inside or (names[-1] == "api_key_env" and _is_secret(names[-1], content)):
             yield path
@@ -67,4 +67,4 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _problem(where: str) -> Problem:
-    return Problem(where, "what is given here looks like a secret (it is not shown)", REMEDY)
+    return Problem(where, "the value looks like a secret (it is not shown)", REMEDY)

@@ -1,4 +1,4 @@
-"""How large a model is, as far as it can be known without loading it: what the checks of memory and rank need."""
+"""The size of a model, as far as its files tell without loading it: for the checks of memory and rank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RANDOM_VOCABULARY = 300  # of random models: bytes and a few control tokens
 
 @dataclass(frozen=True)
 class Shape:
-    """What is known of a model; None where it is not.
+    """The size of a model; None where it is not known.
 
     Attributes:
         parameters: how many weights it has.
@@ -93,8 +93,8 @@ def _stored(folder: Path, each: int) -> float | None:
 
 def _json(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return told if isinstance(told, dict) else {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
     return {}
 
 

@@ -1,7 +1,7 @@
-"""A sweep's values spread out, and which of its combinations are looked at before the first job starts.
+"""The values of a sweep, and which of its combinations are checked before the first job starts.
 
-Every value of every key is looked at, and combinations up to ``MOST_COMBINATIONS``: composing one takes a fifth
-of a second. Values of a long list beyond that are held against the type of their key alone.
+Up to ``MOST_COMBINATIONS`` combinations are checked, since composing one takes a fifth of a second. Further values of a
+long list are checked for their type alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_JOBS = 10_000
 
 @dataclass(frozen=True)
 class Dimension:
-    """One key with the lines that the jobs get in turn: a single one, or in a sweep several.
+    """One key with the overrides that the jobs get: a single one, or in a sweep several.
 
     Attributes:
         chooses: does it choose an option of a group?
@@ -43,8 +43,8 @@ class Dimension:
         return len(self.lines) > 1
 
 
-def spread(override: Override, groups: Sequence[str], options: Sequence[str], findings: Findings) -> list[str]:
-    """Return one line a value; where there is no value, or no end of them, note why.
+def lines_of(override: Override, groups: Sequence[str], options: Sequence[str], findings: Findings) -> list[str]:
+    """Return an override for each value. A sweep with no values, or with too many, is a problem.
 
     Args:
         groups: those that there are.
@@ -54,23 +54,23 @@ def spread(override: Override, groups: Sequence[str], options: Sequence[str], fi
     is_glob = override.value_type == ValueType.GLOB_CHOICE_SWEEP
     if is_glob and override.key_or_group not in groups:
         remedy = f"write the values: {key}=VALUE,VALUE; glob is for groups, such as algorithm=glob(*)"
-        findings.add(line, f"glob chooses among the options of a group, and {key} is none", remedy)
+        findings.add(line, f"glob chooses among the options of a group, and {key} is not a group", remedy)
         return []
     if isinstance(value, IntervalSweep):
         return [f"{key}={value.start}", f"{key}={value.end}"]
     if isinstance(value, RangeSweep):
         if value.step == 0:
-            findings.add(line, "a step of 0 never arrives", f"{key}=range({value.start:g},{value.stop:g})")
+            findings.add(line, "a range with a step of 0 has no end", f"{key}=range({value.start:g},{value.stop:g})")
             return []
         if (count := _count(value)) > MOST_JOBS:
             findings.add(line, _too_many(count), f"{key}=range({value.start:g},STOP,STEP) with fewer values")
             return []
     lines = [f"{key}={each}" for each in override.sweep_string_iterator()]
     if not lines and is_glob:
-        findings.add(line, f"no option of '{key}' fits", f"valid: {', '.join(options)}")
+        findings.add(line, f"no option of '{key}' matches", f"valid: {', '.join(options)}")
     elif not lines:
         findings.add(
-            line, "that is no value at all", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2"
+            line, "this sweep has no value", f"range(START,STOP) ends before STOP: {key}=range(0,3) is 0, 1, 2"
         )
     return lines
 
@@ -81,7 +81,7 @@ def _count(bounds: RangeSweep) -> int:
 
 
 def _too_many(count: int) -> str:
-    return f"{count:,} jobs are more than the {MOST_JOBS:,} that one sweep may have"
+    return f"{count:,} jobs are more than a sweep may have ({MOST_JOBS:,})"
 
 
 def size(dimensions: Sequence[Dimension]) -> int:
@@ -92,7 +92,7 @@ def size(dimensions: Sequence[Dimension]) -> int:
 def inside_sweeps(
     dimensions: Sequence[Dimension], contents: Callable[[str], Mapping[str, Mapping[str, Any]]]
 ) -> list[Problem]:
-    """Return the problems of options that are sweeps themselves: as one job of another sweep they would not be.
+    """Return the problems of options that are sweeps themselves: a job of a sweep cannot be another sweep.
 
     Args:
         contents: group -> option -> its file.
@@ -103,20 +103,28 @@ def inside_sweeps(
             group, _, option = line.partition("=")
             content = contents(group).get(option)
             if content is not None and lookup(content, ("hydra", "sweeper", "params")):
-                problems.append(Problem(line, "it is a sweep itself, and no single job", f"run it by itself: {line}"))
+                problems.append(
+                    Problem(
+                        line,
+                        "this option is a sweep itself, not a single job",
+                        f"run it in a command of its own: {line}",
+                    )
+                )
     return problems
 
 
 def too_many(dimensions: Sequence[Dimension]) -> list[Problem]:
-    """Return a problem where there are more jobs than a sweep may have."""
+    """Return a problem if there are more jobs than a sweep may have."""
     if size(dimensions) <= MOST_JOBS:
         return []
     swept = " ".join(f"{each.key} ({len(each.lines):,} values)" for each in dimensions if each.swept)
-    return [Problem(swept, _too_many(size(dimensions)), "several smaller sweeps; what they share is made once")]
+    return [
+        Problem(swept, _too_many(size(dimensions)), "several smaller sweeps; artifacts that they share are built once")
+    ]
 
 
 def combinations(dimensions: Sequence[Dimension], most: int | None = None) -> list[tuple[str, ...]]:
-    """Return all combinations; of too many, each option and values of each key once, then others from all over."""
+    """Return all combinations; of too many, each option and some values of each key, then others at equal distances."""
     count, most = size(dimensions), most or MOST_COMBINATIONS
     if count <= most:
         return list(itertools.product(*(each.lines for each in dimensions)))
@@ -144,14 +152,14 @@ def _combination(dimensions: Sequence[Dimension], number: int) -> tuple[str, ...
 
 
 def evenly(values: Sequence[T], most: int) -> list[T]:
-    """Return at most so many of the values, both ends and evenly what is between them."""
+    """Return at most ``most`` of the values, at equal distances, with both ends."""
     if len(values) <= most:
         return list(values)
     return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]
 
 
 def with_case(problem: Problem, cases: Sequence[tuple[str, ...]], checked: int, swept: Collection[str]) -> Problem:
-    """Return the problem with the jobs that have it, where not all have.
+    """Return the problem with the jobs that have it, if not all do.
 
     Args:
         cases: the combinations that have it.

@@ -1,4 +1,4 @@
-"""What ``--help TOPIC`` prints: the keys of a section or of an option, or one key, with value, type and meaning."""
+"""The text of ``--help TOPIC``: the keys of a section or of an option, or one key, with value, type and meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from repo_exp.config.wording import MISSING, lookup
 from repo_exp.errors import ConfigError, Problem, did_you_mean
 
 _NAMES = {"reward.rule_points": ("domain.rules", rules_folder), "reward.item_points": ("domain.rubric", rubric_folder)}
-"""Mappings whose names are the files of a folder: the key that names the folder, and how it is found."""
+"""Mappings whose names are the files of a folder: the key that names the folder, and the function that finds it."""
 
 
 def topic_text(topics: Sequence[str]) -> str:
@@ -51,7 +51,7 @@ def _topic(text: str, options: Mapping[str, Mapping[str, str]], values: Mapping[
         raise _unknown(text, f"there is no section and no key '{name}'", everything)
     lines = []
     if name in options:
-        title = f"{name}=OPTION chooses one; * marks {'this one' if option else 'the default'}"
+        title = f"{name}=OPTION chooses one; * marks {'this option' if option else 'the default'}"
         lines += [title, *table(options[name], default=option or defaults(conf_dir()).get(name)), ""]
     for section, inside in found:
         lines += [_heading(section), *(line for key in inside for line in _key(key, values)), ""]
@@ -59,7 +59,7 @@ def _topic(text: str, options: Mapping[str, Mapping[str, str]], values: Mapping[
 
 
 def _files(group: str, option: str, options: Mapping[str, str]) -> str:
-    """Return the help on a group whose options are whole files: their list, or what one of them says."""
+    """Return the help on a group whose options are whole files: their list, or the content of one."""
     if not option:
         return "\n".join([f"{group}=OPTION chooses one", *table(options)])
     path = conf_dir() / group / f"{option}.yaml"
@@ -73,7 +73,7 @@ def _heading(section: Section) -> str:
 
 def _key(key: Key, values: Mapping[str, Any]) -> Iterator[str]:
     value = lookup(values, key.path.split("."))
-    yield f"  {key.path}={'VALUE (must be given)' if value == MISSING else _shown(value)}"
+    yield f"  {key.path}={'VALUE (required)' if value == MISSING else _shown(value)}"
     notes = [each for each in (key.kind.replace("`", ""), key.meaning) if each]
     if key.path in _NAMES:
         where, folder = _NAMES[key.path]
@@ -102,4 +102,6 @@ def _is_in(path: str, name: str) -> bool:
 
 
 def _unknown(where: str, found: str, known: Iterable[str]) -> ConfigError:
-    return ConfigError("There is no such help.", [Problem(f"--help {where}", found, did_you_mean(where, known))])
+    return ConfigError(
+        "There is no help on this topic.", [Problem(f"--help {where}", found, did_you_mean(where, known))]
+    )

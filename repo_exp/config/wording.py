@@ -1,4 +1,4 @@
-"""Say what pydantic found in words that name the config path, the value, and what would work."""
+"""pydantic's errors as problems: the config path, the value, and what would work."""
 
 from __future__ import annotations
 
@@ -74,31 +74,31 @@ def missing_values(container: Any, path: KeyPath = ()) -> list[KeyPath]:
 
 
 def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, Any]) -> dict[KeyPath, Problem]:
-    """Return one problem for each config path that pydantic objects to.
+    """Return one problem for each config path with an error.
 
-    Pydantic puts the tags of unions into its locations, and gives one error for each member of a union; here a
-    path is a path, and what the members expect is joined by "or".
+    pydantic puts the tags of unions into its locations, and gives one error for each member of a union. Here a path has
+    no tags, and what the members expect is joined by "or".
     """
     grouped: dict[KeyPath, list[Mapping[str, Any]]] = {}
     for error in errors:
         grouped.setdefault(_path(error, container), []).append(error)
     deeper = {path[:depth] for path in grouped for depth in range(len(path))}
     unknown = {path for path, group in grouped.items() if group[0]["type"] == "extra_forbidden"}
-    lacking = {path for path, group in grouped.items() if group[0]["type"] == "missing"}
+    absent = {path for path, group in grouped.items() if group[0]["type"] == "missing"}
     renamed = {new_key(path) for path in unknown}
-    lacking_now = {path for path in lacking if dotted(path) in renamed}  # given, under its old name
+    absent_now = {path for path in absent if dotted(path) in renamed}  # they are there under their old names
     problems = {}
     for path, group in grouped.items():
-        if path in deeper and path not in unknown | lacking:
+        if path in deeper and path not in unknown | absent:
             continue  # another member of a union got further
-        if path in lacking_now:
+        if path in absent_now:
             continue
         if path in unknown:
-            siblings = {*(lookup(container, path[:-1]) or {}), *(p[-1] for p in lacking if p[:-1] == path[:-1])}
+            siblings = {*(lookup(container, path[:-1]) or {}), *(p[-1] for p in absent if p[:-1] == path[:-1])}
             siblings -= {p[-1] for p in unknown if p[:-1] == path[:-1]}
             problems[path] = unknown_key(path, siblings)
-        elif path in lacking:
-            problems[path] = Problem(dotted(path), "has no value", f"give it one: {dotted(path)}=VALUE")
+        elif path in absent:
+            problems[path] = Problem(dotted(path), "this key has no value", f"{dotted(path)}=VALUE")
         else:
             problems[path] = _unsuitable(path, group, lookup(container, path))
     return problems
@@ -115,8 +115,8 @@ def unknown_key(path: Sequence[str | int], siblings: Iterable[Any]) -> Problem:
 
 
 def no_value(path: Sequence[str | int]) -> Problem:
-    """Return the problem of a mandatory value that was not given."""
-    return Problem(dotted(path), "must be given, and was not", f"add {dotted(path)}=VALUE to the command")
+    """Return the problem of a required value that is missing."""
+    return Problem(dotted(path), "this value is required", f"add {dotted(path)}=VALUE to the command")
 
 
 def unresolved(where: str, text: str, reason: str) -> Problem:
@@ -135,9 +135,7 @@ def unresolved(where: str, text: str, reason: str) -> Problem:
             f"export {name}=..., or ${{oc.env:{name},DEFAULT}}",
         )
     if resolver := re.search(r"Unsupported interpolation type (\S+)", reason):
-        return Problem(
-            where, f"{found}: there is no resolver '{resolver[1]}'", "oc.env, oc.decode and oc.select are there"
-        )
+        return Problem(where, f"{found}: there is no resolver '{resolver[1]}'", "use oc.env, oc.decode or oc.select")
     if key := re.search(r"Interpolation key '([^']+)' not found", reason):
         remedy = f"${{{new}}}" if (new := new_key(key[1].split("."))) else "${reward.n} takes the value of reward.n"
         return Problem(where, f"{found}: there is no key '{key[1]}'", remedy)
@@ -166,27 +164,34 @@ def _path(error: Mapping[str, Any], container: Any) -> KeyPath:
 
 
 def _unsuitable(path: KeyPath, group: Sequence[Mapping[str, Any]], value: Any) -> Problem:
-    if path[-1] == "api_key_env":  # whoever mistakes it for the key itself must not find the key in a log
-        found = "that is not the name of an environment variable (it is not shown, as it may be a secret)"
-        return Problem(dotted(path), found, "put the key into a variable, and its name here: OPENAI_API_KEY")
+    if path[-1] == "api_key_env":  # it may be the key itself, which must not end up in a log
+        found = "this is not the name of an environment variable (the value may be a secret and is not shown)"
+        return Problem(
+            dotted(path),
+            found,
+            "put the key into an environment variable, and the variable's name here: OPENAI_API_KEY",
+        )
     if new := new_choice(dotted(path), value):
         return Problem(dotted(path), f"the value {value!r} was renamed", new)
     text = masked(repr(value))
-    shown = "nothing (null)" if value is None else text if len(text) < 60 else text[:57] + "..."
+    shown = "null" if value is None else text if len(text) < 60 else text[:57] + "..."
     shown = "an empty value" if value == "" else shown
     choices = [name for error in group if error["type"] in _CHOICE for name in _choices(error)]
     expected = dict.fromkeys(_expected(error) for error in group if error["type"] not in _CHOICE)
     remedies = [f"give {' or '.join(expected)}"] if expected else []
     remedies += [f"such as {dotted(path)}={better}"] if (better := _better(expected, value)) else []
     if "keys with values" in expected and (keys := keys_at(path)):
-        remedies = [f"it holds {', '.join(keys)}; set one: {dotted((*path, keys[0]))}=VALUE"]
+        remedies = [
+            f"this is a section with the keys {', '.join(keys)}; set one of them: {dotted((*path, keys[0]))}=VALUE"
+        ]
     if choices:
         remedies.append(did_you_mean(str(value), choices) if isinstance(value, str) else f"valid: {', '.join(choices)}")
-    return Problem(dotted(path), f"{shown} does not work here", "; ".join(remedies))
+    found = f"{shown} is not {'valid' if expected else 'supported'}"
+    return Problem(dotted(path), found, "; ".join(remedies))
 
 
 def keys_at(path: Iterable[str | int]) -> list[str]:
-    """Return the keys that the section at a path has; none where it is no section, or has several types."""
+    """Return the keys of the section at a path; none where there is no section, or one of several types."""
     section: Any = Config
     for part in path:
         field = section.model_fields.get(str(part))
@@ -199,7 +204,7 @@ def keys_at(path: Iterable[str | int]) -> list[str]:
 
 
 def _better(expected: Iterable[str], value: Any) -> str:
-    """Return the value as it may have been meant, where it was only written as another type; "" where it was not."""
+    """Return the value that was probably meant, where only its notation is wrong; otherwise ""."""
     number = str(value).strip() if isinstance(value, str | float) and not isinstance(value, bool) else ""
     if "a whole number" in expected and re.fullmatch(r"[+-]?\d+(\.0+)?", number):
         return str(int(float(number)))

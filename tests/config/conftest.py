@@ -1,4 +1,4 @@
-"""What the tests of the configuration share: a private copy of conf/, and a way to ask for its problems."""
+"""Shared by the tests of the configuration: a private copy of conf/, and functions that return problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from repo_exp.config.check import look_over
+from repo_exp.config.check import validate
 from repo_exp.config.compose import Composer
 from repo_exp.config.inspection import inspect_overrides
 from repo_exp.config.overrides import for_hydra
@@ -48,7 +48,7 @@ def problems_in():
         cfg = copy.deepcopy(composed(tuple(each.input_line for each in choices)))
         for each in (each for each in parsed if each not in choices):
             OmegaConf.update(cfg, each.key_or_group, each.value(), force_add=True)
-        return by_place(look_over(cfg, **options)[1])
+        return by_place(validate(cfg, **options)[1])
 
     return ask
 

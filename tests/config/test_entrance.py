@@ -1,4 +1,4 @@
-"""A command that cannot run: what is said of each mistake, and that all are said at once."""
+"""A command that cannot run: the message for each mistake, and all of them in one report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_mistake_of_a_command_is_in_one_report():
         assert word in text
 
 
-def test_a_sound_command_has_no_problems(problems_of):
+def test_a_valid_command_has_no_problems(problems_of):
     assert problems_of("model=tiny", "reward.n=5", "seed=3") == {}
 
 
@@ -30,14 +30,14 @@ MISTAKES = [
     ("experiment=[smoke,papr]", "experiment=papr", ["paper"]),
     ("algorithm=[repo,ppo]", "algorithm=[repo,ppo]", ["one algorithm", "-m algorithm=repo,ppo"]),
     ("experiment=null", "experiment=null", ["~experiment"]),
-    ("+model=tiny", "+model=tiny", ["there already", "+"]),
+    ("+model=tiny", "+model=tiny", ["exists already", "+"]),
     ("model=5", "model=5", ["no option '5'"]),
     ("+x=1", "x", ["no such key"]),
     ("++reward.zz=1", "reward.zz", ["no such key"]),
     ("+reward.n=1", "+reward.n=1", ["there already"]),
     ("~x", "~x", ["'x'"]),
     ("~reward.n", "reward.n", ["no value"]),
-    ("~judge", "~judge", ["every run has a judge", "judge=none"]),
+    ("~judge", "~judge", ["cannot be left out", "judge=none"]),
     ("learning_rate=1", "learning_rate=1", ["optimizer.learning_rate.policy"]),
     ("n=5", "n=5", ["reward.n"]),
     ("judge.model=x", "judge.model", ["judge=openai"]),
@@ -45,7 +45,7 @@ MISTAKES = [
     ("reward.n.x=1", "reward.n.x", ["'reward.n' is 100.0", "'x'"]),
     ("model.random.layers=1", "model.random.layers", ["model=tiny"]),
     ("algorithm.pases=1", "algorithm.pases", ["algorithm.passes"]),
-    ("a b=", "a b=", ["'a b' is no key"]),
+    ("a b=", "a b=", ["'a b' is not a key"]),
     ("seed=1,2", "seed=1,2", ["-m", "seed=[...]"]),
     ("reward.combine=${nowhere}", "reward.combine", ["${nowhere}", "resolved"]),
 ]
@@ -123,7 +123,7 @@ def test_a_forgotten_value_is_asked_for(problems_of):
     assert "judge.model=VALUE" in problems_of("judge=openai")["judge.model (conf/judge/openai.yaml)"]
 
 
-def test_what_may_be_the_api_key_itself_is_not_repeated(problems_of):
+def test_a_value_that_may_be_the_api_key_itself_is_not_repeated(problems_of):
     found = problems_of("judge=openai", "judge.model=m", "judge.api_key_env=sk-12345")
     assert "sk-12345" not in str(found)
     assert "environment variable" in found["judge.api_key_env"]
@@ -140,7 +140,32 @@ def test_flags_may_stand_between_the_overrides():
     assert inspect(["--info", "config", "model=tiny"]).arguments == ["model=tiny", "--info", "config"]
 
 
-def test_a_home_folder_may_be_written_with_its_sign(monkeypatch, tmp_path):
+def test_sources_written_as_text_are_shown_as_a_list():
+    with pytest.raises(ConfigError) as caught:
+        inspect(["model=tiny", "reward.sources=model"])
+    (problem,) = caught.value.problems
+    assert problem.where == "reward.sources" and "reward.sources=[model]" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("overrides", "most"), [([], 1), (["seed=3", "reward.n=7", "hydra.run.dir=x"], 1), (["reward.nn=3", "seed=3"], 3)]
+)
+def test_composing_takes_long_so_a_single_run_is_composed_once(monkeypatch, overrides, most):
+    composed, compose = [], Composer.compose
+
+    def counted(self, lines, **options):
+        composed.append(lines)
+        return compose(self, lines, **options)
+
+    monkeypatch.setattr(Composer, "compose", counted)
+    found = inspect_overrides(["model=tiny", *overrides], Composer.create())
+    assert len(composed) <= most
+    assert (found.problems == []) == (most == 1)
+    if most == 1:
+        assert found.jobs[0].config == load(found.jobs[0].values)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert inspect(["model=tiny", "store='~/store'"]).first.store == str(tmp_path / "store")
     with pytest.raises(ConfigError, match="~nobody-here"):
@@ -154,9 +179,9 @@ def test_a_key_that_was_put_on_the_command_line_is_not_repeated():
         assert "sk-12345" not in str(caught.value)
 
 
-def test_a_run_folder_that_cannot_be_made_is_named(problems_of):
-    assert "is no folder" in problems_of("model=tiny", "hydra.run.dir=/dev/null/x")["hydra.run.dir"]
-    assert "is no folder" in problems_of("hydra.sweep.dir=/dev/null/x", "seed=0,1", multirun=True)["hydra.sweep.dir"]
+def test_a_run_folder_that_cannot_be_created_is_named(problems_of):
+    assert "is not a folder" in problems_of("model=tiny", "hydra.run.dir=/dev/null/x")["hydra.run.dir"]
+    assert "is not a folder" in problems_of("hydra.sweep.dir=/dev/null/x", "seed=0,1", multirun=True)["hydra.sweep.dir"]
 
 
 def test_points_may_be_given_as_a_mapping():
@@ -164,7 +189,7 @@ def test_points_may_be_given_as_a_mapping():
     assert first.reward.rule_points == {"too_long": -5.0}
 
 
-def test_a_file_of_ones_own_is_shown_how_it_is_named(problems_of):
+def test_for_a_file_of_your_own_the_command_is_shown(problems_of):
     assert "data=jsonl data.path=my/a.jsonl" in problems_of("data=my/a.jsonl")["data=my/a.jsonl"]
 
 
@@ -178,7 +203,7 @@ def test_showing_the_configuration_needs_names_and_no_values():
         inspect(["reward.nn=1", "--cfg", "job"])
 
 
-def test_hydra_may_be_told_what_hydra_knows(problems_of):
+def test_overrides_of_hydra_are_accepted(problems_of):
     assert problems_of("hydra.run.dir=x", "+hydra.job.env_set.A=b", "hydra/job_logging=none") == {}
 
 
@@ -194,9 +219,9 @@ def test_a_misspelt_option_in_a_file_is_reported_with_the_file(conf, problems_of
     assert "'tiny'" in problems_of("experiment=smoke")["conf/experiment/smoke.yaml"]
 
 
-def test_a_file_that_is_no_yaml_is_a_problem_and_no_traceback(conf):
+def test_a_file_that_is_not_yaml_is_a_problem_and_not_a_traceback(conf):
     (conf / "reward" / "rm.yaml").write_text("sources: [model\n")
-    with pytest.raises(ConfigError, match=r"rm.yaml:2: this is no YAML"):
+    with pytest.raises(ConfigError, match=r"rm.yaml:2: not valid YAML"):
         inspect(["reward=rm"])
 
 
@@ -205,13 +230,13 @@ def test_a_wrong_type_in_a_file_is_reported_with_the_file(conf, problems_of):
     assert list(problems_of("reward=rm")) == ["reward.n (conf/reward/rm.yaml)"]
 
 
-def test_an_options_folder_of_ones_own_is_checked_too(tmp_path):
+def test_an_option_in_a_folder_of_your_own_is_checked_too(tmp_path):
     (tmp_path / "reward").mkdir()
     (tmp_path / "reward" / "mine.yaml").write_text("# Mine.\ndefaults: [rm]\nn: 7.0\n")
     inspect(["reward=mine", "--config-dir", str(tmp_path)])
 
 
-def test_a_mapping_that_lacks_everything_is_told_everything():
+def test_an_empty_mapping_lists_all_keys_that_it_lacks():
     with pytest.raises(ConfigError) as caught:
         load({})
     assert {"seed", "reward", "model"} <= {problem.where for problem in caught.value.problems}
@@ -300,7 +325,7 @@ def test_a_secret_on_the_command_line_is_refused_before_anything_writes_it_down(
         ["-m", "model=tiny", "rollout.max_new_tokens=16,24", "model.random.key_value_heads=1"],
     ],
 )
-def test_what_is_no_secret_passes(arguments):
+def test_values_that_are_not_secrets_pass(arguments):
     inspect(arguments, checks=CHECKS)
 
 
@@ -324,7 +349,7 @@ def test_a_key_that_comes_in_through_an_interpolation_is_not_repeated(monkeypatc
     assert "hunter22" not in str(caught.value) and "judge.base_url" in str(caught.value)
 
 
-def test_an_address_that_is_none_is_said_to_be_none():
+def test_an_invalid_address_is_refused_with_the_right_form():
     with pytest.raises(ConfigError, match="no address of the form http://HOST/PATH"):
         inspect(["judge=openai", "judge.model=m", "judge.base_url=localhost:8000"], checks=CHECKS)
 

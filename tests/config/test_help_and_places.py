@@ -1,4 +1,4 @@
-"""The help and the reference are made of what is there; conf/ is found wherever it is."""
+"""Help and reference are made from the files; conf/ is found in each place where it may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not go with a method that learns from pairs, and what does."""
+"""Combinations of other options with a method that learns from pairs: impossible ones and possible ones."""
 
 import pytest
 
@@ -16,7 +16,7 @@ import pytest
         (["algorithm=dpo", "reward=rj", "judge=none", "evaluation.sources=as_trained"], "judge.kind", ["judge=local"]),
     ],
 )
-def test_what_would_change_nothing_or_cannot_be_is_refused_with_a_way_out(problems_in, overrides, where, words) -> None:
+def test_options_without_effect_are_refused_with_a_remedy(problems_in, overrides, where, words) -> None:
     found = problems_in(*overrides)
     assert list(found) == [where]
     for word in words:
@@ -26,18 +26,18 @@ def test_what_would_change_nothing_or_cannot_be_is_refused_with_a_way_out(proble
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["algorithm=dpo", "judge=none"],  # nobody asks a judge, neither while learning nor for the evaluation
+        ["algorithm=dpo", "judge=none"],  # neither training nor evaluation uses a judge
         ["algorithm=dpo", "reward=rf"],
         ["algorithm=dpo", "algorithm.divergence=jensen_shannon"],
         ["algorithm=simpo", "algorithm.label_smoothing=0.1", "algorithm.sft_weight=0.5"],
         ["algorithm=sft", "budget.rollouts=33"],
     ],
 )
-def test_a_reward_that_is_not_asked_needs_nothing(problems_in, overrides) -> None:
+def test_a_reward_that_is_not_used_needs_no_judge(problems_in, overrides) -> None:
     assert problems_in(*overrides) == {}
 
 
-def test_a_knob_of_the_online_methods_is_shown_its_place(problems_of) -> None:
+def test_for_a_hyperparameter_of_online_methods_the_methods_are_named(problems_of) -> None:
     found = problems_of("algorithm=dpo", "algorithm.group_size=4")
     assert "algorithm=grpo" in found["algorithm.group_size"]
 

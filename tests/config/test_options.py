@@ -1,4 +1,4 @@
-"""Every option of every group and every experiment composes and is sound, whatever lies in conf/."""
+"""Every option of every group and every experiment composes and is valid, for all files in conf/."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def composed(*overrides: str, checks=()) -> Config:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda text: text)
-def test_every_option_of_every_group_is_sound(group, option, tmp_path):
+def test_every_option_of_every_group_is_valid(group, option, tmp_path):
     file = tmp_path / "pairs.jsonl"
     lines = [{"prompt": f"Question {i}?", "chosen": "Yes.", "rejected": "No."} for i in range(60)]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -69,7 +69,7 @@ def test_ppo_and_repo_differ_in_the_combiner_and_but_for_their_names_in_nothing_
     assert ppo.model_copy(update={"reward": repo.reward, **named}) == repo
 
 
-def test_the_command_line_outlasts_an_experiment():
+def test_the_command_line_overrides_an_experiment():
     config = composed("experiment=smoke", "budget.updates=2", "model=smollm2_135m")
     assert (config.budget.updates, config.model.name) == (2, "smollm2_135m")
 
@@ -103,11 +103,11 @@ def test_a_plain_mapping_is_as_good_as_what_hydra_composed():
 
 def test_the_manual_has_a_word_on_every_algorithm():
     manual = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
-    said = {line.removeprefix("## ") for line in manual.splitlines() if line.startswith("## ")}
-    assert {path.stem for path in (conf_dir() / "algorithm").glob("*.yaml")} <= said
+    sections = {line.removeprefix("## ") for line in manual.splitlines() if line.startswith("## ")}
+    assert {path.stem for path in (conf_dir() / "algorithm").glob("*.yaml")} <= sections
 
 
-def test_every_option_of_the_algorithm_is_called_by_its_own_name():
+def test_every_option_of_the_algorithm_has_its_own_name():
     names = [path.stem for path in sorted((conf_dir() / "algorithm").glob("*.yaml"))]
     assert len(names) >= 24
     for name in names:
@@ -125,14 +125,14 @@ def test_every_option_of_the_algorithm_is_called_by_its_own_name():
         ("grpo", "a b", "small letters"),
     ],
 )
-def test_a_name_that_another_arm_has_or_that_no_file_could_have_is_refused(problems_in, algorithm, name, words):
+def test_a_name_of_another_variant_or_one_that_no_file_could_have_is_refused(problems_in, algorithm, name, words):
     (found,) = problems_in(f"algorithm={algorithm}", f"algorithm.name='{name}'").items()
     assert found[0] == "algorithm.name" and words in found[1]
 
 
 def test_a_condition_of_gdpo_goes_through_the_command_line(problems_in):
-    sound = "algorithm.condition={source: rules, threshold: 0, otherwise: lowest}"
-    assert not problems_in("algorithm=gdpo", "reward=rm+rf", "evaluation.sources=as_trained", sound)
+    valid = "algorithm.condition={source: rules, threshold: 0, otherwise: lowest}"
+    assert not problems_in("algorithm=gdpo", "reward=rm+rf", "evaluation.sources=as_trained", valid)
     for wrong in ("{source: rules, threshold: .nan, otherwise: lowest}", "{source: rules, threshold: 0}"):
         places = problems_in("algorithm=gdpo", f"algorithm.condition={wrong}")
         assert places and all(place.startswith("algorithm.condition") for place in places)

@@ -1,4 +1,4 @@
-"""What a message proposes works: each remedy is put in the mistake's place, and the command is looked at again."""
+"""Remedies work: each is put in the place of the mistake, and the command is checked again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PROPOSED = [
     ("trainer.strategy=ddp", "trainer.strategy=auto"),
     ("experiment=null", "~experiment"),
 ]
-# A command, and the name that its message asks for: the command with that name is sound.
+# A command, and the name that its message asks for: the command with that name is valid.
 MEANT = [
     ("reward=rf+rm", "rm+rf", "reward=rm+rf"),
     ("algorithm=REPO", "repo", "algorithm=repo"),
@@ -58,7 +58,7 @@ MEANT = [
 ]
 
 
-def said(*arguments: str) -> str:
+def message_of(*arguments: str) -> str:
     with pytest.raises(ConfigError) as caught:
         inspect([*BASE, *arguments])
     text = str(caught.value)
@@ -70,14 +70,14 @@ def said(*arguments: str) -> str:
 @pytest.mark.parametrize(("mistake", "remedy"), PROPOSED, ids=lambda text: text)
 def test_a_remedy_that_is_a_command_works(mistake, remedy):
     words = mistake.split() if "'" not in mistake else shlex.split(mistake)
-    found = said(*words)
+    found = message_of(*words)
     assert remedy in found or shlex.split(remedy)[0] in found
     more = ["reward=rm+rf"] if remedy == "judge=none" else []  # and a reward that asks no judge
     inspect([*BASE, *(["-m"] if "-m" in words else []), *shlex.split(remedy), *more])
 
 
 def test_the_commonest_mistakes_are_named_together_and_their_remedies_work_together():
-    found = said("~judge", "reward=rf+rm", "algorithm=REPO", "--seed", "1", "lr=1e-4", "reward.sources=[model")
+    found = message_of("~judge", "reward=rf+rm", "algorithm=REPO", "--seed", "1", "lr=1e-4", "reward.sources=[model")
     for remedy in ("judge=none", "'rm+rf'", "'repo'", "seed=1", "'optimizer.learning_rate.policy'", "sources=[model]"):
         assert remedy in found
     remedies = ["judge=none", "reward=rm+rf", "algorithm=repo", "seed=1", "optimizer.learning_rate.policy=1e-4"]
@@ -87,7 +87,7 @@ def test_the_commonest_mistakes_are_named_together_and_their_remedies_work_toget
 @pytest.mark.slow
 @pytest.mark.parametrize(("mistake", "name", "command"), MEANT, ids=lambda text: text)
 def test_a_name_that_is_proposed_works(mistake, name, command):
-    assert f"'{name}'" in said(*mistake.split())
+    assert f"'{name}'" in message_of(*mistake.split())
     inspect([*BASE, command])
 
 
@@ -105,7 +105,7 @@ def test_a_name_that_is_proposed_works(mistake, name, command):
     ids=" ".join,
 )  # fmt: skip
 def test_no_mistake_shows_the_parsers_own_words(arguments):
-    assert said(*arguments)
+    assert message_of(*arguments)
 
 
 def test_capitals_dashes_and_the_order_of_parts_do_not_hide_a_name():
@@ -119,16 +119,16 @@ def test_a_number_from_the_environment_is_a_number(monkeypatch):
     assert inspect([*BASE, "reward.n=${oc.env:MY_N}"]).first.reward.n == 7.5
     assert inspect([*BASE, "store=${oc.env:MY_N}"]).first.store == "7.5"
     monkeypatch.setenv("MY_N", "many")
-    assert "'many'" in said("reward.n=${oc.env:MY_N}")
+    assert "'many'" in message_of("reward.n=${oc.env:MY_N}")
 
 
 def test_a_model_that_is_no_option_is_shown_how_it_is_named(tmp_path):
-    assert "model=any model.source=hub model.hub=Qwen/Qwen3-0.6B" in said("model=Qwen/Qwen3-0.6B")
-    assert f"model=any model.folder={tmp_path}" in said(f"model={tmp_path}")
+    assert "model=any model.source=hub model.hub=Qwen/Qwen3-0.6B" in message_of("model=Qwen/Qwen3-0.6B")
+    assert f"model=any model.folder={tmp_path}" in message_of(f"model={tmp_path}")
 
 
 def test_a_section_that_was_given_a_value_lists_its_keys():
-    assert "rank, alpha" in said("model.lora=5") and "model.lora.rank=VALUE" in said("model.lora=5")
+    assert "rank, alpha" in message_of("model.lora=5") and "model.lora.rank=VALUE" in message_of("model.lora=5")
 
 
 def test_every_option_can_be_named_after_its_group():

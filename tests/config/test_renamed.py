@@ -70,7 +70,7 @@ def test_an_experiment_that_chooses_an_old_option_gets_the_new_one(conf, problem
 
 
 @pytest.mark.usefixtures("table")
-def test_a_value_under_its_old_name_is_not_said_to_be_missing_as_well(conf, problems_of):
+def test_a_value_under_its_old_name_is_not_reported_as_missing_as_well(conf, problems_of):
     file = conf / "reward" / "rm+rj+rf.yaml"
     file.write_text(file.read_text().replace("\nn:", "\nbound:"))
     assert list(problems_of()) == ["reward.bound (conf/reward/rm+rj+rf.yaml)"]
@@ -87,7 +87,7 @@ def test_every_key_of_the_table_is_refused_with_its_new_name(problems_of, old):
     assert problems_of(f"{old}=1")[f"{old}=1"].endswith(f"; {renamed.RENAMED[old]}=1")
 
 
-def test_a_key_of_another_method_is_not_said_to_be_renamed(problems_of) -> None:
+def test_a_key_of_another_method_is_not_reported_as_renamed(problems_of) -> None:
     """Only GRPO-CARE has this key; the table once promised a name that no method has."""
     (remedy,) = problems_of("algorithm.answer_after=x").values()
     assert "renamed" not in remedy and "answer_delimiter" not in remedy

@@ -56,7 +56,7 @@ def test_a_folder_that_the_command_names_is_used_as_it_is(started) -> None:
     assert started("hydra.run.dir=here") == started("hydra.run.dir=here") == ["here"]
 
 
-def test_a_place_that_is_no_folder_is_a_plain_error(tmp_path) -> None:
+def test_a_path_that_is_not_a_folder_is_a_plain_error(tmp_path) -> None:
     (tmp_path / "outputs").write_text("")
-    with pytest.raises(WriteError, match="something else stands there"):
+    with pytest.raises(WriteError, match="there is something else"):
         unused(tmp_path / "outputs" / "a")

@@ -1,4 +1,4 @@
-"""Which jobs a sweep has, which of them are looked at, and what their folders are called."""
+"""The jobs of a sweep, which of them are checked, and the names of their folders."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from repo_exp.errors import ConfigError, Problem
         ("seed=range(3,0)", "no value"),
         ("seed=range(0,0)", "no value"),
         ("seed=range(0,3,0)", "step of 0"),
-        ("seed=glob(*)", "seed is none"),
-        ("algorithm=glob(zz*)", "no option of 'algorithm' fits"),
-        ("experiment=glob(zz*)", "no option of 'experiment' fits"),
+        ("seed=glob(*)", "seed is not a group"),
+        ("algorithm=glob(zz*)", "no option of 'algorithm' matches"),
+        ("experiment=glob(zz*)", "no option of 'experiment' matches"),
         ("seed=range(1000000000000)", "1,000,000,000,000 jobs"),
         ("experiment=smoke,ablate_n", "a sweep itself"),
-        ("hydra.sweeper.max_batch_size=0", "would never end"),
+        ("hydra.sweeper.max_batch_size=0", "cannot run 0 jobs"),
     ],
 )
 def test_a_sweep_without_jobs_or_without_end_is_refused(value, words):
@@ -56,7 +56,7 @@ def test_a_check_of_a_sweep_is_one_answer():
     assert not inspect(["model=tiny", "-m", "task=check,run"]).only_checks
 
 
-def test_what_some_jobs_have_names_what_they_share_or_one_of_them():
+def test_a_problem_of_some_jobs_names_what_they_share_or_one_of_them():
     jobs = [("a=1", "b=1", "c=0"), ("a=1", "b=2", "c=0"), ("a=2", "b=1", "c=0"), ("a=2", "b=2", "c=0")]
     swept = {"a=1", "a=2", "b=1", "b=2"}
     problem = Problem("x", "wrong")

@@ -90,7 +90,7 @@ MERGE = "a: &a {x: 1}\n" + "".join(
     [
         (BOMB, "more than 20,000 values, with its aliases"),
         (MERGE, "more than 20,000 values, with its aliases"),
-        ("a: &a [1, *a]", "an alias (*name) of something that it is part of"),
+        ("a: &a [1, *a]", "an alias (*name) of a value that contains it"),
         ("a: " + "[" * 60 + "]" * 60, "nested more than 40 deep"),
         ("a: " + "[" * 50_000, "bad.yaml"),
         ("a: " + "x" * 2**20, "more than 1,048,576 bytes"),

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from repo_exp.config.check import look_over
+from repo_exp.config.check import validate
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.shape import _named, shape_of
 from repo_exp.gguf_header import read_header
@@ -25,7 +25,7 @@ def small_machine(monkeypatch):
 def problems(*overrides: str) -> dict[str, str]:
     cfg = Composer.create().compose(overrides)
     with as_if_running(cfg):
-        return {each.where: f"{each.found}; {each.remedy}" for each in look_over(cfg, checks=capacity.CHECKS)[1]}
+        return {each.where: f"{each.found}; {each.remedy}" for each in validate(cfg, checks=capacity.CHECKS)[1]}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_name_says_how_many_weights_there_are(hub, weights):
 def test_a_random_models_weights_are_counted():
     """Layer: 32x32 + 2 of 32x16 + 32x32 + 3 of 32x64 = 9,216; two of them and 300x32 = 28,032."""
     cfg = Composer.create().compose(["model=tiny"])
-    config, _ = look_over(_plain(cfg))
+    config, _ = validate(_plain(cfg))
     shape = shape_of(config.model)
     assert (shape.parameters, shape.hidden, shape.layers) == (28_032, 32, 2)
     assert shape.widths == 64 + 48 + 48 + 64 + 3 * 96

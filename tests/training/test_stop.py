@@ -41,8 +41,9 @@ def test_a_stop_while_replies_are_scored_comes_at_once_and_keeps_the_steps_befor
     with stopping.handled(), pytest.raises(stopping.Stopped) as caught:
         online(updates=7, folder=tmp_path / "cut", score=score)
     assert caught.value.code == 143 and done(tmp_path / "cut") == 5
-    assert stopping.word(signal.SIGTERM) == (
-        f"Stopped by SIGTERM. policy: 5 of 7 steps are kept in {tmp_path / 'cut'}. The same command goes on from there."
+    assert stopping.last_message(signal.SIGTERM) == (
+        f"Stopped by SIGTERM. policy: 5 of 7 steps are kept in {tmp_path / 'cut'}. "
+        "The same command continues from there."
     )
     resumed = online(updates=7, folder=tmp_path / "cut")
     assert history(resumed) == history(whole) and same(weights(resumed), weights(whole))
