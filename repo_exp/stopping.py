@@ -76,9 +76,9 @@ def kept(what: str) -> None:
 
 def last_message(number: int) -> str:
     """Return the last message."""
-    kept = f"{_state.kept}. " if _state.kept else ""
-    start = "there" if kept else "the finished stages"
-    return f"Stopped by {signal.Signals(number).name}. {kept}The same command continues from {start}."
+    saved = f"{_state.kept}. " if _state.kept else ""
+    start = "there" if saved else "the finished stages"
+    return f"Stopped by {signal.Signals(number).name}. {saved}The same command continues from {start}."
 
 
 @contextlib.contextmanager

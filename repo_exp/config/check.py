@@ -43,7 +43,7 @@ def load(cfg: DictConfig | Mapping[str, Any], *, checks: Iterable[Check] = ()) -
         checks: those that other layers make; each gets the configuration and yields problems.
 
     Raises:
-        ConfigError: with every problem that there is.
+        ConfigError: with all problems.
     """
     config, problems = validate(cfg, checks=checks)
     if config is None:

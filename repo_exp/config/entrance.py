@@ -46,7 +46,7 @@ def inspect(arguments: Sequence[str], *, checks: Iterable[Check] = ()) -> Comman
     to Hydra.
 
     Raises:
-        ConfigError: with every problem that there is.
+        ConfigError: with all problems.
     """
     if secret := secrets_in_arguments(arguments):  # before anything prints them or writes them down
         raise refusal(secret)
