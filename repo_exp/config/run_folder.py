@@ -44,7 +44,9 @@ def unused(folder: Path) -> Path:
 
 def _choose(config: DictConfig, kind: str) -> None:
     key = f"hydra.{kind}.dir"
-    if any(str(each).lstrip("+").startswith(f"{key}=") for each in config.hydra.overrides.hydra):
+    overrides = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)  # a sweep's hold ${hydra.job.num}
+    assert isinstance(overrides, list)
+    if any(str(each).lstrip("+").startswith(f"{key}=") for each in overrides):
         return
     wanted = Path(OmegaConf.select(config, key))
     found = unused(wanted)

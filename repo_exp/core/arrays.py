@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+
+class _Numpy:
+    """Has the module's attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        import numpy
+
+        return getattr(numpy, name)
+
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -11,15 +21,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 else:
-
-    class _Numpy:
-        """Looks like the module."""
-
-        def __getattr__(self, name: str) -> Any:
-            import numpy
-
-            return getattr(numpy, name)
-
     np, Array, Flags = _Numpy(), Any, Any
 
 __all__ = ["Array", "Flags", "np"]

@@ -34,7 +34,7 @@ MISTAKES = [
     ("model=5", "model=5", ["no option '5'"]),
     ("+x=1", "x", ["no such key"]),
     ("++reward.zz=1", "reward.zz", ["no such key"]),
-    ("+reward.n=1", "+reward.n=1", ["there already"]),
+    ("+reward.n=1", "+reward.n=1", ["exists already"]),
     ("~x", "~x", ["'x'"]),
     ("~reward.n", "reward.n", ["no value"]),
     ("~judge", "~judge", ["cannot be left out", "judge=none"]),
