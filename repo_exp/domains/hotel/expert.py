@@ -69,8 +69,8 @@ def choose_asks(situation: Situation, act: str, rng: random.Random) -> tuple[int
     asks = []
     for ticket, before in zip(situation.tickets, situation.asked, strict=True):
         fair = (ticket.target_price, ticket.best.price)
-        same = before in fair and (act in _SAME_ASK or rng.random() < 0.5)
-        asks.append(before if same else fair[rng.random() < 0.35])
+        same = before is not None and before in fair and (act in _SAME_ASK or rng.random() < 0.5)
+        asks.append(before if before is not None and same else fair[rng.random() < 0.35])
     return tuple(asks)
 
 
@@ -97,8 +97,9 @@ def word_facts(situation: Situation, asks: tuple[int, ...], rng: random.Random) 
         "ask": _join(tickets, asks),
         "trouble": situation.trouble or "this",
     }
-    if all(offer is not None for offer in situation.offers):
-        facts["offer"] = _join(tickets, tuple(int(o) for o in situation.offers))
+    offers = tuple(offer for offer in situation.offers if offer is not None)
+    if len(offers) == len(tickets):
+        facts["offer"] = _join(tickets, offers)
     good = [i for i in range(len(tickets)) if situation.within_target(i)]
     if len(tickets) == 2 and len(good) == 1:
         done, todo = tickets[good[0]], tickets[1 - good[0]]
@@ -146,7 +147,7 @@ def reply(situation: Situation, rng: random.Random) -> Said:
     act = act_for(situation, rng)
     rules, facts = rules_for(situation), word_facts(situation, choose_asks(situation, act, rng), rng)
     longest = _LONGEST if len(situation.tickets) == 1 else _LONGEST_OF_TWO
-    best: tuple[int, str, frozenset[str]] | None = None
+    best: tuple[int, str, frozenset[str]] | None = None  # with the fewest faults
     for _ in range(10):
         text, used = expand(rng, rules, act, facts)
         length = token_estimate(text)
@@ -155,4 +156,5 @@ def reply(situation: Situation, rng: random.Random) -> Said:
             best = (faults, text, used)
         if not faults:
             break
+    assert best is not None
     return Said(best[1], act, labels_for(situation, best[2]))

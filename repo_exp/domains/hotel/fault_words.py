@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from repo_exp.domains.hotel.grammar import Rules
 
 # fmt: off
@@ -10,7 +12,7 @@ from repo_exp.domains.hotel.grammar import Rules
 _REASONS = ("reason_evidence", "reason_first", "reason_visibility", "reason_demand")
 
 
-def _instead_of_reasons(phrases: list[str]) -> Rules:
+def _instead_of_reasons(phrases: list[str]) -> dict[str, Sequence[str]]:
     return dict.fromkeys(_REASONS, phrases)
 
 

@@ -160,6 +160,8 @@ def missed_acceptance(situation: Situation, said: Said, rng: random.Random) -> S
     """The offer is good enough, and the agent goes on bargaining."""
     lower = []
     for ticket, offer in zip(situation.tickets, situation.offers, strict=True):
+        if offer is None:
+            return None
         below = round(offer * rng.uniform(0.9, 0.97))
         lower.append(ticket.best.price if ticket.best.price < offer and rng.random() < 0.5 else below)
     first = situation.tickets[0]
@@ -179,19 +181,28 @@ def net_selling_swap(situation: Situation, said: Said, rng: random.Random) -> Sa
 
 def silence_as_consent(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """No answer, or a vague one, is taken for a yes."""
-    text, used, act = _rewrite(situation, rng, words.ASSUMED, act="assumed")
+    written = _rewrite(situation, rng, words.ASSUMED, act="assumed")
+    if written is None:
+        return None
+    text, used, act = written
     return Said(text, act, labels_for(situation, used) | {"assumes_consent": True, "right_step": False})
 
 
 def cold_reply(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """The complaint is brushed aside."""
-    text, used, act = _rewrite(situation, rng, words.COLD)
+    written = _rewrite(situation, rng, words.COLD)
+    if written is None:
+        return None
+    text, used, act = written
     return Said(text, act, labels_for(situation, used) | {"soothes": False})
 
 
 def no_reason(situation: Situation, said: Said, rng: random.Random) -> Said | None:
     """A bare demand."""
-    text, used, act = _rewrite(situation, rng, words.BARE)
+    written = _rewrite(situation, rng, words.BARE)
+    if written is None:
+        return None
+    text, used, act = written
     return Said(text, act, labels_for(situation, used))
 
 

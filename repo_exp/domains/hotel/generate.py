@@ -117,12 +117,12 @@ def _faulty(name: str, situations: _Situations, rng: random.Random) -> tuple[Sit
         good = reply(situation, rng)
         # Half of the pairs share all that the fault leaves alone; all are near in length, so that length tells nothing.
         same = rng.random() < 0.5
-        drafts = []
+        drafts: list[Said] = []
         for _ in range(4):
-            drafts.append(commit(name, situation, good if same else reply(situation, rng), rng))
-            if drafts[-1] is None:
+            draft = commit(name, situation, good if same else reply(situation, rng), rng)
+            if draft is None:
                 break
-        drafts = [d for d in drafts if d is not None]
+            drafts.append(draft)
         if drafts:
             return situation, good, min(drafts, key=lambda d: abs(len(d.text) - len(good.text)))
 
