@@ -23,7 +23,7 @@ from repo_exp.errors import ConfigError
 from repo_exp.evaluation.agents.function import FunctionAgent
 from repo_exp.stages import pipeline
 from repo_exp.stages.data import DataStage, read
-from repo_exp.stages.stage import as_json
+from repo_exp.stages.inputs import as_json
 from repo_exp.stages.store import Artifact
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
