@@ -92,10 +92,10 @@ def test_a_random_models_weights_are_counted():
 
 
 def _plain(cfg):
-    from repo_exp.config.check import plain
+    from repo_exp.config.check import resolved
 
     with as_if_running(cfg):
-        return plain(cfg)[0]
+        return resolved(cfg)[0]
 
 
 def test_the_head_of_a_gguf_file_is_read_up_to_the_tokenizer(tmp_path):

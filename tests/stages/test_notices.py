@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from repo_exp.config.check import load, plain
+from repo_exp.config.check import load, resolved
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.schema import Config
 from repo_exp.stages.notices import RANDOM, notices, silent_sources
@@ -16,7 +16,7 @@ COMPOSER = Composer.create()
 def config(*overrides: str) -> Config:
     cfg = COMPOSER.compose(overrides)
     with as_if_running(cfg):
-        return load(plain(cfg)[0])
+        return load(resolved(cfg)[0])
 
 
 @pytest.mark.parametrize(
