@@ -10,6 +10,7 @@ import pytest
 from repo_exp.domains import registry
 from repo_exp.domains.hotel import dialogue
 from repo_exp.domains.hotel.dialogue import Dialogue
+from repo_exp.domains.hotel.manager import PERSONAS
 from repo_exp.domains.hotel.play import MOST_TURNS
 from repo_exp.domains.interface import Step
 from repo_exp.errors import DataError
@@ -74,6 +75,15 @@ def test_the_same_seed_is_the_same_partner_and_another_seed_another(prompts):
     one, same, other = ([talk(each, agreeing(each), seed=seed) for each in few] for seed in (3, 3, 4))
     assert one == same
     assert one != other
+
+
+def test_the_partner_is_drawn_among_those_that_can_be_in_the_prompts_mood(prompts):
+    for mood in ("calm", "warm", "annoyed"):
+        prompt = next(each for each in prompts if each.facts["mood"] == mood)
+        managers = [Dialogue(prompt, seed=seed)._manager for seed in range(30)]
+        assert {manager.mood for manager in managers} == {mood}
+        fitting = [p for p in PERSONAS if (p.anger, p.words == "warm") == (int(mood == "annoyed"), mood == "warm")]
+        assert {manager.persona.name for manager in managers} == {persona.name for persona in fitting}, mood
 
 
 def test_a_patient_agent_with_evidence_comes_to_agreements_and_the_outcome_says_at_which_price(prompts):
