@@ -10,7 +10,7 @@ import pytest
 
 from repo_exp.config.schema import Correction
 from repo_exp.stages.rollouts import PARTS, ROLLOUTS, gather, unreadable, write
-from repo_exp.stages.stage import as_json
+from repo_exp.stages.inputs import as_json
 
 
 def rows(*values: tuple[int, float]) -> list[dict]:
