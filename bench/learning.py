@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from bench.machine import describe, fast_dtype, matmul_rate, model_folder, suffix
-from bench.workload import THREADS, prompts
+from bench.workload import THREADS, random_prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.forward import lay_out, reply_logp
 from repo_exp.models.lora import Lora
@@ -50,7 +50,7 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> di
     lora = Lora(rank=rank, alpha=rank, target_modules="all-linear", last_layers={})
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
     backbone.add("policy", seed=0)
-    contexts, replies = prompts(REPLIES, PROMPT), prompts(REPLIES, NEW)
+    contexts, replies = random_prompts(REPLIES, PROMPT), random_prompts(REPLIES, NEW)
     rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
 
     def step() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
+from bench.workload import DTYPE, THREADS, WORK, Clock, digits, random_prompts, shortness
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Trainer
@@ -50,7 +50,7 @@ def main(folder: str, kind: str) -> None:
     for number in range(len(backbone.roles), WORK.roles):
         backbone.add(f"idle{number}", seed=0)
     updates = WORK.warm_up + WORK.timed
-    tokens = prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
+    tokens = random_prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
     backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
     # no reply ends by itself: every reply has as many tokens as a peer's
     backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()

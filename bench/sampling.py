@@ -18,7 +18,7 @@ import torch
 from transformers import DynamicCache
 
 from bench.machine import DTYPES, describe, fast_dtype, matmul_rate, memory_rate, model_folder, suffix
-from bench.workload import SHARED_PREFIX, THREADS, prompts
+from bench.workload import SHARED_PREFIX, THREADS, random_prompts
 from repo_exp.models.backbone import Backbone
 from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
@@ -68,7 +68,7 @@ def main() -> None:
     backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
     backbone.add("policy", seed=0)
     backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # no completion ends early
-    contexts = prompts(BATCH, PROMPT, common=common)
+    contexts = random_prompts(BATCH, PROMPT, common=common)
     token_BT = torch.tensor(contexts)
 
     engine, seeds = TorchEngine(backbone, "policy", batch_size=BATCH), [derived_seed(0, i) for i in range(BATCH)]

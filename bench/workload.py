@@ -38,7 +38,7 @@ def kind(axis: str) -> str:
     return "ppo" if axis == "common_tokens" else "grpo"
 
 
-def prompts(count: int, length: int, *, common: int = 0) -> list[list[int]]:
+def random_prompts(count: int, length: int, *, common: int = 0) -> list[list[int]]:
     """Return different prompts of ordinary tokens, the same on every machine; their first ``common`` tokens agree."""
     state, found = 1, []
     for _ in range(count):

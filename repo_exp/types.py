@@ -42,9 +42,6 @@ class Prompt:
     reference: str = ""
 
 
-Context = Prompt  # until the renaming of the whole tree
-
-
 @dataclass(frozen=True, slots=True)
 class Demonstration:
     """A reply worth imitating (supervised fine-tuning)."""
@@ -165,19 +162,6 @@ class Trajectory:
         after = [m for turn in self.turns for m in (Message("assistant", turn.message), *turn.partner_messages)]
         return (*self.prompt.messages, *after)
 
-    @property
-    def context(self) -> Prompt:
-        """The prompt (until the renaming of the whole tree)."""
-        return self.prompt
-
-    @property
-    def text(self) -> str:
-        """The response (until the renaming of the whole tree)."""
-        return self.response
-
-
-Reply = Trajectory  # until the renaming of the whole tree
-
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -276,9 +260,4 @@ class RewardBreakdown:
     @property
     def failed_in_total(self) -> tuple[str, ...]:
         """Those of them that the total does without; where there are none, the total is what it should be."""
-        return tuple(name for name in self.failed if name in self.lacks)
-
-    @property
-    def sources(self) -> Mapping[str, Score]:
-        """The scores (until every use says so)."""
-        return self.scores
+        return tuple(name for name in self.failed if name in self.missing_sources)

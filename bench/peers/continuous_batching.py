@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from bench.machine import model_folder
 from bench.sampling import BATCH, NEW, PROMPT
-from bench.workload import THREADS, prompts
+from bench.workload import THREADS, random_prompts
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
     def run(limit: int) -> int:
         config = GenerationConfig(max_new_tokens=limit, do_sample=True, eos_token_id=-1, pad_token_id=0)
-        found = model.generate_batch(inputs=prompts(BATCH, PROMPT), generation_config=config, progress_bar=False)
+        found = model.generate_batch(inputs=random_prompts(BATCH, PROMPT), generation_config=config, progress_bar=False)
         return sum(len(each.generated_tokens) for each in found.values())
 
     run(2)

@@ -77,7 +77,7 @@ def reply_view(arm: str, reply: Trajectory, breakdown: RewardBreakdown) -> dict[
             "total": breakdown.total,
             "enhancement": breakdown.enhancement,
             "clipped": breakdown.clipped,
-            "lacks": sorted(breakdown.lacks),
+            "missing_sources": sorted(breakdown.missing_sources),
             "sources": dict(breakdown.scores),
         }
     )
@@ -91,7 +91,7 @@ def _criteria(
     pairs = [(old, new) for (_, old), (_, new) in zip(before, after, strict=True)]
     gain = {place: each for place, pair in enumerate(pairs) if not math.isnan(each := _difference(*pair))}
     incomparable = sum(
-        bool(old.failed_in_total or new.failed_in_total) or set(old.lacks) != set(new.lacks) for old, new in pairs
+        bool(old.failed_in_total or new.failed_in_total) or set(old.missing_sources) != set(new.missing_sources) for old, new in pairs
     )
     if above(incomparable, len(pairs), max_unscored):
         gain = {}
@@ -129,7 +129,7 @@ def _example(arms: Arms, place: int, why: str, before: str, after: str) -> dict[
 
 def _difference(old: RewardBreakdown, new: RewardBreakdown) -> float:
     """Return how far the total rose; NaN where the two do without different sources, and so are not comparable."""
-    return new.total - old.total if set(old.lacks) == set(new.lacks) else math.nan
+    return new.total - old.total if set(old.missing_sources) == set(new.missing_sources) else math.nan
 
 
 def _messages(context: Prompt) -> list[Mapping[str, str]]:

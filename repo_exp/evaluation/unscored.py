@@ -89,5 +89,5 @@ def _by_missing(answers: Sequence[Answer]) -> dict[tuple[str, ...], list[float]]
     found: dict[tuple[str, ...], list[float]] = {}
     for _, breakdown in answers:
         if not math.isnan(breakdown.total):
-            found.setdefault(tuple(sorted(breakdown.lacks)), []).append(breakdown.total)
+            found.setdefault(tuple(sorted(breakdown.missing_sources)), []).append(breakdown.total)
     return found

@@ -26,7 +26,7 @@ def record(trajectory: Trajectory, breakdown: RewardBreakdown, **extra: Any) -> 
         "total": breakdown.total,
         "enhancement": breakdown.enhancement,
         "clipped": breakdown.clipped,
-        "lacks": list(breakdown.lacks),
+        "missing_sources": list(breakdown.missing_sources),
         "sources": {name: _score(score) for name, score in breakdown.scores.items()},
     }
     if taken := sorted(set(extra) & set(row)):

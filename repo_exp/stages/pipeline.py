@@ -199,8 +199,8 @@ def _table(evaluation: Artifact) -> tuple[list[str], list[list[Any]]]:
     for example in evaluation.read("examples.json")["chosen"]:
         for side in ("before", "after"):
             view = example["replies"][example[side]]
-            rows.append([example["why"], view["arm"], view["text"], view["total"], ", ".join(view["lacks"])])
-    return ["why", "arm", "reply", "total", "lacks"], rows
+            rows.append([example["why"], view["arm"], view["text"], view["total"], ", ".join(view["missing_sources"])])
+    return ["why", "arm", "reply", "total", "missing_sources"], rows
 
 
 def _print(

@@ -134,7 +134,7 @@ class TrainingBatch:
         turns = [trajectories[i].turns[0] for i in places]
         length_B = torch.tensor([len(turn.completion_ids) for turn in turns])
         numbers: dict[tuple[str, ...], int] = {}
-        keys = [(trajectories[i].prompt.id, *rewards[i].lacks) for i in places]
+        keys = [(trajectories[i].prompt.id, *rewards[i].missing_sources) for i in places]
         return cls(
             prompts=[turn.prompt_ids for turn in turns],
             completions=[turn.completion_ids for turn in turns],
@@ -144,8 +144,8 @@ class TrainingBatch:
             group_B=torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys]),
             mask_BT=torch.arange(int(length_B.max()))[None] < length_B[:, None],
             scores={
-                name: torch.tensor([rewards[i].sources[name].value for i in places], dtype=torch.float32)
-                for name in rewards[places[0]].sources
+                name: torch.tensor([rewards[i].scores[name].value for i in places], dtype=torch.float32)
+                for name in rewards[places[0]].scores
             },
             places=places,
         )

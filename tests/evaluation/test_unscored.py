@@ -92,7 +92,7 @@ def test_examples_are_not_chosen_by_a_difference_of_two_measures(make):
     after = arm(make, [worth(1.0, DEAD)] * 9 + [worth(1.0, 0.0)] * 3)
     assert choose_examples({"sft": before, "repo": after}) == []
     assert worked_example({"sft": before, "repo": after})["total"] == 1.0
-    assert worked_example({"sft": before, "repo": after})["lacks"] == []
+    assert worked_example({"sft": before, "repo": after})["missing_sources"] == []
 
 
 def test_the_report_says_withheld_and_how_many_are_unscored(make):

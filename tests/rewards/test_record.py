@@ -29,7 +29,7 @@ def test_a_record_says_everything_and_nan_is_null(make_reply):
     assert row["step"] == 3
     assert row["messages"] == [{"role": "user", "content": "hi"}]
     assert (row["reply"], row["finished"], row["tokens"]) == ("Good morning", False, 2)
-    assert row["total"] is None and row["lacks"] == ["judge"]
+    assert row["total"] is None and row["missing_sources"] == ["judge"]
     silent = {"value": None, "parts": {}, "reason": "timeout", "words": "hm", "applies": True}
     assert row["sources"]["judge"] == silent
     assert row["sources"]["rules"]["parts"] == {"too_long": -20.0}

@@ -56,7 +56,7 @@ def test_each_reply_gets_its_own_scores_in_order(make_reply):
     assert (second.enhancement, second.total) == (-20.0, pytest.approx(-1.2))
     assert list(first.scores) == ["model", "judge", "rules"]
     assert second.scores["judge"].reason == "timeout"
-    assert (first.lacks, second.lacks) == ((), ("judge",))
+    assert (first.missing_sources, second.missing_sources) == ((), ("judge",))
 
 
 def test_any_number_of_sources_with_any_names(make_reply):
@@ -71,7 +71,7 @@ def test_any_number_of_sources_with_any_names(make_reply):
 def test_a_source_beside_the_total_is_measured_and_changes_nothing(make_reply):
     beside = Fixed("x", Score.none("timeout"))
     (worth,) = scorer(model(lambda _: [2.0]), beside, total=["model"]).score([make_reply("abc")])
-    assert (worth.total, worth.lacks, worth.failed, worth.failed_in_total) == (2.0, (), ("x",), ())
+    assert (worth.total, worth.missing_sources, worth.failed, worth.failed_in_total) == (2.0, (), ("x",), ())
 
 
 def test_replies_to_one_context_are_combined_together():

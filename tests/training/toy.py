@@ -42,7 +42,7 @@ CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))
 
 def oddness(replies) -> list[RewardBreakdown]:
     """Score the share of characters with an odd code, centred."""
-    shares = [sum(ord(c) % 2 for c in reply.text) / max(len(reply.text), 1) for reply in replies]
+    shares = [sum(ord(c) % 2 for c in reply.response) / max(len(reply.response), 1) for reply in replies]
     return [RewardBreakdown({}, 0.0, share - 0.5) for share in shares]
 
 

@@ -73,7 +73,7 @@ def _pair(row: dict[str, Any], *, name: str, where: str, split: Split | None, ce
     if cells:
         row = row | {key: _cell(row[key], key) for key in ("facts", "labels", "margin", "tools") if key in row}
     remarks: Remarks = [("unused", str(key)) for key, value in row.items() if key not in KNOWN and value is not None]
-    prompt, chosen, rejected = shapes.read(row, remarks, cells=cells)
+    messages, chosen, rejected = shapes.read(row, remarks, cells=cells)
     facts = row.get("facts") or {}
     if not isinstance(facts, dict):
         raise Bad(f"'facts' is {type(facts).__name__}", "give an object", kind="'facts' is no object")
@@ -81,8 +81,8 @@ def _pair(row: dict[str, Any], *, name: str, where: str, split: Split | None, ce
     kind, fault = row.get("kind") or "", row.get("fault") or ""
     if not (isinstance(kind, str) and isinstance(fault, str)):
         raise Bad("'kind' or 'fault' is not text", "give a string")
-    key = json.dumps([[m.role, m.content] for m in prompt], ensure_ascii=True)
-    context, labels = Context(name, prompt, facts), _labels(row.get("labels") or {})
+    key = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=True)
+    context, labels = Context(name, messages, facts), _labels(row.get("labels") or {})
     return Pair(
         where, context, chosen, rejected, kind, fault, labels, _margin(row.get("margin")), split, key, tuple(remarks)
     )

@@ -110,18 +110,18 @@ class OpenAIJudge:
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self._base_url!r})"
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, trajectory: Reply) -> None:
         """Ask about a reply without waiting, if the order of asking cannot matter: it does where calls are counted."""
         if self._replay_only or self._max_calls is not None:
             return
-        key, prompt, items = self._question(reply)
+        key, prompt, items = self._question(trajectory)
         if items and key not in self._begun:
             kept = self._kept(key, items)
             self._begun[key] = self._ask_aside(key, prompt, items) if kept is None else kept
 
-    def judge(self, replies: Sequence[Reply]) -> list[Score]:
+    def judge(self, trajectories: Sequence[Reply]) -> list[Score]:
         """Return one score for each reply. Whatever goes wrong is ``Score.none`` with a short reason."""
-        questions = [self._question(reply) for reply in replies]
+        questions = [self._question(trajectory) for trajectory in trajectories]
         outcomes: dict[str, Any] = {}
         try:
             for key, _, items in questions:
@@ -159,10 +159,10 @@ class OpenAIJudge:
         answers = {item.name: float(bool(outcome["answers"].get(item.name))) for item in items}
         return self.rubric.score(answers, hard=self._hard, words=outcome["words"])
 
-    def _question(self, reply: Reply) -> tuple[str, list[dict[str, str]], Sequence[Item]]:
+    def _question(self, trajectory: Reply) -> tuple[str, list[dict[str, str]], Sequence[Item]]:
         """Return the address of what is asked about a reply, the messages, and the questions."""
-        items = self.rubric.applicable(reply.context)
-        messages = messages_for(reply, items, show_facts=self._show_facts)
+        items = self.rubric.applicable(trajectory.prompt)
+        messages = messages_for(trajectory, items, show_facts=self._show_facts)
         # Points are not part of it: they can be changed without asking anybody again.
         questions = [[item.name, item.question] for item in items]
         return content_key([VERSION, self._address, self.model, self._options, questions, messages]), messages, items

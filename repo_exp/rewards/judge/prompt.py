@@ -34,14 +34,14 @@ _ASK_AGAIN = """That could not be read. Answer with one JSON object and nothing 
 Each value is {{"reason": "a few words", "answer": "yes" or "no"}}."""
 
 
-def messages_for(reply: Reply, items: Sequence[Item], *, show_facts: bool = True) -> list[dict[str, str]]:
+def messages_for(trajectory: Reply, items: Sequence[Item], *, show_facts: bool = True) -> list[dict[str, str]]:
     """Return the chat messages that ask ``items`` about ``reply``."""
-    turns = reply.context.messages[-_MOST_TURNS:]
+    turns = trajectory.prompt.messages[-_MOST_TURNS:]
     data: dict[str, Any] = {"conversation": [_turn(turn) for turn in turns if turn.role != "system"]}
     if show_facts:
-        data["facts"] = reply.context.facts
-    data["reply"] = _cut(reply.text)
-    data["reply_is_complete"] = reply.finished
+        data["facts"] = trajectory.prompt.facts
+    data["reply"] = _cut(trajectory.response)
+    data["reply_is_complete"] = trajectory.finished
     line = json.dumps(data, ensure_ascii=True, sort_keys=True, default=str)
     mark = hashlib.sha256(line.encode()).hexdigest()[:16]
     questions = "\n".join(f"- {item.name}: {item.question}" for item in items)

@@ -109,14 +109,14 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Reply]], l
             problems.append(Problem(declaration.where("examples", side), f"no example that {side}", shape))
             continue
         for index, entry in enumerate(entries):
-            reply = _reply(entry)
-            if isinstance(reply, Reply):
-                found.append((side, index, reply))
+            trajectory = _reply(entry)
+            if isinstance(trajectory, Reply):
+                found.append((side, index, trajectory))
             else:
                 problems.append(
                     Problem(
                         declaration.where("examples", side, index),
-                        f"example {index + 1}: {reply}",
+                        f"example {index + 1}: {trajectory}",
                         "a text, or {reply, facts, history: [{role, content}], finished}",
                     )
                 )
@@ -151,9 +151,9 @@ def _reply(entry: Any) -> Reply | str:
     return Trajectory.single(Context("example", turns, facts), text, finished)
 
 
-def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, reply: Reply) -> list[Problem]:
+def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, trajectory: Reply) -> list[Problem]:
     """Return the problem, if the rule does not do with this example what the example says."""
-    broken, why = rule.verdict(reply)
+    broken, why = rule.verdict(trajectory)
     if broken is (side == "violates"):
         return []
     did = (
@@ -161,7 +161,7 @@ def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, r
         if broken is not None
         else f"it cannot judge it ({why})"
     )
-    shown = reply.text if len(reply.text) <= 80 else f"{reply.text[:77]}..."
+    shown = trajectory.response if len(trajectory.response) <= 80 else f"{trajectory.response[:77]}..."
     return [
         Problem(
             declaration.where("examples", side, index),

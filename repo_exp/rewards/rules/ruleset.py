@@ -25,14 +25,14 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     message: str = ""
 
-    def verdict(self, reply: Reply) -> tuple[bool | None, str]:
+    def verdict(self, trajectory: Reply) -> tuple[bool | None, str]:
         """Is the rule broken? ``None`` where it cannot say, with the reason.
 
         A rule that has nothing to hold the reply against abstains, with the reason ``ABSTAINS``; one that raises has
         failed: no reply, however odd, stops a run, but neither does such a rule count as kept.
         """
         try:
-            broken = self.check(reply, **self.options)
+            broken = self.check(trajectory, **self.options)
         except TimeoutError:
             return None, f"a pattern of '{self.name}' takes too long on this reply"
         except Exception as error:  # whatever a kind does wrong, the run goes on
@@ -58,13 +58,13 @@ class RuleSet:
         """A digest of everything that can change a score, but for the code of the kinds."""
         return fingerprint([[rule.name, rule.kind, rule.points, dict(rule.options)] for rule in self.rules])
 
-    def verdicts(self, reply: Reply) -> dict[str, tuple[bool | None, str]]:
+    def verdicts(self, trajectory: Reply) -> dict[str, tuple[bool | None, str]]:
         """Return rule -> (is it broken?, why it cannot say)."""
-        return {rule.name: rule.verdict(reply) for rule in self.rules}
+        return {rule.name: rule.verdict(trajectory) for rule in self.rules}
 
-    def score(self, reply: Reply) -> Score:
+    def score(self, trajectory: Reply) -> Score:
         """Return the points of the broken rules: 0 where none is. No score where all rules abstained, or one failed."""
-        verdicts = self.verdicts(reply)
+        verdicts = self.verdicts(trajectory)
         for broken, why in verdicts.values():
             if broken is None and why != ABSTAINS:
                 return Score.none(why)
@@ -73,14 +73,14 @@ class RuleSet:
         parts = {rule.name: rule.points for rule in self.rules if verdicts[rule.name][0]}
         return Score(float(sum(parts.values())), parts)
 
-    def abstentions(self, reply: Reply) -> dict[str, str]:
+    def abstentions(self, trajectory: Reply) -> dict[str, str]:
         """Return the rules that cannot judge this reply, with the reason."""
-        return {name: why for name, (broken, why) in self.verdicts(reply).items() if broken is None}
+        return {name: why for name, (broken, why) in self.verdicts(trajectory).items() if broken is None}
 
-    def count_abstentions(self, replies: Sequence[Reply]) -> dict[str, int]:
+    def count_abstentions(self, trajectories: Sequence[Reply]) -> dict[str, int]:
         """Return rule -> on how many of the replies it abstains (rules that never do are left out)."""
         counts: dict[str, int] = {}
-        for reply in replies:
-            for name in self.abstentions(reply):
+        for trajectory in trajectories:
+            for name in self.abstentions(trajectory):
                 counts[name] = counts.get(name, 0) + 1
         return counts

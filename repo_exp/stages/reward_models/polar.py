@@ -138,7 +138,7 @@ class RewardModel(bradley_terry.RewardModel):
                 SamplingInputs("torch", temperature, self.longest // 2),
                 batch_size=self.run.machine.sampling_batch_size, seed=seed,
             )  # fmt: skip
-            samples |= {place: reply.text for place, reply in zip(asked, replies, strict=True)}
+            samples |= {place: reply.response for place, reply in zip(asked, replies, strict=True)}
         pairs = [
             Preference(replace(context, reference=samples[i, 0]), samples[i, 1], samples[i, 2])
             for i, context in enumerate(contexts)

@@ -6,6 +6,6 @@ from repo_exp.rewards.rules.matching import plain
 from repo_exp.types import Reply
 
 
-def check(reply: Reply) -> bool:
+def check(trajectory: Reply) -> bool:
     """Broken by nothing, white space, invisible characters and bare punctuation."""
-    return not any(letter.isalnum() for letter in plain(reply.text.strip()))
+    return not any(letter.isalnum() for letter in plain(trajectory.response.strip()))

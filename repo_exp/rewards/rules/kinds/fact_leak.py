@@ -10,7 +10,7 @@ from repo_exp.rewards.rules.matching import any_occurs, clauses, pattern_faults
 from repo_exp.types import Reply
 
 
-def check(reply: Reply, *, facts: list[str], revealing: list[str], tolerance: float = 0.5) -> bool | None:
+def check(trajectory: Reply, *, facts: list[str], revealing: list[str], tolerance: float = 0.5) -> bool | None:
     """Broken by a sentence that holds both a revealing pattern and the value of a fact.
 
     Args:
@@ -19,10 +19,10 @@ def check(reply: Reply, *, facts: list[str], revealing: list[str], tolerance: fl
         revealing: patterns such as ``our limit``; the same number without them is only an offer.
         tolerance: how far off a number may be and still give the fact away.
     """
-    suspicious = [clause for clause in clauses(reply.text) if any_occurs(revealing, clause)]
+    suspicious = [clause for clause in clauses(trajectory.response) if any_occurs(revealing, clause)]
     if not suspicious:
         return False
-    secrets = [value for path in facts for value in values_at(reply.context.facts, path) if value is not None]
+    secrets = [value for path in facts for value in values_at(trajectory.prompt.facts, path) if value is not None]
     if not secrets:
         return None
     return any(_says(clause, secret, tolerance) for clause in suspicious for secret in secrets)

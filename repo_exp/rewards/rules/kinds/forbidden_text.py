@@ -6,12 +6,12 @@ from repo_exp.rewards.rules.matching import any_occurs, pattern_faults, plain
 from repo_exp.types import Reply
 
 
-def check(reply: Reply, *, patterns: list[str], whole_words: bool = True) -> bool:
+def check(trajectory: Reply, *, patterns: list[str], whole_words: bool = True) -> bool:
     """Broken where a pattern (regular expression, case-insensitive) occurs.
 
     With ``whole_words`` a pattern does not begin or end inside a word: ``net`` is not in ``network``.
     """
-    return any_occurs(patterns, plain(reply.text), whole_words=whole_words)
+    return any_occurs(patterns, plain(trajectory.response), whole_words=whole_words)
 
 
 def faults(*, patterns: list[str], whole_words: bool = True) -> list[tuple[str, str]]:

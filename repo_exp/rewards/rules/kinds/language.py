@@ -55,7 +55,7 @@ SCRIPT_OF = {code: script for script, codes in _OTHER.items() for code in codes}
 
 
 def check(
-    reply: Reply,
+    trajectory: Reply,
     *,
     script: str | None = None,
     expected: str | None = None,
@@ -74,16 +74,16 @@ def check(
         foreign_words: so many different words of one other language break the rule; 0 looks at scripts alone. Only
             languages with a list of telltale words are told apart (en, de, fr, es, it, pt, nl).
     """
-    codes = values_at(reply.context.facts, expected) if expected else []
+    codes = values_at(trajectory.prompt.facts, expected) if expected else []
     code = next((str(value).casefold().split("-")[0].split("_")[0] for value in codes if value), "")
     script = SCRIPT_OF.get(code, script)
     if script is None:
         return None
     if foreign_words and code in _WORDS:
-        words = set(words_of(reply.text)) - _WORDS[code]
+        words = set(words_of(trajectory.response)) - _WORDS[code]
         if any(len(words & others) >= foreign_words for others in _WORDS.values()):
             return True
-    letters = regex.findall(r"\p{L}", plain(reply.text))
+    letters = regex.findall(r"\p{L}", plain(trajectory.response))
     inside = regex.compile("|".join(rf"\p{{Script={name}}}" for name in SCRIPTS[script]))
     outside = sum(1 for letter in letters if not inside.match(letter))
     return outside >= at_least and outside > most * len(letters)

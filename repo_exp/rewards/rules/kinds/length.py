@@ -8,7 +8,7 @@ from repo_exp.types import Reply
 
 
 def check(
-    reply: Reply,
+    trajectory: Reply,
     *,
     max_words: int | None = None,
     max_characters: int | None = None,
@@ -16,7 +16,7 @@ def check(
     min_characters: int | None = None,
 ) -> bool:
     """Broken outside any of the bounds; words are what white space separates."""
-    text = reply.text.strip()
+    text = trajectory.response.strip()
     words = len(text.split())
     return _outside(words, min_words, max_words) or _outside(len(text), min_characters, max_characters)
 

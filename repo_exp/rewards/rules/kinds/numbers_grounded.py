@@ -11,7 +11,7 @@ from repo_exp.types import Reply
 
 
 def check(
-    reply: Reply,
+    trajectory: Reply,
     *,
     facts: list[str],
     allow_between: list[str] | None = None,
@@ -27,11 +27,11 @@ def check(
         conversation: also allow the prices that either side has named before.
         tolerance: how far off a price may be, in currency units.
     """
-    named = [amount.value for amount in mentioned_prices(plain(reply.text)) if amount.kind == "price"]
-    stated = [price for path in facts for price in numbers_at(reply.context.facts, path)]
+    named = [amount.value for amount in mentioned_prices(plain(trajectory.response)) if amount.kind == "price"]
+    stated = [price for path in facts for price in numbers_at(trajectory.prompt.facts, path)]
     mentioned = []
     if conversation and named:
-        turns = [message.content for message in reply.context.messages if message.role != "system"]
+        turns = [message.content for message in trajectory.prompt.messages if message.role != "system"]
         # Terse people write "king room 338", which may be a price or the number of a room: the doubt is the agent's.
         mentioned = [
             amount.value
@@ -41,7 +41,7 @@ def check(
         ]
     spans = [(price - tolerance, price + tolerance) for price in stated + mentioned]
     if allow_between:
-        low, high = (values_at(reply.context.facts, path) for path in allow_between)
+        low, high = (values_at(trajectory.prompt.facts, path) for path in allow_between)
         spans += [
             (min(pair) - tolerance, max(pair) + tolerance)
             for pair in zip(low, high, strict=False)

@@ -11,7 +11,7 @@ from repo_exp.types import Reply
 
 
 def check(
-    reply: Reply,
+    trajectory: Reply,
     *,
     low: str,
     high: str,
@@ -31,11 +31,11 @@ def check(
         ignore: paths of prices that are quoted and not proposed, such as a competitor's.
         tolerance: how far off a price may be, in currency units.
     """
-    facts = reply.context.facts
+    facts = trajectory.prompt.facts
     quoted = [price for path in ignore or [] for price in numbers_at(facts, path)]
     proposed = [
         amount.value
-        for amount in mentioned_prices(plain(reply.text))
+        for amount in mentioned_prices(plain(trajectory.response))
         if amount.kind == "price" and not any(abs(amount.value - price) <= tolerance for price in quoted)
     ]
     if not proposed:

@@ -14,7 +14,7 @@ _BREAKS = regex.compile(r",(?!\d)|(?<!hundred)(?<!thousand)\s+and\s+|\s(?:while|
 
 
 def check(
-    reply: Reply,
+    trajectory: Reply,
     *,
     labels: dict[str, list[str]],
     also: dict[str, list[str]] | None = None,
@@ -33,10 +33,10 @@ def check(
     A statement is read only where its labels and its prices can be told apart: one of each, or as many
     prices as labels in the same order.
     """
-    named = [pair for clause in clauses(reply.text) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
+    named = [pair for clause in clauses(trajectory.response) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
     if not named:
         return False
-    facts = reply.context.facts
+    facts = trajectory.prompt.facts
     prices = {path: numbers_at(facts, path) for path in labels}
     if sum(bool(values) for values in prices.values()) < 2:
         return None

@@ -8,7 +8,7 @@ from repo_exp.rewards.rules.matching import words_of
 from repo_exp.types import Reply
 
 
-def check(reply: Reply, *, size: int = 4, most: float = 0.5, shortest: int = 8) -> bool:
+def check(trajectory: Reply, *, size: int = 4, most: float = 0.5, shortest: int = 8) -> bool:
     """Broken where too many runs of words stand in one of the agent's earlier turns.
 
     Args:
@@ -17,11 +17,11 @@ def check(reply: Reply, *, size: int = 4, most: float = 0.5, shortest: int = 8) 
         most: the share of the reply's runs that one earlier turn may hold.
         shortest: replies of fewer words may be repeated ("Thank you, that works for us").
     """
-    words = words_of(reply.text)
+    words = words_of(trajectory.response)
     if len(words) < max(shortest, size):
         return False
     runs = _runs(words, size)
-    earlier = [message.content for message in reply.context.messages if message.role == "assistant"]
+    earlier = [message.content for message in trajectory.prompt.messages if message.role == "assistant"]
     return any(len(runs & _runs(words_of(turn), size)) > most * len(runs) for turn in earlier)
 
 

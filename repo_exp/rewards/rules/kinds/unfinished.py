@@ -5,6 +5,6 @@ from __future__ import annotations
 from repo_exp.types import Reply
 
 
-def check(reply: Reply) -> bool:
+def check(trajectory: Reply) -> bool:
     """Broken where the policy did not come to an end by itself."""
-    return not reply.finished
+    return not trajectory.finished
