@@ -18,12 +18,12 @@ import torch
 from bench.machine import describe, fast_dtype, matmul_rate, model_folder, suffix
 from bench.workload import THREADS, random_prompts
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, response_logp
 from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
 from repo_exp.stages.machine import prepare
 
-REPLIES, PROMPT, NEW, RUNS = 16, 169, 64, 7
+RESPONSES, PROMPT, NEW, RUNS = 16, 169, 64, 7
 
 
 def operations(model: Any, rank: int) -> float:
@@ -35,12 +35,12 @@ def operations(model: Any, rank: int) -> float:
         for m in model.modules()
         if hasattr(m, "base_layer")
     )
-    tokens = REPLIES * (PROMPT + NEW)
+    tokens = RESPONSES * (PROMPT + NEW)
     attention = 2 * config.num_attention_heads * model.model.layers[0].self_attn.head_dim * (PROMPT + NEW)
     frozen = 2 * 2 * layers * tokens
     adapters = 3 * 2 * low * tokens
     square = 3 * 2 * attention * config.num_hidden_layers * tokens
-    head = 2 * 2 * config.vocab_size * config.hidden_size * REPLIES * NEW
+    head = 2 * 2 * config.vocab_size * config.hidden_size * RESPONSES * NEW
     return float(frozen + adapters + square + head)
 
 
@@ -48,16 +48,16 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> di
     """Return the seconds of a step, and its share of the matrix product rate that was measured next to it."""
     model, tokenizer = read(model_folder(), dtype=getattr(torch, dtype), attention="eager")
     lora = Lora(rank=rank, alpha=rank, target_modules="all-linear", last_layers={})
-    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096, engine=engine)
+    backbone = Backbone(model, tokenizer, lora=lora, max_prompt_tokens=4096, engine=engine)
     backbone.add("policy", seed=0)
-    contexts, replies = random_prompts(REPLIES, PROMPT), random_prompts(REPLIES, NEW)
-    rows = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
+    prompts, responses = random_prompts(RESPONSES, PROMPT), random_prompts(RESPONSES, NEW)
+    rows = [[[*prompt, *response]] for prompt, response in zip(prompts, responses, strict=True)]
 
     def step() -> None:
         for chosen in backbone.chunks(rows, microbatch_tokens):
-            batch = lay_out([contexts[i] for i in chosen], [replies[i] for i in chosen], pad=backbone.tokens.pad)
-            with backbone.speaking("policy", training=True):
-                reply_logp(backbone, batch, with_entropy=True)[0].sum().backward()
+            batch = lay_out([prompts[i] for i in chosen], [responses[i] for i in chosen], pad=backbone.tokens.pad)
+            with backbone.active_adapter("policy", training=True):
+                response_logp(backbone, batch, with_entropy=True)[0].sum().backward()
         for weight in backbone.parameters_of("policy").values():
             weight.grad = None
 
@@ -76,7 +76,7 @@ def measure(rank: int, *, microbatch_tokens: int, engine: str, dtype: str) -> di
         "engine": engine,
         "microbatch_tokens": microbatch_tokens,
         "seconds": round(spent, 2),
-        "tokens_a_second": round(REPLIES * (PROMPT + NEW) / spent),
+        "tokens_a_second": round(RESPONSES * (PROMPT + NEW) / spent),
         "gflops": round(reached),
         "product_rate": round(rate),
         "share": round(reached / rate, 2),

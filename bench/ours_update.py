@@ -15,7 +15,7 @@ from repo_exp.algorithms.registry import find, options_of
 from repo_exp.config.places import conf_dir
 from repo_exp.config.schema import Trainer
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import score_replies
+from repo_exp.models.forward import score_responses
 from repo_exp.models.lora import Lora
 from repo_exp.models.source import read
 from repo_exp.rollout.engine import Sampling
@@ -27,7 +27,7 @@ from repo_exp.training.fit import fit
 from repo_exp.training.module import OnlineModule
 from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.policy import Updates
-from repo_exp.types import Context, Message, Reply, RewardBreakdown
+from repo_exp.types import Message, Prompt, RewardBreakdown, Trajectory
 
 # larger ones are a little faster and keep more: chosen so that a quarter of the peer's memory is not passed
 MICROBATCH_TOKENS = {"grpo": 1024, "ppo": 1900}
@@ -39,7 +39,7 @@ def main(folder: str, kind: str) -> None:
     microbatch = int(os.environ.get("BENCH_MICROBATCH", MICROBATCH_TOKENS[kind]))
     model, tokenizer = read(folder, dtype=getattr(torch, DTYPE), attention="eager")
     lora = Lora(rank=WORK.rank, alpha=WORK.alpha, target_modules="all-linear", last_layers={})
-    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
+    backbone = Backbone(model, tokenizer, lora=lora, max_prompt_tokens=4096)
     options = yaml.safe_load((conf_dir() / "algorithm" / f"{kind}.yaml").read_text())["algorithm"]
     if "group_size" in options:
         options["group_size"] = WORK.group
@@ -50,18 +50,20 @@ def main(folder: str, kind: str) -> None:
     for number in range(len(backbone.roles), WORK.roles):
         backbone.add(f"idle{number}", seed=0)
     updates = WORK.warm_up + WORK.timed
-    tokens = random_prompts(updates * WORK.replies // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens)
-    backbone.tokens.context = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
-    # no reply ends by itself: every reply has as many tokens as a peer's
+    tokens = random_prompts(
+        updates * WORK.responses // algorithm.group_size, WORK.prompt_tokens, common=WORK.common_tokens
+    )
+    backbone.tokens.prompt = lambda messages: tokens[int(messages[0].content)]  # the very same tokens as the peers'
+    # no response ends by itself: every response has as many tokens as a peer's
     backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()
-    contexts = [Context(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
+    prompts = [Prompt(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
 
-    def score(replies: list[Reply]) -> list[RewardBreakdown]:
-        texts = [reply.text for reply in replies]
-        if kind == "ppo":  # a reward model reads every reply, as the peer's does
-            asked = [tokens[int(reply.context.id)] for reply in replies]
+    def score(responses: list[Trajectory]) -> list[RewardBreakdown]:
+        texts = [response.text for response in responses]
+        if kind == "ppo":  # a reward model reads every response, as the peer's does
+            asked = [tokens[int(response.prompt.id)] for response in responses]
             said = [tokenizer(text, add_special_tokens=False)["input_ids"][: WORK.new_tokens] or [0] for text in texts]
-            totals = score_replies(backbone, asked, said, microbatch_tokens=microbatch)
+            totals = score_responses(backbone, asked, said, microbatch_tokens=microbatch)
         else:
             totals = [a + b for a, b in zip(shortness(texts), digits(texts), strict=True)]
         return [RewardBreakdown({}, 0.0, total) for total in totals]
@@ -79,7 +81,7 @@ def main(folder: str, kind: str) -> None:
     module = OnlineModule(
         backbone,
         algorithm,
-        contexts,
+        prompts,
         settings=TrainingSettings(
             stage="policy",
             learning_rates=dict.fromkeys(roles, WORK.learning_rate),
@@ -88,8 +90,8 @@ def main(folder: str, kind: str) -> None:
             microbatch_tokens=microbatch,
             report=lambda *_: clock.tick(),
         ),
-        updates=Updates(updates, WORK.replies),
-        engine=TorchEngine(backbone, batch_size=WORK.replies),
+        updates=Updates(updates, WORK.responses),
+        engine=TorchEngine(backbone, batch_size=WORK.responses),
         sampling=Sampling(1.0, WORK.new_tokens),
         rewards=Rewards(score),
     )

@@ -65,19 +65,19 @@ def main() -> None:
     prepare(THREADS)
     model, tokenizer = read(model_folder(), dtype=getattr(torch, args.dtype), attention="sdpa")
     lora = Lora(rank=RANK, alpha=RANK, target_modules="all-linear", last_layers={})
-    backbone = Backbone(model, tokenizer, lora=lora, max_context_tokens=4096)
+    backbone = Backbone(model, tokenizer, lora=lora, max_prompt_tokens=4096)
     backbone.add("policy", seed=0)
     backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()  # no completion ends early
-    contexts = random_prompts(BATCH, PROMPT, common=common)
-    token_BT = torch.tensor(contexts)
+    prompts = random_prompts(BATCH, PROMPT, common=common)
+    token_BT = torch.tensor(prompts)
 
     engine, seeds = TorchEngine(backbone, "policy", batch_size=BATCH), [derived_seed(0, i) for i in range(BATCH)]
 
     def ours(limit: int) -> None:
-        engine.generate(contexts, Sampling(temperature=1.0, max_new_tokens=limit), seeds=seeds)
+        engine.generate(prompts, Sampling(temperature=1.0, max_new_tokens=limit), seeds=seeds)
 
     def generate(cache: str, limit: int) -> None:
-        with torch.no_grad(), backbone.speaking("base"):
+        with torch.no_grad(), backbone.active_adapter("base"):
             more: dict[str, Any] = {}
             if cache == "static":
                 more = {"cache_implementation": cache, "disable_compile": True}

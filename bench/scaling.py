@@ -19,7 +19,7 @@ from bench.machine import describe, fast_dtype, model_folder, suffix
 from bench.workload import kind
 
 AXES = {
-    "replies": (8, 16, 32, 64, 128),
+    "responses": (8, 16, 32, 64, 128),
     "new_tokens": (32, 64, 128, 256, 512),
     "prompt_tokens": (64, 128, 256, 512, 1024),
     "rank": (8, 16, 32, 64, 128),

@@ -17,7 +17,7 @@ SHARED_PREFIX = 100  # tokens that all prompts share where that is measured: ins
 class Workload:
     """One update: responses of exactly ``new_tokens`` to prompts of exactly ``prompt_tokens``."""
 
-    replies: int = 16
+    responses: int = 16
     group: int = 8  # responses to one prompt, for group methods; others take as many prompts as responses
     prompt_tokens: int = 169
     common_tokens: int = 0  # of these, a prefix that all prompts share, such as an SOP

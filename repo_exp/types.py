@@ -44,20 +44,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A reply worth imitating (supervised fine-tuning)."""
+    """A response worth imitating (supervised fine-tuning)."""
 
-    context: Context
-    reply: str
+    prompt: Prompt
+    response: str
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two replies to one context, the better one known. ``fault`` names what is wrong with the other.
+    """Two responses to one prompt, the better one known. ``fault`` names what is wrong with the other.
 
     ``margin`` is how far apart a reward model is to score them, 0 where the data do not say.
     """
 
-    context: Context
+    prompt: Prompt
     chosen: str
     rejected: str
     kind: str = ""
@@ -67,10 +67,10 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A reply with the known answer to each rubric question: item name -> does it hold?"""
+    """A response with the known answer to each rubric question: item name -> does it hold?"""
 
-    context: Context
-    reply: str
+    prompt: Prompt
+    response: str
     labels: Mapping[str, bool]
 
 
@@ -81,7 +81,7 @@ class Corpus:
     demonstrations: Mapping[Split, tuple[Demonstration, ...]]
     preferences: Mapping[Split, tuple[Preference, ...]]
     judgements: Mapping[Split, tuple[Judgement, ...]]
-    contexts: Mapping[Split, tuple[Context, ...]]
+    prompts: Mapping[Split, tuple[Prompt, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class RewardBreakdown:
     enhancement: float
     total: float
     clipped: float = 0.0
-    lacks: tuple[str, ...] = ()
+    missing_sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if math.isinf(self.total):

@@ -40,7 +40,7 @@ def tiny() -> Callable:
     ) -> Backbone:
         shape = RandomShape(**SHAPE, architecture=architecture)
         model, tokenizer = random_model(shape, dtype=dtype, attention=attention, seed=0)
-        backbone = Backbone(model, tokenizer, lora=Lora(**LORA | lora), max_context_tokens=400, engine=engine)
+        backbone = Backbone(model, tokenizer, lora=Lora(**LORA | lora), max_prompt_tokens=400, engine=engine)
         for number, role in enumerate(roles):
             backbone.add(role, seed=number)
             generator = torch.Generator().manual_seed(number)

@@ -42,7 +42,7 @@ def save(path: Path, count: int = 40, **more) -> Path:
 def test_the_check_reads_the_data_and_says_what_was_counted(run, tmp_path):
     save(tmp_path / "a.jsonl", lables=1, labels={"chosen": {"no_such": True}})
     code, printed, calls = run(
-        "task=check", "experiment=smoke", "data=jsonl", "data.path=a.jsonl", "model.max_context_tokens=64"
+        "task=check", "experiment=smoke", "data=jsonl", "data.path=a.jsonl", "model.max_prompt_tokens=64"
     )
     assert (code, calls) == (0, [])
     for said in (

@@ -86,6 +86,8 @@ def test_what_a_method_measured_is_what_the_leaderboard_says() -> None:
     assert len(rows) == 24
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## )", page, flags=re.MULTILINE | re.DOTALL))
     for method, _, total, _, _, _, violations, _, _, seconds, _ in rows:
-        said = re.search(r"^Measured: total (\S+), (.+?) of replies break a rule(?:, (\d+) s)?", sections[method], re.M)
+        said = re.search(
+            r"^Measured: total (\S+), (.+?) of responses break a rule(?:, (\d+) s)?", sections[method], re.M
+        )
         assert said, method
         assert said.groups("–") == (total.split(" [")[0], violations.split(" [")[0], seconds), method

@@ -248,10 +248,10 @@ if __name__ == "__main__":
         "judge.model=m",
         "judge.retries=0",
         "reward.max_missing=1.0",
-        "evaluation.capability_every=0",
+        "evaluation.validation_every=0",
     ]
     places = [f"hydra.run.dir={tmp_path}/run", f"store={tmp_path}/store", "trainer.checkpoint_every=100"]
-    kept = [each for each in SMALL if not each.startswith(("logger", "trainer", "evaluation.capability_every"))]
+    kept = [each for each in SMALL if not each.startswith(("logger", "trainer", "evaluation.validation_every"))]
     started = program(command, *kept, *options, *places, NO_PROXY="127.0.0.1", WANDB_MODE="offline")
     ended, said, seconds = stopped(started, getattr(signal, name))
     assert (ended, seconds < 10) == (code, True), said

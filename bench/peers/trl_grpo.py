@@ -17,7 +17,7 @@ folder = sys.argv[1]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, DTYPE))
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.replies // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
+wanted = prompts(updates * WORK.responses // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
 # the library takes texts: what a decoded prompt is encoded to may differ by a few tokens, which is reported
 texts = [tokenizer.decode(tokens) for tokens in wanted]
 lengths = [len(tokenizer(text)["input_ids"]) for text in texts]
@@ -26,7 +26,7 @@ clock = Clock()
 with tempfile.TemporaryDirectory() as scratch:
     config = trl.GRPOConfig(
         output_dir=scratch,
-        per_device_train_batch_size=WORK.replies,
+        per_device_train_batch_size=WORK.responses,
         num_generations=WORK.group,
         max_completion_length=WORK.new_tokens,
         generation_kwargs={"min_new_tokens": WORK.new_tokens},

@@ -33,18 +33,18 @@ def scorer() -> torch.nn.Module:
 value = get_peft_model(scorer(), LoraConfig(**lora, task_type="SEQ_CLS")).base_model.model
 reward = scorer()
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.replies, WORK.prompt_tokens, common=WORK.common_tokens)
+wanted = prompts(updates * WORK.responses, WORK.prompt_tokens, common=WORK.common_tokens)
 clock = Clock()
 
 with tempfile.TemporaryDirectory() as scratch:
     config = PPOConfig(
         output_dir=scratch,
-        per_device_train_batch_size=WORK.replies,
+        per_device_train_batch_size=WORK.responses,
         gradient_accumulation_steps=1,
         num_ppo_epochs=1,
         num_mini_batches=1,
-        total_episodes=updates * WORK.replies,
-        local_rollout_forward_batch_size=WORK.replies,
+        total_episodes=updates * WORK.responses,
+        local_rollout_forward_batch_size=WORK.responses,
         response_length=WORK.new_tokens,
         learning_rate=WORK.learning_rate,
         kl_coef=0.0,
@@ -65,7 +65,7 @@ with tempfile.TemporaryDirectory() as scratch:
         reward_model=reward,
         value_model=value,
         train_dataset=Dataset.from_dict({"input_ids": wanted}),
-        eval_dataset=Dataset.from_dict({"input_ids": wanted[: WORK.replies]}),
+        eval_dataset=Dataset.from_dict({"input_ids": wanted[: WORK.responses]}),
         peft_config=LoraConfig(**lora, task_type="CAUSAL_LM"),
         callbacks=[Ticks(clock)],
     ).train()

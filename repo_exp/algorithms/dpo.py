@@ -27,7 +27,7 @@ from torch import Tensor
 from repo_exp.algorithms.interface import Metrics, OfflineAlgorithm, PairMinibatch, ReferenceLogprobs
 from repo_exp.algorithms.options.dpo import Options
 from repo_exp.core.diagnostics import negative_log_likelihood
-from repo_exp.core.direct import direct_loss, divergence_scores, reply_scores
+from repo_exp.core.direct import direct_loss, divergence_scores, response_scores
 from repo_exp.core.preference import pair_accuracy
 
 
@@ -43,7 +43,7 @@ class Algorithm(OfflineAlgorithm[Options]):
         """Return the loss, and the implicit rewards beta s of the pairs."""
         o, mask_B2T, share = self.options, minibatch.mask_B2T, len(logp_B2T) / minibatch.pairs
         ratio_B2T = logp_B2T - minibatch[ReferenceLogprobs] if ReferenceLogprobs in minibatch else logp_B2T
-        score_B2 = reply_scores(ratio_B2T, mask_B2T, mean=o.aggregation == "mean", beyond=o.length_desensitizing)
+        score_B2 = response_scores(ratio_B2T, mask_B2T, mean=o.aggregation == "mean", beyond=o.length_desensitizing)
         shaped_B2 = divergence_scores(score_B2, divergence=o.divergence, alpha=o.divergence_alpha)
         loss_B = direct_loss(shaped_B2, loss=o.loss, beta=o.beta, label_smoothing=o.label_smoothing, margin=o.margin)
         loss = loss_B.sum() / minibatch.pairs

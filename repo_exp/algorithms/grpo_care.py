@@ -11,7 +11,7 @@ Published for tasks with a verifier. Ours, where there is none:
 * accuracy = sigmoid(R_total), the Bradley-Terry probability to beat a response with a reward of 0. A reward model is
   calibrated so that 0 is the SFT policy's average response; of rules or a judge alone, 0 is their neutral score.
 * base reward = R_total, in the place of correct answer plus correct form.
-* the answer begins behind the last ``answer_after``; without one the whole response is the answer, and the bonus goes
+* the answer begins behind the last ``answer_delimiter``; without one the whole response is the answer, and the bonus goes
   to good responses that the policy's past self finds likely.
 
 The average is taken of the adapter's two factors, not of their product: a step differs from one of the product by
@@ -43,7 +43,7 @@ class Algorithm(GroupAlgorithm[Options]):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.followers = (Follower(AVERAGE, every=options.average_every, keep=options.average_keep),)
-        self.signals = (*self.signals, RoleLogprobs(AVERAGE), AnswerMask(options.answer_after))
+        self.signals = (*self.signals, RoleLogprobs(AVERAGE), AnswerMask(options.answer_delimiter))
 
     def credit(self, batch: RolloutBatch) -> Credit:
         """Give every token of a response the response's advantage, bonus included."""

@@ -29,7 +29,7 @@ from repo_exp.algorithms.interface import (
 from repo_exp.algorithms.options.p3o import Options
 from repo_exp.core.diagnostics import approximate_kl
 from repo_exp.core.kl import kl_per_token
-from repo_exp.core.masks import reply_sum, weighted_sum
+from repo_exp.core.masks import response_sum, weighted_sum
 from repo_exp.core.pairwise import pair_difference, pairwise_surrogate, sequence_reward
 from repo_exp.core.policy_loss import probability_ratio
 
@@ -62,7 +62,7 @@ class Algorithm(OnlineAlgorithm[Options]):
 
     def policy_loss(self, logp_BT: Tensor, minibatch: Minibatch) -> tuple[Tensor, Metrics]:
         """Return the mean over the step's pairs of the pairwise surrogate."""
-        log_ratio_B = reply_sum(logp_BT - minibatch.old_logp_BT, minibatch.mask_BT)
+        log_ratio_B = response_sum(logp_BT - minibatch.old_logp_BT, minibatch.mask_BT)
         # a response has its advantage and its weight, 1 / responses of the step, at every token
         log_ratio_P2, advantage_P2, weight_P2 = (
             x_B.view(-1, 2) for x_B in (log_ratio_B, minibatch.advantage_BT[:, 0], minibatch.weight_BT[:, 0])

@@ -83,7 +83,7 @@ class Algorithm(ClippedAlgorithm[Options]):
         if o.kl_target is not None:
             kl = kl_BT.sum().item() / responses
             self.kl_coefficient = adapted_coefficient(
-                self.kl_coefficient, kl, target=o.kl_target, horizon=o.kl_horizon, replies=responses
+                self.kl_coefficient, kl, target=o.kl_target, horizon=o.kl_horizon, responses=responses
             )
         return metrics
 

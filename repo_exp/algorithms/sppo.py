@@ -26,7 +26,7 @@ from torch import Tensor
 from repo_exp.algorithms.interface import Credit, Metrics, Minibatch, OnlineAlgorithm, RolloutBatch
 from repo_exp.algorithms.options.sppo import Options
 from repo_exp.core.diagnostics import approximate_kl
-from repo_exp.core.masks import reply_sum
+from repo_exp.core.masks import response_sum
 from repo_exp.core.self_play import self_play_loss, self_play_target
 
 
@@ -49,7 +49,7 @@ class Algorithm(OnlineAlgorithm[Options]):
 
     def policy_loss(self, logp_BT: Tensor, minibatch: Minibatch) -> tuple[Tensor, Metrics]:
         """Return the mean over the step's prompts of the squared error of a pair."""
-        log_ratio_B = reply_sum(logp_BT - minibatch.old_logp_BT, minibatch.mask_BT)
+        log_ratio_B = response_sum(logp_BT - minibatch.old_logp_BT, minibatch.mask_BT)
         # a response has its target, and its weight of 1 / responses of the step, at every token; two are a pair
         target_B, weight_B = minibatch.advantage_BT[:, 0], 2 * minibatch.weight_BT[:, 0]
         loss_B = self_play_loss(log_ratio_B, target_B, target=self.options.target)

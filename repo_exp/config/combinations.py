@@ -49,20 +49,20 @@ def data_file_is_there(c: Config) -> Iterator[Problem]:
         )
 
 
-def contexts_suffice(c: Any) -> Iterator[Problem]:
+def prompts_suffice(c: Any) -> Iterator[Problem]:
     """There are enough test prompts for an interval."""
     for key, count in _held_out(c, "test"):
         if count < 2:
             yield Problem(key, f"{count} prompt shows no variation", "2 or more; 96 gives narrow intervals")
 
 
-def capability_has_its_contexts(c: Any) -> Iterator[Problem]:
+def validation_has_its_prompts(c: Any) -> Iterator[Problem]:
     """The validation during training is taken on development prompts."""
-    wanted = c.evaluation.capability_contexts if c.evaluation.capability_every else 0
+    wanted = c.evaluation.validation_prompts if c.evaluation.validation_every else 0
     for key, there in _held_out(c, "development"):
         if wanted > there:
             yield Problem(
-                "evaluation.capability_contexts",
+                "evaluation.validation_prompts",
                 f"{wanted} are more than the development prompts ({there})",
                 f"at most {there}, or a larger {key}",
             )
@@ -71,7 +71,7 @@ def capability_has_its_contexts(c: Any) -> Iterator[Problem]:
 def _held_out(c: Any, split: str) -> Iterator[tuple[str, int]]:
     """Yield the key that says how many prompts a split has, and how many; nothing where that is not known yet."""
     for each in c.data.amounts():
-        if (each.part, each.split) == ("contexts", split):
+        if (each.part, each.split) == ("prompts", split):
             yield f"data.{each.key}", each.count
 
 
@@ -195,8 +195,8 @@ COMBINATIONS: tuple[Check, ...] = (
     *REWARD,
     domain_is_there,
     data_file_is_there,
-    contexts_suffice,
-    capability_has_its_contexts,
+    prompts_suffice,
+    validation_has_its_prompts,
     minibatches_divide,
     groups_divide,
     backbone_has_its_source,

@@ -163,7 +163,7 @@ def check_key(
         findings.add(line_of(override), f"the key '{override.key_or_group}' exists already", "remove the +")
     elif known:
         findings.usable.append(override)
-    elif new := new_key(path):
+    elif (new := new_key(path)) and walk(new.split("."), content)[0]:
         line = override.input_line or ""
         found = f"the key '{override.key_or_group}' was renamed"
         findings.add(without_secret(line), found, shell(f"{new}={line.partition('=')[2]}"))

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 # old -> new. KEY is a key or a whole section, GROUP=OPTION an option, KEY=VALUE a value of a key.
-# An entry is added together with the renaming: before that the new name does not exist.
-RENAMED: dict[str, str] = {}
+# Where the present configuration has no such key either (that of another method), it is not proposed.
+RENAMED: dict[str, str] = {
+    "reward.join": "reward.combine",
+    "data.contexts": "data.prompts",
+    "evaluation.capability_every": "evaluation.validation_every",
+    "evaluation.capability_contexts": "evaluation.validation_prompts",
+    "model.max_context_tokens": "model.max_prompt_tokens",
+    "reward_model.calibration_replies": "reward_model.calibration_responses",
+    "reward_model.pretraining_contexts": "reward_model.pretraining_prompts",
+    "algorithm.answer_after": "algorithm.answer_delimiter",
+}
 
 
 def new_key(path: Iterable[str | int]) -> str | None:

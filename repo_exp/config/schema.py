@@ -98,7 +98,7 @@ class Model(Section):
         description="the forward implementation: own is faster (Llama, Qwen2, Qwen3), transformers runs any model"
     )
     attention: Literal["eager", "sdpa"] = Field(description="the attention implementation of transformers")
-    max_context_tokens: Count = Field(description="longer prompts lose their oldest turns")
+    max_prompt_tokens: Count = Field(description="longer prompts lose their oldest turns")
     lora: Lora
 
 
@@ -152,7 +152,9 @@ class BradleyTerry(Section):
     epochs: Count = Field(description="passes over the pairs")
     batch_size: Count = Field(description="pairs in an optimiser step")
     centring: NonNegative = Field(description="weight of (r_chosen + r_rejected)^2, which centres the scores at 0")
-    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT responses that set its zero and its unit")
+    calibration_responses: Annotated[int, Field(ge=2)] = Field(
+        description="SFT responses that set its zero and its unit"
+    )
 
 
 class Rrm(BradleyTerry):
@@ -170,8 +172,10 @@ class Polar(Section):
     kind: Literal["polar"]
     epochs: Count = Field(description="passes over the pairs")
     batch_size: Count = Field(description="pairs in an optimiser step")
-    calibration_replies: Annotated[int, Field(ge=2)] = Field(description="SFT responses that set its zero and its unit")
-    pretraining_contexts: Count = Field(description="prompts that two policies of the pool answer, one of them twice")
+    calibration_responses: Annotated[int, Field(ge=2)] = Field(
+        description="SFT responses that set its zero and its unit"
+    )
+    pretraining_prompts: Count = Field(description="prompts that two policies of the pool answer, one of them twice")
     pretraining_epochs: Count = Field(description="passes over these prompts")
     adapters: Annotated[list[NonNegative], Field(min_length=1)] = Field(
         description="the pool's shares of the SFT adapter: 0 is the base model, 1 the SFT policy"
@@ -309,10 +313,10 @@ class Evaluation(Section):
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
     max_unscored: Fraction = Field(description="share of failed scores above which a figure is not reported")
-    capability_every: CountOrZero = Field(
+    validation_every: CountOrZero = Field(
         description="updates between two validations, of those at quarters of the budget; 0 is never"
     )
-    capability_contexts: Count = Field(description="development prompts of a validation")
+    validation_prompts: Count = Field(description="development prompts of a validation")
 
 
 class Logger(Section):

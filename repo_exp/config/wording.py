@@ -106,9 +106,11 @@ def problems_from(errors: Sequence[Mapping[str, Any]], container: Mapping[str, A
 
 def unknown_key(path: Sequence[str | int], siblings: Iterable[Any]) -> Problem:
     """Return the problem of a key that does not exist: what it is called now, or the nearest one that exists."""
-    if new := new_key(path):
+    siblings = [str(each) for each in siblings]
+    section, _, name = (new := new_key(path) or "").rpartition(".")
+    if new and (section != dotted(path[:-1]) or name in siblings):
         return Problem(dotted(path), "this key was renamed", f"{new}=VALUE")
-    remedy = did_you_mean(str(path[-1]), map(str, siblings))
+    remedy = did_you_mean(str(path[-1]), siblings)
     if len(path) > 1:
         remedy = remedy.replace("did you mean '", f"did you mean '{dotted(path[:-1])}.")
     return Problem(dotted(path), "there is no such key", remedy)
@@ -220,20 +222,20 @@ def _better(expected: Iterable[str], value: Any) -> str:
 
 
 def _choices(error: Mapping[str, Any]) -> list[str]:
-    context = error.get("ctx", {})
-    return re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    prompt = error.get("ctx", {})
+    return re.findall(r"'([^']*)'", str(prompt.get("expected") or prompt.get("expected_tags") or ""))
 
 
 def _expected(error: Mapping[str, Any]) -> str:
-    kind, context = error["type"], error.get("ctx", {})
+    kind, prompt = error["type"], error.get("ctx", {})
     if kind in _BOUND:
         return (
-            "a number of " + _BOUND[kind].format(**context)
+            "a number of " + _BOUND[kind].format(**prompt)
             if kind.endswith("equal")
-            else ("a number " + _BOUND[kind].format(**context))
+            else ("a number " + _BOUND[kind].format(**prompt))
         )
     if kind == "too_short":
-        return f"at least {context['min_length']} " + ("entry" if context["min_length"] == 1 else "entries")
+        return f"at least {prompt['min_length']} " + ("entry" if prompt["min_length"] == 1 else "entries")
     if kind == "too_long":
-        return f"at most {context['max_length']} entries"
+        return f"at most {prompt['max_length']} entries"
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -13,13 +13,13 @@
                             frozen_value.static_advantage, .released_advantage, .value_targets (DVPO)
     losses                  policy_loss.clipped_surrogate, .probability_ratio, .sequence_ratio, .truncated_importance
                             value_loss.clipped_value_error   pairwise.pairwise_surrogate   self_play.self_play_loss
-                            direct.direct_loss, .reply_scores, .divergence_scores (DPO and its relatives)
+                            direct.direct_loss, .response_scores, .divergence_scores (DPO and its relatives)
                             diagnostics.negative_log_likelihood (SFT)
     KL                      kl.kl_per_token, .adapted_coefficient
     importance weights      correction.sampler_correction   rejection.acceptance, .overlap, .overlap_calibration,
                             .kept_weight, .rejection_factor (Jackpot)
     metrics                 diagnostics.surrogate_metrics, .approximate_kl, .explained_variance
-    masks and groups        masks.aggregation_weights, .weighted_sum, .masked_sum, .masked_mean, .reply_sum
+    masks and groups        masks.aggregation_weights, .weighted_sum, .masked_sum, .masked_mean, .response_sum
                             masks.standardize
                             groups.peers, .mean_of_peers
 

@@ -1,4 +1,4 @@
-"""Advantages: how much better each token did than expected.   B replies, T tokens."""
+"""Advantages: how much better each token did than expected.   B responses, T tokens."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from repo_exp.core.masks import same_shape
 
 
 def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
-    """Place each reply's reward at its last token, 0 elsewhere: (B, T) in reward units.
+    """Place each response's reward at its last token, 0 elsewhere: (B, T) in reward units.
 
-    A reply without a token gets no reward anywhere.
+    A response without a token gets no reward anywhere.
     """
     length_B = mask_BT.sum(1)
     last_BT = torch.arange(mask_BT.shape[1], device=mask_BT.device) == (length_B - 1)[:, None]
@@ -22,16 +22,16 @@ def reward_at_last_token(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, gae_lambda: float) -> Tensor:
-    """Return generalised advantage estimates (Schulman et al., 2016), one finished reply a row.
+    """Return generalised advantage estimates (Schulman et al., 2016), one finished response a row.
 
         delta_t = r_t + gamma * V_{t+1} - V_t
         A_t     = delta_t + gamma * gae_lambda * A_{t+1}
 
-    The reply is one run of True from column 0; it ends its episode, so V and A behind it are 0, and
+    The response is one run of True from column 0; it ends its episode, so V and A behind it are 0, and
     what lies there is never read (it may be NaN). Returns are ``A + V``, taken before A is standardised.
 
     Returns:
-        (B, T) advantages, 0 outside the reply. Gradients flow through ``value_BT``: hand in detached values.
+        (B, T) advantages, 0 outside the response. Gradients flow through ``value_BT``: hand in detached values.
     """
     same_shape("gae", reward_BT, value_BT, mask_BT)
     advantage_BT = torch.zeros_like(value_BT)
@@ -46,7 +46,7 @@ def gae(reward_BT: Tensor, value_BT: Tensor, mask_BT: Tensor, *, gamma: float, g
 
 
 def in_unequal_groups(x_B: Tensor, group_B: Tensor) -> Tensor:
-    """Return which replies have a number, in a group whose numbers are not all alike: (B,) of True and False.
+    """Return which responses have a number, in a group whose numbers are not all alike: (B,) of True and False.
 
     NaN is no number. Compared are the numbers themselves: a mean of equal ones may be off by rounding.
     """
@@ -72,11 +72,11 @@ def group_advantage(
                   batch          divided by (std of the batch + eps)
                   none           not divided                             Dr. GRPO, Liu et al., 2025; RLOO
 
-    Standard deviations are unbiased. NaN totals take no part and get 0; so does a reply that is the only one of
-    its group with a total, and every reply of a group whose totals are all alike.
+    Standard deviations are unbiased. NaN totals take no part and get 0; so does a response that is the only one of
+    its group with a total, and every response of a group whose totals are all alike.
 
     Args:
-        group_B: equal numbers for replies to the same context.
+        group_B: equal numbers for responses to the same prompt.
 
     Raises:
         ValueError: an unknown baseline or scale.
@@ -116,7 +116,7 @@ def decoupled_advantage(
         A_sum = sum over k of w_k z_k
         A     = (A_sum - mean of the batch) / (std of the batch + eps)
 
-    Replies that differ in what they are good at keep different advantages, which a sum of rewards would merge.
+    Responses that differ in what they are good at keep different advantages, which a sum of rewards would merge.
     Standard deviations are unbiased. A score that is NaN gives 0 in its source and counts in no statistic of it.
 
     Args:
@@ -166,7 +166,7 @@ def overlong_penalty(length_B: Tensor, *, longest: int, cache: int) -> Tensor:
         -1                                     beyond
 
     Args:
-        length_B: tokens of each reply.
+        length_B: tokens of each response.
         cache: tokens over which the penalty grows; at least 1.
     """
     return ((longest - cache - length_B) / cache).clamp(-1.0, 0.0)

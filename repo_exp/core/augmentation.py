@@ -1,12 +1,12 @@
 """RRM's pairs (Liu et al., 2024, arXiv 2409.13156): preferences have to depend on the prompt.
 
-An example is a context with its two replies. With two other examples it makes 15 pairs under its own context:
+An example is a prompt with its two responses. With two other examples it makes 15 pairs under its own prompt:
 
-    original          1    its chosen reply against its rejected one                     the first wins
-    non-contextual    8    one of its two replies against one of the four others         the first wins
-    neutral           6    two of the four replies that answer other contexts            a tie
+    original          1    its chosen response against its rejected one                     the first wins
+    non-contextual    8    one of its two responses against one of the four others         the first wins
+    neutral           6    two of the four responses that answer other prompts            a tie
 
-The artifacts of a reply (its length, its tone) are then as frequent among winners as among losers.
+The artifacts of a response (its length, its tone) are then as frequent among winners as among losers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 
 class Which(NamedTuple):
-    """A reply by its place: which example, and whether it is the chosen one of the two."""
+    """A response by its place: which example, and whether it is the chosen one of the two."""
 
     example: int
     chosen: bool
 
 
 class Contest(NamedTuple):
-    """Two replies under one context, and the probability that the first is the better."""
+    """Two responses under one prompt, and the probability that the first is the better."""
 
     first: Which
     second: Which
@@ -53,14 +53,14 @@ def partners(keys: Sequence[Hashable], *, seed: int) -> list[tuple[int, int]]:
     """Return for each example two others, whose keys differ from its own and from one another's.
 
     Each comes from a random order of its own, in which the next example that will do is taken; where all keys
-    differ the first is a permutation without a fixed point. Equal keys say that contexts are (nearly) the same, so
-    that a reply to the one would be a reply to the other.
+    differ the first is a permutation without a fixed point. Equal keys say that prompts are (nearly) the same, so
+    that a response to the one would be a response to the other.
 
     Raises:
         ValueError: there are fewer than three different keys.
     """
     if len(set(keys)) < 3:
-        raise ValueError(f"partners need 3 different contexts, got {len(set(keys))}")
+        raise ValueError(f"partners need 3 different prompts, got {len(set(keys))}")
     rng = random.Random(seed)
     found: list[tuple[int, ...]] = [() for _ in keys]
     for _ in range(2):

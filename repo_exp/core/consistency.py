@@ -1,7 +1,7 @@
-"""GRPO-CARE's bonus (2025, arXiv 2506.16141) for an answer that follows from its reasoning.   B replies, T tokens.
+"""GRPO-CARE's bonus (2025, arXiv 2506.16141) for an answer that follows from its reasoning.   B responses, T tokens.
 
 How likely a slow-moving average of the policy finds an answer, given the reasoning before it, measures how well the
-two fit together. Among correct replies, those whose answer is at least as likely as usual earn a bonus.
+two fit together. Among correct responses, those whose answer is at least as likely as usual earn a bonus.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from repo_exp.core.masks import same_shape
 
 
 def answer_likelihood(logp_BT: Tensor, answer_BT: Tensor, *, mean: LikelihoodMean) -> Tensor:
-    """Return the mean probability of each reply's answer tokens: (B,) in [0, 1], NaN where there is no answer.
+    """Return the mean probability of each response's answer tokens: (B,) in [0, 1], NaN where there is no answer.
 
     arithmetic  mean of the probabilities, as the paper writes
     geometric   exp(mean of the log-probabilities), as the released code computes; never above the other
@@ -47,7 +47,7 @@ def consistency_bonus(
     likelihood_cap: float,
     margin: float,
 ) -> Tensor:
-    """Return what each reply earns for an answer that follows from its reasoning: (B,), in units of accuracy.
+    """Return what each response earns for an answer that follows from its reasoning: (B,), in units of accuracy.
 
         selected   accuracy >= max(mean accuracy of the group, accuracy_floor)
         p          min(likelihood, likelihood_cap): beyond the cap all answers count as equally likely
@@ -57,7 +57,7 @@ def consistency_bonus(
     A NaN accuracy or likelihood earns no bonus and counts in no mean.
 
     Args:
-        accuracy_B: how correct each reply is, in [0, 1].
+        accuracy_B: how correct each response is, in [0, 1].
         likelihood_B: of its answer, see :func:`answer_likelihood`.
     """
     same_shape("consistency_bonus", accuracy_B, likelihood_B, group_B)

@@ -1,7 +1,7 @@
-"""Losses on pairs of replies, the better one known.   B pairs, 2 replies (the better one first), T tokens.
+"""Losses on pairs of responses, the better one known.   B pairs, 2 responses (the better one first), T tokens.
 
-A reply's score is how much likelier the policy makes it than the reference does: s = log pi(y) - log pi_ref(y), or
-s = log pi(y) without a reference. s+ is the better reply's, s- the other's, delta = s+ - s-.
+A response's score is how much likelier the policy makes it than the reference does: s = log pi(y) - log pi_ref(y), or
+s = log pi(y) without a reference. s+ is the better response's, s- the other's, delta = s+ - s-.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from repo_exp.core.masks import same_shape
 EXPONENT_BOUND = 80.0  # exp(80) is still finite in float32
 
 
-def reply_scores(ratio_B2T: Tensor, mask_B2T: Tensor, *, mean: bool, beyond: float = 1.0) -> Tensor:
-    """Return the score of each reply: the sum of its tokens' log-ratios, or their mean: (B, 2).
+def response_scores(ratio_B2T: Tensor, mask_B2T: Tensor, *, mean: bool, beyond: float = 1.0) -> Tensor:
+    """Return the score of each response: the sum of its tokens' log-ratios, or their mean: (B, 2).
 
-    LD-DPO (Liu et al., 2024): tokens beyond the length of the pair's shorter reply weigh ``beyond``, from 1 (nothing is
+    LD-DPO (Liu et al., 2024): tokens beyond the length of the pair's shorter response weigh ``beyond``, from 1 (nothing is
     changed) to 0 (they do not count). A mean is a weighted one then. What the mask leaves out is never read, NaN
-    included; a reply without tokens has score 0.
+    included; a response without tokens has score 0.
     """
-    same_shape("reply_scores", ratio_B2T, mask_B2T)
+    same_shape("response_scores", ratio_B2T, mask_B2T)
     place_B2T, shared_B11 = mask_B2T.cumsum(2), mask_B2T.sum(2).amin(1)[:, None, None]
     weight_B2T = torch.where(place_B2T <= shared_B11, 1.0, beyond).to(ratio_B2T.dtype) * mask_B2T
     score_B2 = torch.where(mask_B2T, ratio_B2T, torch.zeros_like(ratio_B2T)).mul(weight_B2T).sum(2)
@@ -64,7 +64,7 @@ def direct_loss(
         sppo_hard  (s+ - 1 / (2 beta))^2 + (s- + 1 / (2 beta))^2        Wu et al., 2024, every win certain
 
     e is the share of pairs that are labelled the wrong way round: cDPO takes it into the target, robust takes its bias
-    out of the loss. The last three look at each reply by itself, the others at the difference only. ``label_smoothing``
+    out of the loss. The last three look at each response by itself, the others at the difference only. ``label_smoothing``
     and ``margin`` have a say where the formula has e and z.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Values that are trained before the policy and then frozen (DVPO, arXiv 2502.16944).   B replies, T tokens."""
+"""Values that are trained before the policy and then frozen (DVPO, arXiv 2502.16944).   B responses, T tokens."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def released_advantage(
         r_t = -kl_coefficient KL_t        no reward at the end
         A   = GAE(r, V);  with whiten V is standardised before it and A after it
 
-    As nothing comes after the last token, its raw advantage is -V: high values late in a reply are punished. The
-    released code standardises over padding as well; here it is the reply tokens that count.
+    As nothing comes after the last token, its raw advantage is -V: high values late in a response are punished. The
+    released code standardises over padding as well; here it is the response tokens that count.
     """
     same_shape("released_advantage", value_BT, kl_BT, mask_BT)
     value_BT = standardize(value_BT, mask_BT) if whiten else value_BT

@@ -12,15 +12,15 @@ def peers(group_B: Tensor, there_B: Tensor) -> Tensor:
     """Return which responses each is compared with: (B, B), True at [i, j] where j shares the prompt of i and counts.
 
     Args:
-        group_B: equal numbers for replies to the same context.
-        there_B: True for replies that take part: those with a total.
+        group_B: equal numbers for responses to the same prompt.
+        there_B: True for responses that take part: those with a total.
     """
     same_shape("peers", group_B, there_B)
     return (group_B[:, None] == group_B[None]) & there_B[None]
 
 
 def mean_of_peers(x_B: Tensor, peer_BB: Tensor) -> Tensor:
-    """Return the mean of x over the peers of each reply: (B,), NaN where there are none.
+    """Return the mean of x over the peers of each response: (B,), NaN where there are none.
 
     It is taken from the lowest up, so that the mean of equal numbers is that number, whatever rounding does to sums.
     """

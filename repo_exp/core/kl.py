@@ -36,17 +36,17 @@ def kl_per_token(logp_BT: Tensor, reference_logp_BT: Tensor, *, estimator: KLEst
     raise ValueError(f"the KL estimator is k1, k2, k3 or k3+, got {estimator!r}")
 
 
-def adapted_coefficient(coefficient: float, kl: float, *, target: float, horizon: float, replies: int) -> float:
+def adapted_coefficient(coefficient: float, kl: float, *, target: float, horizon: float, responses: int) -> float:
     """Return the weight of the KL after a batch: heavier where the KL was above its target (Ziegler et al., 2019).
 
         error       = clip(KL / target - 1, -0.2, 0.2)
-        coefficient = coefficient * (1 + error * replies / horizon)
+        coefficient = coefficient * (1 + error * responses / horizon)
 
     Args:
-        kl: mean over the batch's replies of their KL, summed over tokens, in nats.
-        target: the KL of a reply that is aimed at, in nats.
-        horizon: replies in which an error of 1, were it not clipped, would double the weight.
-        replies: how many the batch had.
+        kl: mean over the batch's responses of their KL, summed over tokens, in nats.
+        target: the KL of a response that is aimed at, in nats.
+        horizon: responses in which an error of 1, were it not clipped, would double the weight.
+        responses: how many the batch had.
     """
     error = min(max(kl / target - 1, -0.2), 0.2)
-    return coefficient * (1 + error * replies / horizon)
+    return coefficient * (1 + error * responses / horizon)

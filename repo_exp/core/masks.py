@@ -1,4 +1,4 @@
-"""Means over the tokens that count.   B replies, T tokens; a mask is True where a token counts."""
+"""Means over the tokens that count.   B responses, T tokens; a mask is True where a token counts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return torch.where(mask_BT, x_BT, torch.zeros_like(x_BT)).sum()
 
 
-def reply_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return the sum over the tokens of each reply: (B,). What lies outside is never read, NaN included."""
-    same_shape("reply_sum", x_BT, mask_BT)
+def response_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the sum over the tokens of each response: (B,). What lies outside is never read, NaN included."""
+    same_shape("response_sum", x_BT, mask_BT)
     return torch.where(mask_BT, x_BT, torch.zeros_like(x_BT)).sum(1)
 
 
@@ -49,29 +49,29 @@ def weighted_sum(x_BT: Tensor, weight_BT: Tensor) -> Tensor:
 def aggregation_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) -> Tensor:
     """Return what each token counts in the loss of an optimiser step: (B, T), 0 outside the mask.
 
-        token_mean      1 / tokens of the step                 long replies count more (BNPO, DAPO)
-        sequence_mean   1 / (replies * tokens of the reply)    every reply counts alike (GRPO as published)
-        sequence_sum    1 / replies                            a reply is one action (RLOO)
-        constant        1 / (replies * longest)                the same, in the units of a token (Dr. GRPO)
+        token_mean      1 / tokens of the step                 long responses count more (BNPO, DAPO)
+        sequence_mean   1 / (responses * tokens of the response)    every response counts alike (GRPO as published)
+        sequence_sum    1 / responses                            a response is one action (RLOO)
+        constant        1 / (responses * longest)                the same, in the units of a token (Dr. GRPO)
 
     Args:
         mask_BT: of the whole step, not of a microbatch.
-        longest: tokens that a reply may have.
+        longest: tokens that a response may have.
 
-    A reply without a token in the mask does not count as a reply.
+    A response without a token in the mask does not count as a response.
 
     Raises:
         ValueError: an unknown aggregation.
     """
-    replies = max(int(mask_BT.any(1).sum()), 1)
+    responses = max(int(mask_BT.any(1).sum()), 1)
     if aggregation == "token_mean":
         return mask_BT / mask_BT.sum().clamp(min=1)
     if aggregation == "sequence_mean":
-        return mask_BT / (replies * mask_BT.sum(1, keepdim=True).clamp(min=1))
+        return mask_BT / (responses * mask_BT.sum(1, keepdim=True).clamp(min=1))
     if aggregation == "sequence_sum":
-        return mask_BT / float(replies)
+        return mask_BT / float(responses)
     if aggregation == "constant":
-        return mask_BT / float(replies * longest)
+        return mask_BT / float(responses * longest)
     raise ValueError(f"the aggregation is token_mean, sequence_mean, sequence_sum or constant, got {aggregation!r}")
 
 

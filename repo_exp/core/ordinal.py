@@ -1,4 +1,4 @@
-"""Advantages from ranks: by how many replies one is beaten, never by how much.   B replies."""
+"""Advantages from ranks: by how many responses one is beaten, never by how much.   B responses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def ordinal_advantage(total_B: Tensor, group_B: Tensor, *, ties: Ties) -> Tensor
     """Return 2 - 4 (rank - 1) / (G - 1), GOPO (2026, arXiv 2602.03876): (B,), from 2 for the best to -2 for the worst.
 
     Rank 1 is the highest of the G totals of a group, so nothing changes where totals are stretched or moved. The
-    advantages of a group sum to 0. NaN totals have no rank, are not counted in G and get 0; so does a reply that
+    advantages of a group sum to 0. NaN totals have no rank, are not counted in G and get 0; so does a response that
     is the only one of its group with a total.
 
     Args:
         ties: averaged - equal totals share the mean of their ranks, so a group of equal totals gets 0;
-            published - the reply that was drawn first ranks higher, as in the released code, equal or not.
+            published - the response that was drawn first ranks higher, as in the released code, equal or not.
 
     Raises:
         ValueError: unknown ties.

@@ -1,7 +1,7 @@
-"""P3O (2023, arXiv 2310.00212): two replies to a context, compared by their difference.   B replies, P pairs.
+"""P3O (2023, arXiv 2310.00212): two responses to a prompt, compared by their difference.   B responses, P pairs.
 
-A reward model that is trained on comparisons is only defined up to a constant a context. It cancels in the difference
-of two replies to one context, which is all that is read here.
+A reward model that is trained on comparisons is only defined up to a constant a prompt. It cancels in the difference
+of two responses to one prompt, which is all that is read here.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from torch import Tensor
 
 from repo_exp.core.choices import Clipping
 from repo_exp.core.groups import peers
-from repo_exp.core.masks import reply_sum, same_shape
+from repo_exp.core.masks import response_sum, same_shape
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped, probability_ratio
 
 
 def sequence_reward(
     total_B: Tensor, logp_BT: Tensor, reference_logp_BT: Tensor, mask_BT: Tensor, *, kl_coefficient: float
 ) -> Tensor:
-    """Return R - kl_coefficient * (log pi(reply) - log pi_ref(reply)): (B,), in reward units.
+    """Return R - kl_coefficient * (log pi(response) - log pi_ref(response)): (B,), in reward units.
 
-    The log-probabilities are sums over the reply, so long replies can earn or lose more.
+    The log-probabilities are sums over the response, so long responses can earn or lose more.
     """
     same_shape("sequence_reward", logp_BT, reference_logp_BT, mask_BT)
-    return total_B - kl_coefficient * reply_sum(logp_BT - reference_logp_BT, mask_BT)
+    return total_B - kl_coefficient * response_sum(logp_BT - reference_logp_BT, mask_BT)
 
 
 def pair_difference(reward_B: Tensor, group_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return by how much each reply beats the other one of its pair, and which replies have a pair: (B,) each.
+    """Return by how much each response beats the other one of its pair, and which responses have a pair: (B,) each.
 
-    Replies to a context that have a reward are paired in their order, the first with the second and so on. One that is
+    Responses to a prompt that have a reward are paired in their order, the first with the second and so on. One that is
     left over has no pair and gets 0; so has a NaN.
     """
     same_shape("pair_difference", reward_B, group_B)
@@ -45,19 +45,19 @@ def pair_difference(reward_B: Tensor, group_B: Tensor) -> tuple[Tensor, Tensor]:
 def pairwise_surrogate(
     log_ratio_P2: Tensor, advantage_P2: Tensor, *, clip: float, clipping: Clipping
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of each pair (P,), and where the clip leaves a reply no gradient (P, 2).
+    """Return the loss of each pair (P,), and where the clip leaves a response no gradient (P, 2).
 
-    With rho = exp(log_ratio) of a whole reply, d the difference of the two, A of the first reply, w held constant:
+    With rho = exp(log_ratio) of a whole response, d the difference of the two, A of the first response, w held constant:
 
-        separate (V1)  1/2 sum of both replies: w max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), w = rho of the other
+        separate (V1)  1/2 sum of both responses: w max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), w = rho of the other
         joint (V2)     1/2 w max(-A d, -A clip(d, -clip, clip)),  d = log rho_1 - log rho_2,     w = rho_1 rho_2
 
     Where nothing has moved both have P3O's published gradient, -A/2 (grad log pi(y1) - grad log pi(y2)); they do not
-    change where the two replies change places. How the paper prints its clips could not be read: these are ours.
+    change where the two responses change places. How the paper prints its clips could not be read: these are ours.
     All exponents are held inside +-20.
 
     Args:
-        log_ratio_P2: log pi - log pi_old, summed over each reply, in nats; gradients flow through it.
+        log_ratio_P2: log pi - log pi_old, summed over each response, in nats; gradients flow through it.
         advantage_P2: the difference of the two rewards: a number, and minus that number.
 
     Raises:
@@ -65,7 +65,7 @@ def pairwise_surrogate(
     """
     same_shape("pairwise_surrogate", log_ratio_P2, advantage_P2)
     if not torch.equal(advantage_P2[:, 0], -advantage_P2[:, 1]):
-        raise ValueError("pairwise_surrogate needs pairs side by side: what one reply has won the other has lost")
+        raise ValueError("pairwise_surrogate needs pairs side by side: what one response has won the other has lost")
     if clipping == "separate":
         ratio_P2 = probability_ratio(log_ratio_P2, torch.zeros_like(log_ratio_P2))
         loss_P2 = ratio_P2.detach().flip(1) * clipped_surrogate(ratio_P2, advantage_P2, low=clip, high=clip)

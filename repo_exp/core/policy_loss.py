@@ -1,4 +1,4 @@
-"""Policy losses per token.   B replies, T tokens.
+"""Policy losses per token.   B responses, T tokens.
 
 Losses are per token: an algorithm sums them with the token weights of its minibatch.
 """
@@ -20,9 +20,9 @@ def probability_ratio(logp_BT: Tensor, old_logp_BT: Tensor) -> Tensor:
 
 
 def sequence_ratio(logp_BT: Tensor, old_logp_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return GSPO's ratio of a whole reply, the same at each of its tokens (Zheng et al., 2025): (B, T).
+    """Return GSPO's ratio of a whole response, the same at each of its tokens (Zheng et al., 2025): (B, T).
 
-    s_i = exp(mean over the reply's tokens of log pi - log pi_old): the geometric mean of the token ratios.
+    s_i = exp(mean over the response's tokens of log pi - log pi_old): the geometric mean of the token ratios.
     """
     same_shape("sequence_ratio", logp_BT, old_logp_BT, mask_BT)
     difference_BT = torch.where(mask_BT, logp_BT - old_logp_BT, torch.zeros_like(logp_BT))

@@ -1,4 +1,4 @@
-"""Bradley-Terry: the probability that one reply is preferred to another.   B pairs."""
+"""Bradley-Terry: the probability that one response is preferred to another.   B pairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def disagrees(predicted: float, label: float, *, least: float) -> bool:
 
 
 def pair_accuracy(chosen_B: Tensor, rejected_B: Tensor) -> float:
-    """Return the share of pairs in which the chosen reply scores higher; a tie counts one half."""
+    """Return the share of pairs in which the chosen response scores higher; a tie counts one half."""
     same_shape("pair_accuracy", chosen_B, rejected_B)
     wins_B = (chosen_B > rejected_B).double() + 0.5 * (chosen_B == rejected_B).double()
     return wins_B.mean().item() if len(wins_B) else float("nan")
@@ -63,5 +63,5 @@ def calibration(score_B: Tensor) -> tuple[float, float]:
 
 
 def calibrate(score_B: Tensor, *, mean: float, std: float) -> Tensor:
-    """Return (score - mean) / std: above 0 means better than the replies that fixed the calibration."""
+    """Return (score - mean) / std: above 0 means better than the responses that fixed the calibration."""
     return torch.as_tensor(score_B - mean) / std

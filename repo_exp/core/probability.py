@@ -22,7 +22,7 @@ def shifted(probability: float, offset: float) -> float:
 
 
 def ranked_right(yes: Sequence[float], no: Sequence[float]) -> float:
-    """Return how often a reply that deserves a yes gets a higher probability than one that does not (ties: half).
+    """Return how often a response that deserves a yes gets a higher probability than one that does not (ties: half).
 
     This is the area under the ROC curve: 1 is a perfect judge, 0.5 one that guesses, NaN where one side is empty.
     """

@@ -1,4 +1,4 @@
-"""SPPO (2024, arXiv 2405.00675): a policy plays against itself, and moves towards what won.   B replies."""
+"""SPPO (2024, arXiv 2405.00675): a policy plays against itself, and moves towards what won.   B responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def chances(total_B: Tensor, peer_BB: Tensor) -> Tensor:
 
 
 def win_rate(total_B: Tensor, group_B: Tensor) -> Tensor:
-    """Return how often each reply beats one of its group, itself included (with 1/2): (B,), NaN without a total."""
+    """Return how often each response beats one of its group, itself included (with 1/2): (B,), NaN without a total."""
     same_shape("win_rate", total_B, group_B)
     return chances(total_B, peers(group_B, ~total_B.isnan())).nanmean(1)
 
@@ -37,10 +37,10 @@ def best_and_worst(total_B: Tensor, group_B: Tensor) -> Tensor:
 
 
 def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: SelfPlayTarget) -> tuple[Tensor, Tensor]:
-    """Return what log pi - log pi_t of each reply should become, and which responses are trained on: (B,) each.
+    """Return what log pi - log pi_t of each response should become, and which responses are trained on: (B,) each.
 
         (P - 1/2) / beta     for the best and the worst of each group, with P by ``target``:
-        win_rate   how often it beats a reply of its group, itself included
+        win_rate   how often it beats a response of its group, itself included
         single     the chance that the best beats the worst, and the other way round
         hard       1 and 0
 
@@ -64,10 +64,10 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: S
 
 
 def self_play_loss(moved_B: Tensor, target_B: Tensor, *, target: SelfPlayTarget) -> Tensor:
-    """Return each reply's part of its pair's loss: (log pi - log pi_t - target)^2, halved unless the target is hard.
+    """Return each response's part of its pair's loss: (log pi - log pi_t - target)^2, halved unless the target is hard.
 
     Args:
-        moved_B: log pi - log pi_t of each reply, summed over its tokens, in nats.
+        moved_B: log pi - log pi_t of each response, summed over its tokens, in nats.
     """
     same_shape("self_play_loss", moved_B, target_B)
     return (moved_B - target_B).square() * (1.0 if target == "hard" else 0.5)

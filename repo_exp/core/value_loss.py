@@ -1,4 +1,4 @@
-"""The value network's loss per token.   B replies, T tokens."""
+"""The value network's loss per token.   B responses, T tokens."""
 
 from __future__ import annotations
 

@@ -11,37 +11,37 @@ from typing import Any
 
 from repo_exp.durable import writing
 from repo_exp.errors import DataError, Problem
-from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Message, Preference
+from repo_exp.types import SPLITS, Corpus, Demonstration, Judgement, Message, Preference, Prompt
 
 
-def _from_context(context: Context) -> dict[str, Any]:
+def _from_prompt(prompt: Prompt) -> dict[str, Any]:
     return {
-        "id": context.id,
-        "messages": [{"role": m.role, "content": m.content} for m in context.messages],
-        "facts": dict(context.facts),
-        **({"reference": context.reference} if context.reference else {}),
+        "id": prompt.id,
+        "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "facts": dict(prompt.facts),
+        **({"reference": prompt.reference} if prompt.reference else {}),
     }
 
 
-def _to_context(row: Mapping[str, Any]) -> Context:
+def _to_prompt(row: Mapping[str, Any]) -> Prompt:
     messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
-    return Context(row["id"], messages, row["facts"], row.get("reference", ""))
+    return Prompt(row["id"], messages, row["facts"], row.get("reference", ""))
 
 
 def _to_preference(row: Mapping[str, Any]) -> Preference:
-    context, margin = _to_context(row["context"]), row.get("margin", 0.0)
-    return Preference(context, row["chosen"], row["rejected"], row["kind"], row["fault"], margin)
+    prompt, margin = _to_prompt(row["prompt"]), row.get("margin", 0.0)
+    return Preference(prompt, row["chosen"], row["rejected"], row["kind"], row["fault"], margin)
 
 
 # kind of item -> how an item becomes a row, and a row an item
 _KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Mapping[str, Any]], Any]]] = {
     "demonstrations": (
-        lambda d: {"context": _from_context(d.context), "reply": d.reply},
-        lambda row: Demonstration(_to_context(row["context"]), row["reply"]),
+        lambda d: {"prompt": _from_prompt(d.prompt), "response": d.response},
+        lambda row: Demonstration(_to_prompt(row["prompt"]), row["response"]),
     ),
     "preferences": (
         lambda p: {
-            "context": _from_context(p.context),
+            "prompt": _from_prompt(p.prompt),
             "chosen": p.chosen,
             "rejected": p.rejected,
             "kind": p.kind,
@@ -51,10 +51,10 @@ _KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[Mapping[str, 
         _to_preference,
     ),
     "judgements": (
-        lambda j: {"context": _from_context(j.context), "reply": j.reply, "labels": dict(j.labels)},
-        lambda row: Judgement(_to_context(row["context"]), row["reply"], row["labels"]),
+        lambda j: {"prompt": _from_prompt(j.prompt), "response": j.response, "labels": dict(j.labels)},
+        lambda row: Judgement(_to_prompt(row["prompt"]), row["response"], row["labels"]),
     ),
-    "contexts": (lambda c: {"context": _from_context(c)}, lambda row: _to_context(row["context"])),
+    "prompts": (lambda c: {"prompt": _from_prompt(c)}, lambda row: _to_prompt(row["prompt"])),
 }
 
 
@@ -67,7 +67,7 @@ def _no_number(word: str) -> float:
 
 
 def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:
-    """Write a corpus as demonstrations, preferences, judgements and contexts.jsonl, each whole or not at all."""
+    """Write a corpus as demonstrations, preferences, judgements and prompts.jsonl, each whole or not at all."""
     folder = Path(folder)
     for kind, (to_row, _) in _KINDS.items():
         rows = ({"split": split, **to_row(item)} for split, items in getattr(corpus, kind).items() for item in items)

@@ -21,7 +21,7 @@ from repo_exp.types import Message, Prompt, Split
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Part = Literal["demonstrations", "preferences", "judgements", "contexts"]
+Part = Literal["demonstrations", "preferences", "judgements", "prompts"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What was learned, and how sure one can be: statistics, the table of arms, figures, the report."""
+"""What was learned, and how sure one can be: statistics, the table of variants, figures, the report."""

@@ -11,25 +11,25 @@ WORD = re.compile(r"\w+")
 
 
 def longer_is_better(pairs: Sequence[Preference]) -> float:
-    """Return how many pairs "the longer reply is the better one" puts right; a tie counts one half.
+    """Return how many pairs "the longer response is the better one" puts right; a tie counts one half.
 
     The opposite rule is as cheap, so the better of the two counts.
     """
-    right = _right(pairs, lambda pair, reply: len(reply.split()))
+    right = _right(pairs, lambda pair, response: len(response.split()))
     return max(right, len(pairs) - right)
 
 
 def more_overlap_is_better(pairs: Sequence[Preference]) -> float:
-    """Return how many pairs "the reply that shares more words with the context is better" puts right.
+    """Return how many pairs "the response that shares more words with the prompt is better" puts right.
 
-    The share is of the reply's own words, so that a long reply has no advantage; the better of the rule
+    The share is of the response's own words, so that a long response has no advantage; the better of the rule
     and its opposite counts.
     """
 
-    def overlap(pair: Preference, reply: str) -> float:
-        context = {word for message in pair.context.messages for word in WORD.findall(message.content.lower())}
-        words = WORD.findall(reply.lower())
-        return sum(word in context for word in words) / max(len(words), 1)
+    def overlap(pair: Preference, response: str) -> float:
+        prompt = {word for message in pair.prompt.messages for word in WORD.findall(message.content.lower())}
+        words = WORD.findall(response.lower())
+        return sum(word in prompt for word in words) / max(len(words), 1)
 
     right = _right(pairs, overlap)
     return max(right, len(pairs) - right)

@@ -1,4 +1,4 @@
-"""Which replies a reader is shown: chosen by rule from the scores, so that nobody picks the flattering ones."""
+"""Which responses a reader is shown: chosen by rule from the scores, so that nobody picks the flattering ones."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from repo_exp.evaluation.summary import Arms, Infos, check_same_contexts, violated
+from repo_exp.evaluation.summary import Infos, Variants, check_same_prompts, violated
 from repo_exp.evaluation.unscored import MAX_UNSCORED, Answer, above
 from repo_exp.plain import plain
 from repo_exp.types import Prompt, RewardBreakdown, Trajectory
 
 
 def choose_examples(
-    arms: Arms,
+    variants: Variants,
     sources: Infos,
     *,
     before: str | None = None,
     after: str | None = None,
     max_unscored: float = MAX_UNSCORED,
 ) -> list[dict[str, Any]]:
-    """Return up to six contexts with the replies of every arm, and why each was chosen.
+    """Return up to six prompts with the responses of every variant, and why each was chosen.
 
-    By the difference of total reward between the two arms: the biggest gain, the median, the biggest loss. Then a
-    context in which ``before`` broke a rule and ``after`` did not, one the other way round, and one in which both
-    did. Ties go to the earlier context; no context is shown twice. With one arm there is nothing to compare: [].
+    By the difference of total reward between the two variants: the biggest gain, the median, the biggest loss. Then a
+    prompt in which ``before`` broke a rule and ``after`` did not, one the other way round, and one in which both
+    did. Ties go to the earlier prompt; no prompt is shown twice. With one variant there is nothing to compare: [].
     Totals that do without different sources have no difference; where scores failed in more than ``max_unscored`` of
-    the contexts, nothing is chosen by the difference.
+    the prompts, nothing is chosen by the difference.
 
     Args:
-        arms, sources: as for ``summarise``.
-        before, after: arm names; the one called sft (or the one before the last), and the last.
+        variants, sources: as for ``summarise``.
+        before, after: variant names; the one called sft (or the one before the last), and the last.
         max_unscored: the share of failed scores above which a comparison is withheld.
     """
-    check_same_contexts(arms)
-    order = list(arms)
+    check_same_prompts(variants)
+    order = list(variants)
     if len(order) < 2:
         return []
     after = after or order[-1]
     before = before or ("sft" if "sft" in order[:-1] else order[-2])
     chosen: dict[int, str] = {}
-    for why, places in _criteria(arms[before], arms[after], sources, max_unscored):
+    for why, places in _criteria(variants[before], variants[after], sources, max_unscored):
         place = next((place for place in places if place not in chosen), None)
         if place is not None:
             chosen[place] = why
-    return [_example(arms, place, why, before, after) for place, why in chosen.items()]
+    return [_example(variants, place, why, before, after) for place, why in chosen.items()]
 
 
-def worked_example(arms: Arms) -> dict[str, Any] | None:
-    """Return the last arm's reply that best shows how a reward is computed, or None where none was scored.
+def worked_example(variants: Variants) -> dict[str, Any] | None:
+    """Return the last variant's response that best shows how a reward is computed, or None where none was scored.
 
     That is the first with the most sources whose score is not 0, and among those one inside the bound.
     """
-    scored = [answer for answer in arms[list(arms)[-1]] if not math.isnan(answer[1].total)]
+    scored = [answer for answer in variants[list(variants)[-1]] if not math.isnan(answer[1].total)]
     scored = [answer for answer in scored if not answer[1].failed] or scored
     if not scored:
         return None
@@ -63,17 +63,17 @@ def worked_example(arms: Arms) -> dict[str, Any] | None:
         return nonzero, breakdown.clipped == 0
 
     best = max(scored, key=rank)  # the first of several
-    return {"messages": _messages(best[0].prompt), **reply_view(list(arms)[-1], *best)}
+    return {"messages": _messages(best[0].prompt), **response_view(list(variants)[-1], *best)}
 
 
-def reply_view(arm: str, reply: Trajectory, breakdown: RewardBreakdown) -> dict[str, Any]:
-    """Return one reply with every score, its parts and the judge's words, as JSON."""
+def response_view(variant: str, response: Trajectory, breakdown: RewardBreakdown) -> dict[str, Any]:
+    """Return one response with every score, its parts and the judge's words, as JSON."""
     view: dict[str, Any] = plain(
         {
-            "arm": arm,
-            "text": reply.response,
-            "finished": reply.finished,
-            "tokens": reply.tokens,
+            "variant": variant,
+            "text": response.response,
+            "finished": response.finished,
+            "tokens": response.tokens,
             "total": breakdown.total,
             "enhancement": breakdown.enhancement,
             "clipped": breakdown.clipped,
@@ -91,7 +91,8 @@ def _criteria(
     pairs = [(old, new) for (_, old), (_, new) in zip(before, after, strict=True)]
     gain = {place: each for place, pair in enumerate(pairs) if not math.isnan(each := _difference(*pair))}
     incomparable = sum(
-        bool(old.failed_in_total or new.failed_in_total) or set(old.missing_sources) != set(new.missing_sources) for old, new in pairs
+        bool(old.failed_in_total or new.failed_in_total) or set(old.missing_sources) != set(new.missing_sources)
+        for old, new in pairs
     )
     if above(incomparable, len(pairs), max_unscored):
         gain = {}
@@ -112,18 +113,18 @@ def _criteria(
     ]
 
 
-def _example(arms: Arms, place: int, why: str, before: str, after: str) -> dict[str, Any]:
-    context = arms[after][place][0].prompt
-    difference = _difference(*(arms[name][place][1] for name in (before, after)))
+def _example(variants: Variants, place: int, why: str, before: str, after: str) -> dict[str, Any]:
+    prompt = variants[after][place][0].prompt
+    difference = _difference(*(variants[name][place][1] for name in (before, after)))
     return {
         "why": why,
-        "context": context.id,
-        "messages": _messages(context),
-        "facts": plain(dict(context.facts)),
+        "prompt": prompt.id,
+        "messages": _messages(prompt),
+        "facts": plain(dict(prompt.facts)),
         "before": before,
         "after": after,
         "difference": plain(difference),
-        "replies": {name: reply_view(name, *answers[place]) for name, answers in arms.items()},
+        "responses": {name: response_view(name, *answers[place]) for name, answers in variants.items()},
     }
 
 
@@ -132,5 +133,5 @@ def _difference(old: RewardBreakdown, new: RewardBreakdown) -> float:
     return new.total - old.total if set(old.missing_sources) == set(new.missing_sources) else math.nan
 
 
-def _messages(context: Prompt) -> list[Mapping[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in context.messages]
+def _messages(prompt: Prompt) -> list[Mapping[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in prompt.messages]

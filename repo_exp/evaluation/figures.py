@@ -22,13 +22,13 @@ from repo_exp.evaluation.drawing import (
     curve,
     series,
 )
-from repo_exp.evaluation.names import arm_name
+from repo_exp.evaluation.names import variant_name
 
 Metrics = Sequence[Mapping[str, Any]]
 
 SCORE_COLOURS = (BLUE, SKY, GREEN, ORANGE)
 POINT_COLOURS = (ORANGE, GREEN, BLUE, VERMILION, SKY)
-ARM_COLOURS = (SKY, ORANGE, BLUE, GREEN, PURPLE)
+VARIANT_COLOURS = (SKY, ORANGE, BLUE, GREEN, PURPLE)
 STAGE_TITLES = {"sft": "SFT", "reward_model": "Reward model", "judge": "Judge", "value_model": "Value model"}
 
 Infos = Mapping[str, Mapping[str, Any]]
@@ -53,11 +53,11 @@ def reward_curves(metrics: Metrics, infos: Infos) -> str:
 
 
 def composition_curves(metrics: Metrics) -> str:
-    """What combining the sources did, as shares of the replies of each step."""
+    """What combining the sources did, as shares of the responses of each step."""
     return _curves(
         "composition",
         metrics,
-        "Reward diagnostics: shares of replies",
+        "Reward diagnostics: shares of responses",
         [
             (
                 "Where sources have no effect",
@@ -77,18 +77,18 @@ def composition_curves(metrics: Metrics) -> str:
     )
 
 
-def capability_curve(metrics: Metrics, infos: Infos) -> str:
-    """Development contexts answered at regular steps during training."""
+def validation_curve(metrics: Metrics, infos: Infos) -> str:
+    """Development prompts answered at regular steps during training."""
     scores, points = _source_lines("capability", infos)
     return _curves(
         "capability",
         metrics,
-        "Capability score on development contexts against the training step",
+        "Capability score on development prompts against the training step",
         [
             ("Capability score", [("capability/total", "total", INK), *scores]),
             ("Points", points),
-            ("Share of replies that break a rule", [("capability/violations", "violations", VERMILION)]),
-            ("Share of replies without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
+            ("Share of responses that break a rule", [("capability/violations", "violations", VERMILION)]),
+            ("Share of responses without one of the scores", [("capability/unscored", "unscored", PURPLE)]),
         ],
         smoothed=False,
         stage="capability",
@@ -115,7 +115,7 @@ def pair_curves(metrics: Metrics) -> str:
         [
             (
                 "Implicit reward",
-                [("implicit/chosen", "better reply", BLUE), ("implicit/rejected", "other reply", ORANGE)],
+                [("implicit/chosen", "better response", BLUE), ("implicit/rejected", "other response", ORANGE)],
             ),
             ("Margin", [("implicit/margin", "margin", INK)]),
             ("Share of pairs put right", [("implicit/accuracy", "put right", GREEN)]),
@@ -124,7 +124,7 @@ def pair_curves(metrics: Metrics) -> str:
 
 
 def health_curves(metrics: Metrics) -> str:
-    """Diagnostics of training: step size, variance explained by the value network, length of replies."""
+    """Diagnostics of training: step size, variance explained by the value network, length of responses."""
     return _curves(
         "health",
         metrics,
@@ -135,7 +135,7 @@ def health_curves(metrics: Metrics) -> str:
             ("Entropy", [("policy/entropy", "entropy", PURPLE)]),
             ("Variance explained by the value", [("value/explained_variance", "explained", GREEN)]),
             ("Gradient norm", [("grad/policy_norm", "policy", BLUE), ("grad/value_norm", "value", GREEN)]),
-            ("Tokens in a reply", [("reply/tokens", "tokens", ORANGE)]),
+            ("Tokens in a response", [("reply/tokens", "tokens", ORANGE)]),
         ],
     )
 
@@ -152,33 +152,35 @@ def loss_curves(metrics: Metrics) -> str:
 
 
 def violation_bars(results: Mapping[str, Any]) -> str:
-    """Share of replies that break each rule, by arm, with Wilson intervals."""
-    arms = [name for name in results["order"] if results["arms"][name]["rules"]]
-    if not arms:
+    """Share of responses that break each rule, by variant, with Wilson intervals."""
+    variants = [name for name in results["order"] if results["variants"][name]["rules"]]
+    if not variants:
         return ""
-    rules = list(results["arms"][arms[0]]["rules"])
-    rules.sort(key=lambda rule: (max(results["arms"][arm]["rules"][rule]["share"] for arm in arms), rule))
-    thick = 0.8 / len(arms)
-    with Drawing("violations", height=0.7 + (0.16 * len(arms) + 0.12) * len(rules)) as drawing:
+    rules = list(results["variants"][variants[0]]["rules"])
+    rules.sort(
+        key=lambda rule: (max(results["variants"][variant]["rules"][rule]["share"] for variant in variants), rule)
+    )
+    thick = 0.8 / len(variants)
+    with Drawing("violations", height=0.7 + (0.16 * len(variants) + 0.12) * len(rules)) as drawing:
         axes = drawing.axes[0]
-        for place, arm in enumerate(arms):
-            cells = [results["arms"][arm]["rules"][rule] for rule in rules]
+        for place, variant in enumerate(variants):
+            cells = [results["variants"][variant]["rules"][rule] for rule in rules]
             shares = [cell["share"] for cell in cells]
             errors = [
                 [max(0.0, cell["share"] - cell["low"]) for cell in cells],
                 [max(0.0, cell["high"] - cell["share"]) for cell in cells],
             ]
-            # Bars run upwards; the first arm is on top of its group, as it is in the legend.
-            heights = [row + thick * ((len(arms) - 1) / 2 - place) for row in range(len(rules))]
+            # Bars run upwards; the first variant is on top of its group, as it is in the legend.
+            heights = [row + thick * ((len(variants) - 1) / 2 - place) for row in range(len(rules))]
             axes.barh(
                 heights,
                 shares,
                 thick * 0.9,
-                color=ARM_COLOURS[place % len(ARM_COLOURS)],
+                color=VARIANT_COLOURS[place % len(VARIANT_COLOURS)],
                 xerr=errors,
                 ecolor=INK,
                 error_kw={"elinewidth": 0.8, "alpha": 0.6},
-                label=arm_name(arm),
+                label=variant_name(variant),
             )
         axes.set_yticks(range(len(rules)), [clip_label(rule) for rule in rules])
         axes.grid(False, axis="y")
@@ -186,20 +188,20 @@ def violation_bars(results: Mapping[str, Any]) -> str:
         axes.set_ylim(-0.6, len(rules) - 0.4)
         axes.xaxis.set_major_formatter(FuncFormatter(_as_percent))
         axes.set_xlabel(
-            "share of replies that break the rule, with 95 % intervals"
+            "share of responses that break the rule, with 95 % intervals"
             if results["settings"]["confidence"] == 0.95
-            else "share of replies that break the rule"
+            else "share of responses that break the rule"
         )
         axes.legend(loc="lower right")
-        return drawing.svg("Share of replies that break each rule, by arm")
+        return drawing.svg("Share of responses that break each rule, by variant")
 
 
 def difference_strip(comparison: Mapping[str, Any]) -> str:
-    """Every context's difference of total reward as a point, with a box of the quartiles."""
+    """Every prompt's difference of total reward as a point, with a box of the quartiles."""
     values = [value for value in comparison["differences"] if value is not None]
     if len(values) < 2:
         return ""
-    before, after = arm_name(comparison["before"]), arm_name(comparison["after"])
+    before, after = variant_name(comparison["before"]), variant_name(comparison["after"])
     draw = random.Random("differences")  # the jitter only keeps points apart
     with Drawing("differences", height=1.9) as drawing:
         axes = drawing.axes[0]
@@ -223,10 +225,10 @@ def difference_strip(comparison: Mapping[str, Any]) -> str:
         axes.set_ylim(-0.45, 0.95)
         better, worse = sum(value > 0 for value in values), sum(value < 0 for value in values)
         axes.set_xlabel(
-            f"total reward of {after} minus {before}, one point per context "
+            f"total reward of {after} minus {before}, one point per prompt "
             f"({better} higher, {worse} lower, {len(values) - better - worse} equal)"
         )
-        return drawing.svg(f"Difference of total reward between {after} and {before} in each of {len(values)} contexts")
+        return drawing.svg(f"Difference of total reward between {after} and {before} in each of {len(values)} prompts")
 
 
 def _as_percent(share: float, _: int) -> str:

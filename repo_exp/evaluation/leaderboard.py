@@ -1,4 +1,4 @@
-"""One table of several runs: the results of each method on the test contexts, and what training cost.
+"""One table of several runs: the results of each method on the test prompts, and what training cost.
 
     python -m repo_exp.evaluation.leaderboard multirun/DATE/TIME
 
@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         method: the option of ``algorithm`` that was chosen.
-        arm: of its trained policy, as in ``results.json``.
+        variant: of its trained policy, as in ``results.json``.
         metric: the reward that it was measured with; totals of another one cannot be compared.
         policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
         settings: what it has for each key that any of the runs overrides.
@@ -41,7 +41,7 @@ class Run:
 
     method: str
     seed: int
-    arm: Mapping[str, Any]
+    variant: Mapping[str, Any]
     metric: Mapping[str, Any]
     policy: Mapping[str, Any] | None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -76,8 +76,8 @@ def _read(place: Path, hydra: Mapping[str, Any], keys: Sequence[str]) -> Run:
     policy = _json(made["policy"] / "artifact.json") if "policy" in made else None
     overrides = _overrides(hydra)
     settings = {key: overrides.get(key) or _setting(key, runtime["choices"], config) for key in keys}
-    arm = results["arms"][results["order"][-1]]
-    return Run(runtime["choices"]["algorithm"], config["seed"], arm, results["metric"], policy, settings, results)
+    variant = results["variants"][results["order"][-1]]
+    return Run(runtime["choices"]["algorithm"], config["seed"], variant, results["metric"], policy, settings, results)
 
 
 def _overrides(hydra: Mapping[str, Any]) -> dict[str, str]:
@@ -109,11 +109,11 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
     """
     if not runs:
         return "no finished run\n"
-    ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.arm["total"]["mean"], float("-inf")), run.method))
+    ordered = sorted(runs, key=lambda run: (run.seed, -_or(run.variant["total"]["mean"], float("-inf")), run.method))
     differing = [key for key in sorted(runs[0].settings) if len({run.settings.get(key) for run in runs}) > 1]
     sources: dict[str, SourceNames] = {}
     for run in ordered:
-        for name in run.arm["sources"]:
+        for name in run.variant["sources"]:
             sources.setdefault(name, SourceNames(run.results))
     labels = [names.label(name) for name, names in sources.items()]
     columns = [*FIRST, *differing, "total", *labels, *LAST]
@@ -121,15 +121,15 @@ def table(runs: Sequence[Run], unfinished: Sequence[str] = ()) -> str:
             for run in ordered]  # fmt: skip
     lines = [columns, ["---"] * len(columns), *rows]
     page = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    contexts = " or ".join(map(str, sorted({run.arm["n"] for run in runs})))
+    prompts = " or ".join(map(str, sorted({run.variant["n"] for run in runs})))
     notes = [
-        f"n = {contexts} test contexts; means and shares with their intervals. Tokens (of replies), seconds and the "
+        f"n = {prompts} test prompts; means and shares with their intervals. Tokens (of responses), seconds and the "
         "process's peak of memory are those of the policy stage when it was made; of a run that went on after a stop, "
         "the seconds after that alone."
     ]
-    if any(run.arm.get("unscored") for run in runs):
+    if any(run.variant.get("unscored") for run in runs):
         notes.append(
-            "Unscored replies have a score that failed and are left out of the means; where there are too many of "
+            "Unscored responses have a score that failed and are left out of the means; where there are too many of "
             "them, a mean is withheld (evaluation.max_unscored). The same command asks again for what failed."
         )
     if any(run.metric != runs[0].metric for run in runs):
@@ -146,10 +146,10 @@ def _cells(run: Run, sources: Mapping[str, SourceNames]) -> list[str]:
     cost = record.get("cost") or {}  # records of an older version have none
     tokens, peak = cost.get("tokens", {}), cost.get("peak_memory", {})
     return [
-        _mean(run.arm["total"], 2),
-        *(_mean(run.arm["sources"].get(name), 2 if names.is_score(name) else 1) for name, names in sources.items()),
-        _share(run.arm["violations"]),
-        f"{run.arm.get('unscored', 0)} of {run.arm['n']}",
+        _mean(run.variant["total"], 2),
+        *(_mean(run.variant["sources"].get(name), 2 if names.is_score(name) else 1) for name, names in sources.items()),
+        _share(run.variant["violations"]),
+        f"{run.variant.get('unscored', 0)} of {run.variant['n']}",
         *(f"{tokens[name]:,}" if name in tokens else NONE for name in ("sampled", "learnt")),
         f"{record['seconds']:.0f}" if record else NONE,
         " + ".join(f"{size / 2**30:.2f} GiB" for size in peak.values()) or NONE,

@@ -1,4 +1,4 @@
-"""How readers see the names of arms and reward sources."""
+"""How readers see the names of variants and reward sources."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAMES = {name: name.upper() for name in _CAPITALS.split()} | {
 }
 
 
-def arm_name(name: str) -> str:
-    """Return an arm's name as a reader expects it: sft -> SFT."""
+def variant_name(name: str) -> str:
+    """Return a variant's name as a reader expects it: sft -> SFT."""
     return NAMES.get(name, name)
 
 
 def in_text(name: str) -> str:
-    """Return an arm's name inside a sentence: base -> the base model."""
-    return "the base model" if name == "base" else arm_name(name)
+    """Return a variant's name inside a sentence: base -> the base model."""
+    return "the base model" if name == "base" else variant_name(name)
 
 
 def capital(text: str) -> str:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from repo_exp.durable import write_bytes
 from repo_exp.evaluation import figures, numbers
 from repo_exp.evaluation import report_view as view
-from repo_exp.evaluation.names import SourceNames, arm_name, capital
+from repo_exp.evaluation.names import SourceNames, capital, variant_name
 from repo_exp.evaluation.report_data import Report
 from repo_exp.evaluation.worked import worked_steps
 from repo_exp.plain import plain
@@ -53,7 +53,7 @@ def report_html(report: Report) -> str:
         duration=numbers.duration,
         percent=numbers.percent,
         p=numbers.p_value,
-        arm=arm_name,
+        variant=variant_name,
         source=names.label,
         symbol=names.symbol,
         scores=names.scores,
@@ -62,11 +62,11 @@ def report_html(report: Report) -> str:
         capital=capital,
         json_text=lambda value: json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False),
     )
-    html = environment.get_template("report.html.j2").render(_context(report))
+    html = environment.get_template("report.html.j2").render(_prompt(report))
     return CONTROL.sub("\ufffd", html)  # a model may write any byte, and HTML knows no control characters
 
 
-def _context(report: Report) -> dict[str, Any]:
+def _prompt(report: Report) -> dict[str, Any]:
     results = report["results"]
     metrics = report.get("metrics") or []
     reward = report.get("reward") or {}
@@ -78,7 +78,7 @@ def _context(report: Report) -> dict[str, Any]:
         "quality": quality,
         "comparison": results["comparisons"][0] if results["comparisons"] else None,
         "tiles": view.tiles(results),
-        "rows": view.arm_rows(results),
+        "rows": view.variant_rows(results),
         "unscored": view.unscored_rows(results),
         "measured_sources": (reward.get("measured") or {}).get("sources") or [],
         "worked": worked,
@@ -97,7 +97,7 @@ def _figures(results: Mapping[str, Any], metrics: figures.Metrics) -> dict[str, 
     drawn = {
         "reward": figures.reward_curves(metrics, results.get("source_info") or {}),
         "composition": figures.composition_curves(metrics),
-        "capability": figures.capability_curve(metrics, results.get("source_info") or {}),
+        "capability": figures.validation_curve(metrics, results.get("source_info") or {}),
         "health": figures.health_curves(metrics),
         "pairs": figures.pair_curves(metrics),
         "losses": figures.loss_curves(metrics),
@@ -108,4 +108,4 @@ def _figures(results: Mapping[str, Any], metrics: figures.Metrics) -> dict[str, 
 
 
 def _names(results: Mapping[str, Any], kind: str) -> list[str]:
-    return sorted({name for arm in results["arms"].values() for name in arm[kind]})
+    return sorted({name for variant in results["variants"].values() for name in variant[kind]})

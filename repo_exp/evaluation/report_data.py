@@ -20,25 +20,25 @@ class Interval(TypedDict):
 
 
 class Arm(TypedDict):
-    """One policy on the held-out contexts."""
+    """One policy on the held-out prompts."""
 
     n: int
-    unscored: int  # replies whose total does without a score that failed
-    total: Interval  # with "mean", over the other replies
+    unscored: int  # responses whose total does without a score that failed
+    total: Interval  # with "mean", over the other responses
     sources: dict[str, Interval]  # by the source's name
-    violations: Interval | None  # with "share": replies that break at least one rule
-    rules: dict[str, Interval]  # rule -> share of replies that break it
+    violations: Interval | None  # with "share": responses that break at least one rule
+    rules: dict[str, Interval]  # rule -> share of responses that break it
     items: dict[str, float]  # rubric item -> mean points
     tokens: dict[str, float]  # "mean", "p95"
     words: dict[str, float]
     unfinished: float  # share cut off by the token budget
-    distinct: float  # share of different replies
+    distinct: float  # share of different responses
 
 
 class ArmComparison(TypedDict):
-    """Two arms, context by context; the inner ones are ``statistics.Comparison`` as JSON.
+    """Two variants, prompt by prompt; the inner ones are ``statistics.Comparison`` as JSON.
 
-    They have besides "unscored", contexts in which a score failed, and "withheld", which is true where these are too
+    They have besides "unscored", prompts in which a score failed, and "withheld", which is true where these are too
     many; then there is no number.
     """
 
@@ -49,7 +49,7 @@ class ArmComparison(TypedDict):
     tokens: dict[str, Any]
     words: dict[str, Any]
     violations: dict[str, Any] | None  # "n", "fell", "rose", "p" of the exact paired test
-    differences: list[float | None]  # after - before of the total, by context; empty where withheld
+    differences: list[float | None]  # after - before of the total, by prompt; empty where withheld
 
 
 class Results(TypedDict):
@@ -59,9 +59,9 @@ class Results(TypedDict):
     n: int
     sources: list[str]
     source_info: dict[str, dict[str, str]]  # source -> "kind", "unit", "label", "symbol", "parts"
-    arms: dict[str, Arm]
-    comparisons: list[ArmComparison]  # the last arm against the baseline comes first
-    unscored: dict[str, dict[str, Any]]  # source that failed -> "replies", "of", "reasons"
+    variants: dict[str, Arm]
+    comparisons: list[ArmComparison]  # the last variant against the baseline comes first
+    unscored: dict[str, dict[str, Any]]  # source that failed -> "responses", "of", "reasons"
     settings: dict[str, Any]  # "seed", "resamples", "confidence", "max_unscored"
     verdict: dict[str, str]  # "text", "status": better | worse | unclear | withheld | alone
 
@@ -86,7 +86,7 @@ class Run(TypedDict, total=False):
 class RewardSetup(TypedDict, total=False):
     """The reward that the policy learned from, and what the evaluation measured with."""
 
-    learns_from: str  # "own replies"; "pairs" or "nothing" where the reward only measures
+    learns_from: str  # "own responses"; "pairs" or "nothing" where the reward only measures
     sources: list[str]  # names of sources that had an effect
     combine: str  # the combiner, or a method that combines the sources itself
     bound: float | None  # n
@@ -118,12 +118,12 @@ class PairAccuracy(TypedDict, total=False):
 
 
 class ItemAgreement(TypedDict, total=False):
-    """The judge on held-out replies with known answers to one rubric question, as counts."""
+    """The judge on held-out responses with known answers to one rubric question, as counts."""
 
     item: str
     n: int
     agreed: int
-    ranked: float | None  # share of (yes, no) pairs of replies in the right order: 0.5 is guessing
+    ranked: float | None  # share of (yes, no) pairs of responses in the right order: 0.5 is guessing
     positives: int  # labelled yes: shows how far one would come by always giving the commoner answer
 
 

@@ -21,7 +21,7 @@ COMPOSITION = (
     (
         "composition/sign_conflict",
         "Sign conflict",
-        "The reward model rates the reply above average and the points are negative, or the other way round.",
+        "The reward model rates the response above average and the points are negative, or the other way round.",
     ),
     (
         "composition/dead_zone",
@@ -31,7 +31,7 @@ COMPOSITION = (
     (
         "composition/unscored",
         "Unscored",
-        "There is no total, because a score is missing; the policy learns nothing from the reply.",
+        "There is no total, because a score is missing; the policy learns nothing from the response.",
     ),
     (
         "composition/failed",
@@ -39,15 +39,17 @@ COMPOSITION = (
         "A source that should have given a score failed, such as a judge that timed out. It counts as neutral where "
         "the combiner has a neutral value, and never as a bad score.",
     ),
-    ("composition/violations", "Violations", "The reply breaks at least one rule."),
+    ("composition/violations", "Violations", "The response breaks at least one rule."),
 )
 
 
-def arm_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the table of arms: a cell per arm, then the difference of the first comparison and its p."""
-    arms = [results["arms"][name] for name in results["order"]]
+def variant_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the table of variants: a cell per variant, then the difference of the first comparison and its p."""
+    variants = [results["variants"][name] for name in results["order"]]
     comparison = results["comparisons"][0] if results["comparisons"] else None
-    rows = [_mean_row("Total reward R", "", [arm["total"] for arm in arms], comparison and comparison["total"])]
+    rows = [
+        _mean_row("Total reward R", "", [variant["total"] for variant in variants], comparison and comparison["total"])
+    ]
     names = SourceNames(results)
     for name in results["sources"]:
         digits = 2 if names.is_score(name) else 1
@@ -55,43 +57,54 @@ def arm_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             _mean_row(
                 capital(names.label(name)),
                 names.symbol(name),
-                [arm["sources"].get(name) for arm in arms],
+                [variant["sources"].get(name) for variant in variants],
                 comparison and comparison["sources"].get(name),
                 digits,
             )
         )
-    if any(arm["violations"] for arm in arms):
-        rows.append(_violation_row(arms, comparison))
-    rows.append(_length_row("Tokens in a reply", [arm["tokens"] for arm in arms], comparison and comparison["tokens"]))
-    rows.append(_length_row("Words in a reply", [arm["words"] for arm in arms], comparison and comparison["words"]))
-    rows.append(_share_row("Replies cut off by the token budget", [arm["unfinished"] for arm in arms]))
-    rows.append(_share_row("Different replies", [arm["distinct"] for arm in arms]))
+    if any(variant["violations"] for variant in variants):
+        rows.append(_violation_row(variants, comparison))
+    rows.append(
+        _length_row(
+            "Tokens in a response", [variant["tokens"] for variant in variants], comparison and comparison["tokens"]
+        )
+    )
+    rows.append(
+        _length_row(
+            "Words in a response", [variant["words"] for variant in variants], comparison and comparison["words"]
+        )
+    )
+    rows.append(_share_row("Responses cut off by the token budget", [variant["unfinished"] for variant in variants]))
+    rows.append(_share_row("Different responses", [variant["distinct"] for variant in variants]))
     return rows
 
 
 def tiles(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The few figures at the top: total, violations, points of judges, length; each by arm."""
-    arms, names = results["arms"], SourceNames(results)
+    """The few figures at the top: total, violations, points of judges, length; each by variant."""
+    variants, names = results["variants"], SourceNames(results)
 
     def tile(label: str, show: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
-        return {"label": label, "values": [{"arm": name, "text": show(arms[name])} for name in results["order"]]}
+        return {
+            "label": label,
+            "values": [{"variant": name, "text": show(variants[name])} for name in results["order"]],
+        }
 
-    shown = [tile("Mean total reward", lambda arm: _tile_mean(arm["total"], number))]
-    if any(arm["violations"] for arm in arms.values()):
+    shown = [tile("Mean total reward", lambda variant: _tile_mean(variant["total"], number))]
+    if any(variant["violations"] for variant in variants.values()):
         shown.append(
             tile(
-                "Replies that break a rule",
-                lambda arm: percent(arm["violations"]["share"]) if arm["violations"] else "–",
+                "Responses that break a rule",
+                lambda variant: percent(variant["violations"]["share"]) if variant["violations"] else "–",
             )
         )
     for name in (each for each in results["sources"] if names.parts(each) == "items"):
         shown.append(tile(f"Mean points of the {names.label(name)}", partial(_source_points, name=name)))
-    shown.append(tile("Mean tokens in a reply", lambda arm: number(arm["tokens"]["mean"], 0)))
+    shown.append(tile("Mean tokens in a response", lambda variant: number(variant["tokens"]["mean"], 0)))
     return shown
 
 
-def _source_points(arm: Mapping[str, Any], *, name: str) -> str:
-    return points_mean(arm["sources"].get(name))
+def _source_points(variant: Mapping[str, Any], *, name: str) -> str:
+    return points_mean(variant["sources"].get(name))
 
 
 def points_mean(cell: Mapping[str, Any] | None) -> str:
@@ -111,7 +124,7 @@ def unscored_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "source": capital(names.label(name)),
-            "count": f"{failed['replies']} of {failed['of']}",
+            "count": f"{failed['responses']} of {failed['of']}",
             "why": reasons(failed),
         }
         for name, failed in results["unscored"].items()
@@ -204,17 +217,17 @@ def _mean_cell(cell: Mapping[str, Any] | None, digits: int) -> dict[str, str]:
     return {"main": number(cell["mean"], digits), "sub": sub}
 
 
-def _violation_row(arms: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any] | None) -> dict[str, Any]:
+def _violation_row(variants: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any] | None) -> dict[str, Any]:
     cells = []
-    for arm in arms:
-        cell = arm["violations"]
+    for variant in variants:
+        cell = variant["violations"]
         cells.append(
             {"main": percent(cell["share"]), "sub": f"{percent(cell['low'])} to {percent(cell['high'])}"}
             if cell
             else {"main": "–", "sub": ""}
         )
     row = {
-        "label": "Replies that break a rule",
+        "label": "Responses that break a rule",
         "symbol": "",
         "cells": cells,
         "difference": "–",
@@ -255,7 +268,7 @@ def _share_row(label: str, shares: list[float | None]) -> dict[str, Any]:
 def _difference(comparison: Mapping[str, Any] | None, digits: int, *, good: int) -> dict[str, str]:
     """``good``: the sign of a welcome difference, 0 where neither is."""
     if comparison and comparison["withheld"]:
-        unscored = f"{comparison['unscored']} contexts unscored"
+        unscored = f"{comparison['unscored']} prompts unscored"
         return {"difference": "withheld", "interval": unscored, "p": "", "tone": ""}
     if not comparison or comparison["difference"] is None:
         return {"difference": "–" if comparison else "", "interval": "", "p": "", "tone": ""}

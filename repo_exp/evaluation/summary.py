@@ -1,6 +1,6 @@
-"""From scored replies to a table: the figures of each arm, and how certain the difference between two arms is.
+"""From scored responses to a table: the figures of each variant, and how certain the difference between two variants is.
 
-An arm is one policy (base, sft, repo) answering the same contexts. The result is JSON: no NaN (a number that
+A variant is one policy (base, sft, repo) answering the same prompts. The result is JSON: no NaN (a number that
 is missing is None), so that it can be stored and read back by the report.
 """
 
@@ -24,21 +24,21 @@ from repo_exp.evaluation.unscored import (
     Answer,
     above,
     alike_totals,
-    failed_contexts,
+    failed_prompts,
     failures,
-    means_by_context,
+    means_by_prompt,
     withheld,
 )
 from repo_exp.evaluation.verdict import verdict
 from repo_exp.plain import plain
 from repo_exp.types import RewardBreakdown, SourceInfo, Trajectory
 
-Arms = Mapping[str, Sequence[Answer]]
+Variants = Mapping[str, Sequence[Answer]]
 Infos = Mapping[str, SourceInfo]
 
 
 def summarise(
-    arms: Arms,
+    variants: Variants,
     *,
     sources: Infos,
     baseline: str = "sft",
@@ -47,43 +47,49 @@ def summarise(
     confidence: float = 0.95,
     max_unscored: float = MAX_UNSCORED,
 ) -> dict[str, Any]:
-    """Return the table of all arms, the comparisons of the last arm, and a verdict in words.
+    """Return the table of all variants, the comparisons of the last variant, and a verdict in words.
 
-    An arm's mean total is over replies whose total does without no failed score; two arms are compared context by
-    context, over replies whose totals do without the same sources (``unscored.alike_totals``). Every figure has its
+    A variant's mean total is over responses whose total does without no failed score; two variants are compared prompt by
+    prompt, over responses whose totals do without the same sources (``unscored.alike_totals``). Every figure has its
     count of missing scores, and where more than ``max_unscored`` of them failed it has no number at all, and
     ``"withheld": True``.
 
     Args:
-        arms: name -> its answers, in the order in which the arms were trained (base, sft, repo); the same
-            contexts in the same order in each.
+        variants: name -> its answers, in the order in which the variants were trained (base, sft, repo); the same
+            prompts in the same order in each.
         sources: the sources that were asked, in the order of the table.
-        baseline: the arm that the last one is compared with, if it is there; else the arm before the last.
+        baseline: the variant that the last one is compared with, if it is there; else the variant before the last.
         seed, resamples, confidence: of the intervals and tests.
         max_unscored: the share of failed scores above which a figure is withheld.
 
     Returns:
-        ``{"order", "n", "sources", "source_info", "arms": {name: ...}, "comparisons": [...], "verdict": {"text",
+        ``{"order", "n", "sources", "source_info", "variants": {name: ...}, "comparisons": [...], "verdict": {"text",
         "status"}, "unscored": {source: ...}, "settings"}``; see ``repo_exp.evaluation.report_data.Results``.
 
     Raises:
-        ValueError: no arms, or arms that answer different contexts.
+        ValueError: no variants, or variants that answer different prompts.
     """
-    check_same_contexts(arms)
-    order = list(arms)
+    check_same_prompts(variants)
+    order = list(variants)
     settings = {"seed": seed, "resamples": resamples, "confidence": confidence}
-    everybody = [answer for answers in arms.values() for answer in answers]
+    everybody = [answer for answers in variants.values() for answer in answers]
     asked = {
         name: info for name, info in sources.items() if any(name in breakdown.scores for _, breakdown in everybody)
     }
     results = {
         "order": order,
-        "n": len({reply.prompt.id for reply, _ in arms[order[0]]}),
+        "n": len({response.prompt.id for response, _ in variants[order[0]]}),
         "sources": list(asked),
         "source_info": {name: _info(info) for name, info in asked.items()},
-        "arms": {name: _arm(answers, arms, asked, settings, max_unscored) for name, answers in arms.items()},
+        "variants": {
+            name: _variant(answers, variants, asked, settings, max_unscored) for name, answers in variants.items()
+        },
         "comparisons": [
-            {"before": one, "after": other, **_comparison(arms[one], arms[other], asked, settings, max_unscored)}
+            {
+                "before": one,
+                "after": other,
+                **_comparison(variants[one], variants[other], asked, settings, max_unscored),
+            }
             for one, other in _compared(order, baseline)
         ],
         "unscored": failures(everybody, list(asked)),
@@ -94,26 +100,28 @@ def summarise(
     return results
 
 
-def check_same_contexts(arms: Arms) -> None:
-    """Raise ValueError unless every arm answers the same contexts in the same order."""
-    if not arms:
-        raise ValueError("there is no arm to evaluate")
-    first, *others = arms
-    wanted = [reply.prompt.id for reply, _ in arms[first]]
+def check_same_prompts(variants: Variants) -> None:
+    """Raise ValueError unless every variant answers the same prompts in the same order."""
+    if not variants:
+        raise ValueError("there is no variant to evaluate")
+    first, *others = variants
+    wanted = [response.prompt.id for response, _ in variants[first]]
     for name in others:
-        found = [reply.prompt.id for reply, _ in arms[name]]
+        found = [response.prompt.id for response, _ in variants[name]]
         if len(found) != len(wanted):
-            raise ValueError(f"arms answer the same contexts: '{first}' has {len(wanted)}, '{name}' has {len(found)}")
+            raise ValueError(
+                f"variants answer the same prompts: '{first}' has {len(wanted)}, '{name}' has {len(found)}"
+            )
         for place, (one, other) in enumerate(zip(wanted, found, strict=True)):
             if one != other:
                 raise ValueError(
-                    f"arms answer the same contexts in the same order: place {place} is '{one}' in '{first}' "
+                    f"variants answer the same prompts in the same order: place {place} is '{one}' in '{first}' "
                     f"and '{other}' in '{name}'"
                 )
 
 
 def violated(breakdown: RewardBreakdown, sources: Infos) -> float:
-    """Return 1 if any rule of any source is broken, 0 if none is, NaN if no rules scored the reply."""
+    """Return 1 if any rule of any source is broken, 0 if none is, NaN if no rules scored the response."""
     scores = [breakdown.scores[name] for name, info in sources.items()
               if info.parts == "violations" and name in breakdown.scores]  # fmt: skip
     scored = [score for score in scores if not score.missing]
@@ -121,12 +129,12 @@ def violated(breakdown: RewardBreakdown, sources: Infos) -> float:
 
 
 def _info(info: SourceInfo) -> dict[str, Any]:
-    """Return what the report needs to know of a source; the names of its parts are in the arms' figures."""
+    """Return what the report needs to know of a source; the names of its parts are in the variants' figures."""
     return {name: value for name, value in asdict(info).items() if name not in ("name", "part_names")}
 
 
 def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
-    """The last arm against the baseline first; then the baseline against what it was made from."""
+    """The last variant against the baseline first; then the baseline against what it was made from."""
     if len(order) < 2:
         return []
     after = order[-1]
@@ -135,10 +143,10 @@ def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
     return [(before, after)] + ([(order[place - 1], before)] if place else [])
 
 
-def _arm(
-    answers: Sequence[Answer], arms: Arms, sources: Infos, settings: dict[str, Any], max_unscored: float
+def _variant(
+    answers: Sequence[Answer], variants: Variants, sources: Infos, settings: dict[str, Any], max_unscored: float
 ) -> dict[str, Any]:
-    replies = [reply for reply, _ in answers]
+    responses = [response for response, _ in answers]
     failed = {name: sum(name in breakdown.failed for _, breakdown in answers) for name in sources}
     shown = {name: info for name, info in sources.items() if not above(failed[name], len(answers), max_unscored)}
 
@@ -158,61 +166,63 @@ def _arm(
             name: figure([source_value(breakdown, name) for _, breakdown in answers], failed[name]) for name in sources
         },
         "violations": wilson_interval(sum(hits), len(hits), confidence=settings["confidence"]) if hits else None,
-        "rules": _rules(answers, arms, shown, confidence=settings["confidence"]),
-        "items": _items(answers, arms, shown),
-        "tokens": _lengths([reply.tokens for reply in replies]),
-        "words": _lengths([words(reply) for reply in replies]),
-        "unfinished": _share(not reply.finished for reply in replies),
-        "distinct": _distinct(replies),
+        "rules": _rules(answers, variants, shown, confidence=settings["confidence"]),
+        "items": _items(answers, variants, shown),
+        "tokens": _lengths([response.tokens for response in responses]),
+        "words": _lengths([words(response) for response in responses]),
+        "unfinished": _share(not response.finished for response in responses),
+        "distinct": _distinct(responses),
     }
 
 
-def _rules(answers: Sequence[Answer], arms: Arms, sources: Infos, *, confidence: float) -> dict[str, Proportion]:
-    """Return for each rule that any arm breaks the share of replies that break it."""
+def _rules(
+    answers: Sequence[Answer], variants: Variants, sources: Infos, *, confidence: float
+) -> dict[str, Proportion]:
+    """Return for each rule that any variant breaks the share of responses that break it."""
     shares = {}
     for name, info in sources.items():
         scored = [
             breakdown.scores[name].parts for _, breakdown in answers if not math.isnan(source_value(breakdown, name))
         ]
         if info.parts == "violations" and scored:
-            for rule in _part_names(arms, name):
+            for rule in _part_names(variants, name):
                 broken = sum(rule in parts for parts in scored)
                 shares[info.part(rule)] = wilson_interval(broken, len(scored), confidence=confidence)
     return shares
 
 
-def _items(answers: Sequence[Answer], arms: Arms, sources: Infos) -> dict[str, float]:
-    """Return for each rubric item that any arm was asked its mean points, over the replies that were judged."""
+def _items(answers: Sequence[Answer], variants: Variants, sources: Infos) -> dict[str, float]:
+    """Return for each rubric item that any variant was asked its mean points, over the responses that were judged."""
     means = {}
     for name, info in sources.items():
         judged = [
             breakdown.scores[name].parts for _, breakdown in answers if not math.isnan(source_value(breakdown, name))
         ]
         if info.parts == "items" and judged:
-            for item in _part_names(arms, name):
+            for item in _part_names(variants, name):
                 means[info.part(item)] = sum(parts.get(item, 0.0) for parts in judged) / len(judged)
     return means
 
 
-def _part_names(arms: Arms, source: str) -> list[str]:
-    return sorted({part for answers in arms.values() for _, breakdown in answers if source in breakdown.scores
+def _part_names(variants: Variants, source: str) -> list[str]:
+    return sorted({part for answers in variants.values() for _, breakdown in answers if source in breakdown.scores
                    for part in breakdown.scores[source].parts})  # fmt: skip
 
 
 def _comparison(
     before: Sequence[Answer], after: Sequence[Answer], sources: Infos, settings: dict[str, Any], max_unscored: float
 ) -> dict[str, Any]:
-    """Paired by context: where a context was answered several times, its answers are averaged first."""
+    """Paired by prompt: where a prompt was answered several times, its answers are averaged first."""
 
     def pair(measure: Callable[[Answer], float]) -> tuple[list[float], list[float]]:
-        return means_by_context(before, measure), means_by_context(after, measure)
+        return means_by_prompt(before, measure), means_by_prompt(after, measure)
 
     def compared(first: list[float], second: list[float], unscored: int = 0) -> dict[str, Any]:
         figure = plain(paired_comparison(first, second, **settings)) | {"unscored": unscored, "withheld": False}
         return withheld(figure) if above(unscored, len(first), max_unscored) else figure
 
     first, second, unscored = alike_totals(before, after)
-    failed = {name: failed_contexts(before, after, name) for name in sources}
+    failed = {name: failed_prompts(before, after, name) for name in sources}
     shown = {name: info for name, info in sources.items() if not above(failed[name], len(first), max_unscored)}
     rates = pair(lambda answer: violated(answer[1], shown))
     fell = sum(one > other for one, other in zip(*rates, strict=True))
@@ -238,9 +248,9 @@ def source_value(breakdown: RewardBreakdown, name: str) -> float:
     return breakdown.scores[name].value if name in breakdown.scores else math.nan
 
 
-def words(reply: Trajectory) -> int:
+def words(response: Trajectory) -> int:
     """Return the number of words, by white space."""
-    return len(reply.response.split())
+    return len(response.response.split())
 
 
 def _lengths(values: list[int]) -> dict[str, float]:
@@ -251,10 +261,12 @@ def _lengths(values: list[int]) -> dict[str, float]:
     return {"mean": _mean(values), "p95": float(ordered[math.ceil(0.95 * len(ordered)) - 1])}
 
 
-def _distinct(replies: Sequence[Trajectory]) -> float:
-    """Share of different replies, capitals and white space aside. 1 where no two are the same."""
+def _distinct(responses: Sequence[Trajectory]) -> float:
+    """Share of different responses, capitals and white space aside. 1 where no two are the same."""
     return (
-        len({" ".join(reply.response.casefold().split()) for reply in replies}) / len(replies) if replies else math.nan
+        len({" ".join(response.response.casefold().split()) for response in responses}) / len(responses)
+        if responses
+        else math.nan
     )
 
 

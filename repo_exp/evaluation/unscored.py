@@ -1,7 +1,7 @@
-"""Which replies have no score, which replies of two arms may be compared nevertheless, and when a figure is withheld.
+"""Which responses have no score, which responses of two variants may be compared nevertheless, and when a figure is withheld.
 
 A score *failed* where its source should have given one and gave none (an endpoint that died, a budget that was spent).
-It is *missing* too where the source does not apply to such a context; that is no failure, and withholds nothing.
+It is *missing* too where the source does not apply to such a prompt; that is no failure, and withholds nothing.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def above(count: int, of: int, share: float) -> bool:
 
 
 def failures(answers: Sequence[Answer], sources: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return source -> ``{"replies", "of", "reasons": {reason: replies}}``, for the sources that failed at all."""
+    """Return source -> ``{"responses", "of", "reasons": {reason: responses}}``, for the sources that failed at all."""
     found: dict[str, dict[str, Any]] = {}
     for name in sources:
         asked = [breakdown.scores[name] for _, breakdown in answers if name in breakdown.scores]
         reasons = Counter(score.reason for score in asked if score.failed)
         if reasons:
             ordered = dict(sorted(reasons.items(), key=lambda each: (-each[1], each[0])))
-            found[name] = {"replies": sum(reasons.values()), "of": len(asked), "reasons": ordered}
+            found[name] = {"responses": sum(reasons.values()), "of": len(asked), "reasons": ordered}
     return found
 
 
-def by_context(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
-    """Return the answers by context, in order of appearance."""
+def by_prompt(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """Return the answers by prompt, in order of appearance."""
     found: dict[str, list[Answer]] = {}
     for answer in answers:
         found.setdefault(answer[0].prompt.id, []).append(answer)
@@ -45,14 +45,14 @@ def by_context(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
 
 
 def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[float], list[float], int]:
-    """Return both arms' mean total of each context, and how many contexts are unscored.
+    """Return both variants' mean total of each prompt, and how many prompts are unscored.
 
-    Only replies count whose totals do without the same sources in both arms, those without the fewest first; where
-    there are none, both totals are NaN. A context is unscored where a total of one of its replies does without a score
+    Only responses count whose totals do without the same sources in both variants, those without the fewest first; where
+    there are none, both totals are NaN. A prompt is unscored where a total of one of its responses does without a score
     that failed, or where there are totals and none that do without the same sources.
     """
     first, second, unscored = [], [], 0
-    for ours, theirs in zip(by_context(before).values(), by_context(after).values(), strict=True):
+    for ours, theirs in zip(by_prompt(before).values(), by_prompt(after).values(), strict=True):
         sets = [_by_missing(answers) for answers in (ours, theirs)]
         common = sorted(sets[0].keys() & sets[1].keys(), key=lambda missing: (len(missing), missing))
         first.append(mean(sets[0][common[0]]) if common else math.nan)
@@ -62,15 +62,15 @@ def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[lis
     return first, second, unscored
 
 
-def failed_contexts(before: Sequence[Answer], after: Sequence[Answer], source: str) -> int:
-    """Return in how many contexts the source failed on a reply of either arm."""
-    groups = zip(by_context(before).values(), by_context(after).values(), strict=True)
+def failed_prompts(before: Sequence[Answer], after: Sequence[Answer], source: str) -> int:
+    """Return in how many prompts the source failed on a response of either variant."""
+    groups = zip(by_prompt(before).values(), by_prompt(after).values(), strict=True)
     return sum(any(source in breakdown.failed for _, breakdown in [*ours, *theirs]) for ours, theirs in groups)
 
 
-def means_by_context(answers: Sequence[Answer], measure: Callable[[Answer], float]) -> list[float]:
-    """Return the mean measure of each context, in order of appearance; NaN where nothing was measured."""
-    return [mean([measure(answer) for answer in group]) for group in by_context(answers).values()]
+def means_by_prompt(answers: Sequence[Answer], measure: Callable[[Answer], float]) -> list[float]:
+    """Return the mean measure of each prompt, in order of appearance; NaN where nothing was measured."""
+    return [mean([measure(answer) for answer in group]) for group in by_prompt(answers).values()]
 
 
 def withheld(figure: Mapping[str, Any], *, keep: Sequence[str] = ("n", "missing", "unscored")) -> dict[str, Any]:

@@ -12,10 +12,10 @@ Results = Mapping[str, Any]
 
 SIGNIFICANT = 0.05
 LENGTH_CHANGE = 1.25
-"""Replies that are longer or shorter by this factor are mentioned: policies often raise a reward by length."""
+"""Responses that are longer or shorter by this factor are mentioned: policies often raise a reward by length."""
 
 SAMENESS = 0.5
-"""A fall of the share of different replies by this factor is mentioned: a policy may repeat one rewarded sentence."""
+"""A fall of the share of different responses by this factor is mentioned: a policy may repeat one rewarded sentence."""
 
 
 def verdict(results: Results) -> dict[str, str]:
@@ -46,9 +46,9 @@ def reasons(failed: Mapping[str, Any], *, most: int = 3) -> str:
 def _silent_sources(results: Results) -> list[str]:
     names = SourceNames(results)
     return [
-        f"No reply has a score from the {names.label(name)} ({reasons(failed)})."
+        f"No response has a score from the {names.label(name)} ({reasons(failed)})."
         for name, failed in results["unscored"].items()
-        if failed["replies"] == failed["of"]
+        if failed["responses"] == failed["of"]
     ]
 
 
@@ -59,14 +59,14 @@ def _total(results: Results, comparison: Mapping[str, Any]) -> tuple[str, str]:
         allowed = percent(results["settings"]["max_unscored"])
         return "withheld", (
             f"The comparison of {after} with {before} is withheld: scores failed in {total['unscored']} of "
-            f"{results['n']} contexts, more than evaluation.max_unscored = {allowed} allows. Fix the source and run "
+            f"{results['n']} prompts, more than evaluation.max_unscored = {allowed} allows. Fix the source and run "
             "the same command again; only the failed scores are asked for again."
         )
     if not total["n"]:
-        return "unclear", f"{after} and {before} cannot be compared: no context has a score for both."
+        return "unclear", f"{after} and {before} cannot be compared: no prompt has a score for both."
     confidence = f"{100 * results['settings']['confidence']:g} %"
     interval = "" if total["low"] is None else f" [{total['low']:+.2f}, {total['high']:+.2f}]"
-    test = f"({confidence} interval, paired permutation test {p_value(total['p'])}, n = {total['n']} contexts)"
+    test = f"({confidence} interval, paired permutation test {p_value(total['p'])}, n = {total['n']} prompts)"
     if total["p"] is None or total["p"] >= SIGNIFICANT:
         return "unclear", (
             f"No significant difference: {after}'s mean total reward differs from {before}'s by "
@@ -80,7 +80,7 @@ def _total(results: Results, comparison: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _unscored(results: Results, comparison: Mapping[str, Any]) -> str:
-    """Say in how many contexts a score failed, of which source and why."""
+    """Say in how many prompts a score failed, of which source and why."""
     total, names = comparison["total"], SourceNames(results)
     causes = "; ".join(f"{names.label(name)}: {reasons(failed)}" for name, failed in results["unscored"].items())
     if not total["unscored"]:
@@ -88,22 +88,22 @@ def _unscored(results: Results, comparison: Mapping[str, Any]) -> str:
     if total["withheld"]:
         return f"Failed scores: {causes}." if causes else ""
     return (
-        f"Scores are missing in {total['unscored']} of {results['n']} contexts"
-        f"{f' ({causes})' if causes else ''}; replies whose totals do without different sources are not compared."
+        f"Scores are missing in {total['unscored']} of {results['n']} prompts"
+        f"{f' ({causes})' if causes else ''}; responses whose totals do without different sources are not compared."
     )
 
 
 def _violations(results: Results, comparison: Mapping[str, Any]) -> str:
-    before, after = (results["arms"][comparison[side]]["violations"] for side in ("before", "after"))
+    before, after = (results["variants"][comparison[side]]["violations"] for side in ("before", "after"))
     test = comparison["violations"]
     if not (before and after and test):
         return ""
     if after["share"] == before["share"]:
-        return f"The share of replies that break a rule is unchanged ({percent(after['share'])})."
+        return f"The share of responses that break a rule is unchanged ({percent(after['share'])})."
     direction = "Fewer" if after["share"] < before["share"] else "More"
     significance = p_value(test["p"]) + ("" if test["p"] < SIGNIFICANT else ", not significant")
     figures = f"{percent(after['share'])} instead of {percent(before['share'])}"
-    return f"{direction} replies break a rule: {figures} ({significance})."
+    return f"{direction} responses break a rule: {figures} ({significance})."
 
 
 def _length(results: Results, comparison: Mapping[str, Any]) -> str:
@@ -115,23 +115,23 @@ def _length(results: Results, comparison: Mapping[str, Any]) -> str:
         return ""
     direction = "longer" if factor > 1 else "shorter"
     figures = f"{tokens['mean_after']:.0f} tokens on average instead of {tokens['mean_before']:.0f}"
-    return f"Its replies are {direction}: {figures}."
+    return f"Its responses are {direction}: {figures}."
 
 
 def _sameness(results: Results, comparison: Mapping[str, Any]) -> str:
-    before, after = (results["arms"][comparison[side]]["distinct"] for side in ("before", "after"))
+    before, after = (results["variants"][comparison[side]]["distinct"] for side in ("before", "after"))
     if before is None or after is None or after >= SAMENESS * before:
         return ""
     figures = f"{percent(after)} are distinct, instead of {percent(before)}"
-    return f"Its replies repeat themselves: {figures}. Read the examples before you trust the reward."
+    return f"Its responses repeat themselves: {figures}. Read the examples before you trust the reward."
 
 
-def _mean(results: Results, arm: str) -> str:
-    total, unscored, n = (results["arms"][arm][key] for key in ("total", "unscored", "n"))
+def _mean(results: Results, variant: str) -> str:
+    total, unscored, n = (results["variants"][variant][key] for key in ("total", "unscored", "n"))
     if total["withheld"]:
-        return f"withheld (scores failed for {unscored} of {n} replies)"
+        return f"withheld (scores failed for {unscored} of {n} responses)"
     if total["mean"] is None:
-        return "unknown (no reply has a score)"
+        return "unknown (no response has a score)"
     interval = "" if total["low"] is None else f" [{total['low']:.2f}, {total['high']:.2f}]"
-    without = f" (without {unscored} of {n} replies, whose scores failed)" if unscored else ""
+    without = f" (without {unscored} of {n} responses, whose scores failed)" if unscored else ""
     return f"{total['mean']:.2f}{interval}{without}"

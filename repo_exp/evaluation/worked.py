@@ -1,4 +1,4 @@
-"""One reply's reward, step by step: from the scores of the sources to R, and what the learner would have seen."""
+"""One response's reward, step by step: from the scores of the sources to R, and what the learner would have seen."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Json = Mapping[str, Any]
 
 
 def worked_steps(example: Json, reward: Json, names: SourceNames) -> dict[str, Any]:
-    """Return the lines that lead from the sources to R, and whether they give the reply's own total.
+    """Return the lines that lead from the sources to R, and whether they give the response's own total.
 
-    The reply is one of the evaluation, so its total is the measured one. The last lines are shown only where the
+    The response is one of the evaluation, so its total is the measured one. The last lines are shown only where the
     formula of the enhancement gives it. ``learnt`` is what the learner would have seen, where that differs.
     """
     return {
@@ -25,12 +25,12 @@ def worked_steps(example: Json, reward: Json, names: SourceNames) -> dict[str, A
 
 
 def learnt_line(example: Json, reward: Json, names: SourceNames) -> dict[str, str] | None:
-    """Return the reward that the same reply would have had while learning: ``value`` and ``how``.
+    """Return the reward that the same response would have had while learning: ``value`` and ``how``.
 
     None where it is the measured total, or where the policy learned from no reward.
     """
     measured, rule = reward.get("measured"), reward.get("combine", "enhancement")
-    if not measured or reward.get("learns_from", "own replies") != "own replies":
+    if not measured or reward.get("learns_from", "own responses") != "own responses":
         return None
     asked = [name for name in reward["sources"] if name in example["sources"]]
     bound = reward["bound"]

@@ -266,14 +266,14 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
     return total + part, at
 
 
-def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bool) -> Kind:
+def _kind(tokens: list[_Token], first: int, after: int, value: float, decode: bool) -> Kind:
     """Say what the number at ``tokens[first:after]`` counts, from the words around it."""
 
     def word(i: int) -> str:
         return tokens[i].text if 0 <= i < len(tokens) else ""
 
     before, behind, next_one = word(first - 1), word(after), word(after + 1)
-    literal = "" if spoken else tokens[first].text
+    literal = "" if decode else tokens[first].text
     money = before in _CURRENCIES or behind in _CURRENCIES
     if behind in {"%", "percent", "pct"} or (behind == "per" and next_one == "cent"):
         return "percent"
@@ -304,7 +304,7 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
             behind in _COUNTED
             or (behind in {"-", "more", "other", "extra"} and next_one in _COUNTED)
             or before in {"#", "x"}
-            or (before in _NUMBERED and value < 1000 and not spoken)
+            or (before in _NUMBERED and value < 1000 and not decode)
         ):
             return "count"
     skip = after + 1 if behind in _CURRENCIES else after
@@ -313,7 +313,7 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, spoken: bo
         return "change"
     if money:
         return "price"
-    return "count" if value < (20 if spoken else 10) else "price"
+    return "count" if value < (20 if decode else 10) else "price"
 
 
 def mentioned_prices(text: str) -> list[Amount]:
@@ -326,18 +326,18 @@ def mentioned_prices(text: str) -> list[Amount]:
     at = 0
     while at < len(tokens):
         token = tokens[at]
-        spoken = None
+        decode = None
         if token.number is not None:
             value, after = token.number, at + 1
             if after < len(tokens) and tokens[after].text == "k" and tokens[after].start == token.end:
                 value, after = value * 1000, after + 1
         else:
-            spoken = _spoken(tokens, at)
-            if spoken is None:
+            decode = _spoken(tokens, at)
+            if decode is None:
                 at += 1
                 continue
-            value, after = spoken
-        kind = _kind(tokens, at, after, value, spoken is not None)
+            value, after = decode
+        kind = _kind(tokens, at, after, value, decode is not None)
         amounts.append(Amount(value, token.start, tokens[after - 1].end, kind))
         at = after
     return amounts

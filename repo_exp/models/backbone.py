@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         model: a causal language model; its weights are frozen here.
         tokenizer: the tokenizer that belongs to it.
         lora: which adapters the roles get.
-        max_context_tokens: see :class:`ChatTokenizer`.
+        max_prompt_tokens: see :class:`ChatTokenizer`.
         engine: ``own`` runs :mod:`decoder`, ``transformers`` the library's modules; ``auto`` takes the former where it
             can.
 
@@ -54,12 +54,12 @@ class Backbone(nn.Module):
         tokenizer: PreTrainedTokenizerBase,
         *,
         lora: Lora,
-        max_context_tokens: int,
+        max_prompt_tokens: int,
         engine: str = "auto",
     ) -> None:
         super().__init__()
         ends = end_tokens(model, tokenizer)
-        self.tokens = ChatTokenizer(tokenizer, max_context_tokens=max_context_tokens, ends=ends)
+        self.tokens = ChatTokenizer(tokenizer, max_prompt_tokens=max_prompt_tokens, ends=ends)
         self.model = model.requires_grad_(False).eval()
         self.lora = lora
         self.peft: PeftModel | None = None
@@ -170,7 +170,7 @@ class Backbone(nn.Module):
             weight.copy_(weights[name])
 
     @contextmanager
-    def speaking(self, role: str, *, training: bool = False) -> Iterator[None]:
+    def active_adapter(self, role: str, *, training: bool = False) -> Iterator[None]:
         """Run with one role's adapter (``base``: none); with ``training`` its weights, and no others, take gradients.
 
         Raises:
@@ -223,9 +223,9 @@ class Backbone(nn.Module):
         if route != self._route:
             self._route, self._path = route, None
 
-    def session(self, contexts: Sequence[Sequence[int]], *, room: int) -> Session:
+    def session(self, prompts: Sequence[Sequence[int]], *, room: int) -> Session:
         """Read prompts with the active adapter, so that completions of up to ``room`` tokens can grow."""
-        return self.path.session(contexts, room=room, pad=self.tokens.pad)
+        return self.path.session(prompts, room=room, pad=self.tokens.pad)
 
     @property
     def head(self) -> Head:

@@ -21,7 +21,7 @@ Tokens = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyBatch:
+class ResponseBatch:
     """Prompts and their responses, laid out for a forward pass.
 
     Attributes:
@@ -37,24 +37,24 @@ class ReplyBatch:
     before_NR: Tensor
 
 
-def lay_out(contexts: Sequence[Tokens], replies: Sequence[Tokens], *, pad: int) -> ReplyBatch:
+def lay_out(prompts: Sequence[Tokens], responses: Sequence[Tokens], *, pad: int) -> ResponseBatch:
     """Lay prompts and responses out; neighbours with the same prompt share a row, and its computation."""
-    token_NR = padded(replies, pad)
+    token_NR = padded(responses, pad)
     column_R = torch.arange(token_NR.shape[1])
-    start_N, length_N = torch.tensor([len(c) for c in contexts]), torch.tensor([len(r) for r in replies])
+    start_N, length_N = torch.tensor([len(c) for c in prompts]), torch.tensor([len(r) for r in responses])
     mask_NR = column_R[None] < length_N[:, None]
     before_NR = torch.where(mask_NR, start_N[:, None] + column_R[None] - 1, torch.zeros(()).long())
     groups: list[list[list[int]]] = []
-    for number, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
-        if number == 0 or context != contexts[number - 1]:
+    for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        if number == 0 or prompt != prompts[number - 1]:
             groups.append([])
-        groups[-1].append([*context, *reply])
+        groups[-1].append([*prompt, *response])
     packed = pack(groups, pad=pad)
-    return ReplyBatch(packed, token_NR, mask_NR, before_NR)
+    return ResponseBatch(packed, token_NR, mask_NR, before_NR)
 
 
-def reply_logp(
-    backbone: Backbone, batch: ReplyBatch, *, temperature: float = 1.0, with_entropy: bool = False
+def response_logp(
+    backbone: Backbone, batch: ResponseBatch, *, temperature: float = 1.0, with_entropy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Return log p(token) of each response token with the active adapter, in nats, and the entropy if asked for.
 
@@ -69,9 +69,9 @@ def reply_logp(
 
 
 @torch.no_grad()
-def reply_comparison(
+def response_comparison(
     backbone: Backbone,
-    batch: ReplyBatch,
+    batch: ResponseBatch,
     roles: tuple[str, str],
     compare: Callable[[Tensor, Tensor], Tensor],
     *,
@@ -84,7 +84,7 @@ def reply_comparison(
     """
     hidden = []
     for role in roles:
-        with backbone.speaking(role):
+        with backbone.active_adapter(role):
             hidden_NRH = backbone.hidden_at(batch.packed, batch.before_NR)
             mask_NR = batch.mask_NR.to(hidden_NRH.device)
             hidden.append(hidden_NRH[mask_NR])
@@ -103,7 +103,7 @@ def _scatter(value_M: Tensor, mask_NR: Tensor) -> Tensor:
     return torch.zeros(mask_NR.shape, device=value_M.device).masked_scatter(mask_NR, value_M)
 
 
-def reply_values(backbone: Backbone, batch: ReplyBatch, *, of: Literal["state", "action"] = "state") -> Tensor:
+def response_values(backbone: Backbone, batch: ResponseBatch, *, of: Literal["state", "action"] = "state") -> Tensor:
     """Return the value network's output at each response token: (N, R), in reward units.
 
     ``state`` is V of the state before the token, ``action`` is Q of the token in that state, read at the token.
@@ -135,12 +135,12 @@ def by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 
 
 @torch.no_grad()
-def score_replies(
-    backbone: Backbone, contexts: Sequence[Tokens], replies: Sequence[Tokens], *, microbatch_tokens: int
+def score_responses(
+    backbone: Backbone, prompts: Sequence[Tokens], responses: Sequence[Tokens], *, microbatch_tokens: int
 ) -> list[float]:
     """Return the reward role's raw score of each response, in the order of the arguments."""
-    sequences = [[[*context, *reply]] for context, reply in zip(contexts, replies, strict=True)]
-    with backbone.speaking("reward"):
+    sequences = [[[*prompt, *response]] for prompt, response in zip(prompts, responses, strict=True)]
+    with backbone.active_adapter("reward"):
         scores = _by_group(backbone, sequences, final_scores, microbatch_tokens=microbatch_tokens)
     return [score for (score,) in scores]
 
@@ -148,7 +148,7 @@ def score_replies(
 @torch.no_grad()
 def answer_yes(backbone: Backbone, prompts: Sequence[Sequence[Tokens]], *, microbatch_tokens: int) -> list[list[float]]:
     """Return the judge role's P(yes) for each prompt; prompts of one group share their common prefix and its cost."""
-    with backbone.speaking("judge"):
+    with backbone.active_adapter("judge"):
         return _by_group(
             backbone, prompts, lambda *batch: yes_logits(*batch).sigmoid(), microbatch_tokens=microbatch_tokens
         )

@@ -54,7 +54,7 @@ class ForwardPath(Protocol):
         """Return the last hidden states at these tokens of each sequence: (N, R, H)."""
         ...
 
-    def session(self, contexts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
+    def session(self, prompts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
         """Read prompts, so that completions of up to ``room`` tokens can grow."""
         ...
 
@@ -87,14 +87,14 @@ class OwnPath:
     def hidden_at(self, packed: Packed, index_NR: Tensor) -> Tensor:
         return self.decoder.hidden_at(packed, index_NR, self._adapter())
 
-    def session(self, contexts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
+    def session(self, prompts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
         decoder = self.decoder
         adapter = no_adapter(decoder.layers) if self.merged is not None else self._adapter()
-        if any(adapter) and decoder.can_merge and len(contexts) * room >= WORTH_MERGING:
+        if any(adapter) and decoder.can_merge and len(prompts) * room >= WORTH_MERGING:
             self.merged = decoder.merged(adapter)
         if self.merged is not None:
             decoder, adapter = self.merged, no_adapter(decoder.layers)
-        return DecoderSession(decoder, adapter, contexts, room=room, pad=pad)
+        return DecoderSession(decoder, adapter, prompts, room=room, pad=pad)
 
     def adapter_changed(self) -> None:
         self.merged = None
@@ -113,9 +113,9 @@ class TransformersPath:
     def hidden_at(self, packed: Packed, index_NR: Tensor) -> Tensor:
         return packed.gather(self.hidden(packed), index_NR)
 
-    def session(self, contexts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
+    def session(self, prompts: Sequence[Sequence[int]], *, room: int, pad: int) -> Session:
         assert self.route.decoding != "own"
-        return transformers_session(self.body, contexts, pad=pad, decoding=self.route.decoding)
+        return transformers_session(self.body, prompts, pad=pad, decoding=self.route.decoding)
 
     def adapter_changed(self) -> None:
         """Nothing: the modules read the weights at each call."""

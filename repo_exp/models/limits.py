@@ -14,12 +14,12 @@ from repo_exp.types import Message
 WINDOWS = ("window", "window_size", "chunk_size", "local_attention")  # how names of windows end
 
 
-def require_room(config: PreTrainedConfig, *, longest: int, context: int) -> None:
+def require_room(config: PreTrainedConfig, *, longest: int, prompt: int) -> None:
     """Refuse sequences that the model has no positions for.
 
     Args:
         longest: tokens of the longest sequence that can come.
-        context: of these, what ``model.max_context_tokens`` allows.
+        prompt: of these, what ``model.max_prompt_tokens`` allows.
 
     Raises:
         ConfigError: the model has fewer positions.
@@ -33,10 +33,10 @@ def require_room(config: PreTrainedConfig, *, longest: int, context: int) -> Non
     )
     if longest <= most:
         return
-    less = most - (longest - context)
-    remedy = f"model.max_context_tokens={less} or less" if less > 0 else "a smaller rollout.max_new_tokens"
-    found = f"{context}; with replies up to {longest} tokens, but the model's {name} is {most}"
-    raise ConfigError("The model is too short", [Problem("model.max_context_tokens", found, remedy)])
+    less = most - (longest - prompt)
+    remedy = f"model.max_prompt_tokens={less} or less" if less > 0 else "a smaller rollout.max_new_tokens"
+    found = f"{prompt}; with responses up to {longest} tokens, but the model's {name} is {most}"
+    raise ConfigError("The model is too short", [Problem("model.max_prompt_tokens", found, remedy)])
 
 
 def attention_window(config: PreTrainedConfig, *, longest: int) -> int | None:
@@ -62,7 +62,7 @@ def fit_tokens(tokens: ChatTokenizer, rows: int) -> None:
     outside = {name: token for name, token in tokens.hf.get_vocab().items() if token >= rows}
     if not outside:
         return
-    needed = {tokens.eos, *tokens.context([Message("system", "a"), Message("user", "b")])}
+    needed = {tokens.eos, *tokens.prompt([Message("system", "a"), Message("user", "b")])}
     unused = {*tokens.hf.all_special_ids} - needed
     lost = sorted(name for name, token in outside.items() if token not in unused)
     if lost:

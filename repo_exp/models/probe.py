@@ -79,8 +79,8 @@ def settle(backbone: Backbone, *, longest: int | None = None) -> Settled:
     """
     model, tokens = backbone.model, backbone.tokens
     config = model.config.get_text_config()
-    longest = tokens.max_context_tokens if longest is None else longest
-    limits.require_room(config, longest=longest, context=tokens.max_context_tokens)
+    longest = tokens.max_prompt_tokens if longest is None else longest
+    limits.require_room(config, longest=longest, prompt=tokens.max_prompt_tokens)
     limits.fit_tokens(tokens, model.get_input_embeddings().weight.shape[0])
     window = limits.attention_window(config, longest=longest)
     groups = _sequences(backbone, window, longest=longest)
@@ -207,7 +207,7 @@ def _strengthen(backbone: Backbone) -> None:
 def _by_the_model(backbone: Backbone, role: str, groups: Groups) -> list[Tensor]:
     """Return log p of the whole vocabulary behind every token, (T, V) a sequence: ``model(...)``, one at a time."""
     logps, device = [], backbone.model.device
-    with backbone.speaking(role):
+    with backbone.active_adapter(role):
         for sequence in (each for group in groups for each in group):
             logits = backbone.model(input_ids=torch.tensor([sequence], device=device)).logits[0]
             logps.append(logits.float().log_softmax(-1))
@@ -232,7 +232,7 @@ def _measure_rows(backbone: Backbone, groups: Groups, reference: Reference) -> G
     def measure(role: str) -> float:
         packed = pack(groups, pad=backbone.tokens.pad)
         index_NR = packed.length_N[:, None] - LAST + torch.arange(LAST)[None]
-        with backbone.speaking(role):
+        with backbone.active_adapter(role):
             logits = [backbone.head(hidden_RH) for hidden_RH in backbone.hidden_at(packed, index_NR)]
         return max(_gap(ours, theirs[-LAST:]) for ours, theirs in zip(logits, reference[role], strict=True))
 
@@ -249,7 +249,7 @@ def _measure_decoding(backbone: Backbone, groups: Groups, reference: Reference) 
     def measure(role: str) -> float:
         gaps: dict[int, list[float]] = {i: [] for i in rows}
         kept = rows
-        with backbone.speaking(role):
+        with backbone.active_adapter(role):
             session = backbone.session([sequences[i][: length[i]] for i in rows], room=4)
             for step in range(4):
                 logits_BV = backbone.head(session.last_BH)

@@ -41,24 +41,24 @@ class DecoderSession:
     """A session on :class:`Decoder`, over a cache that grows now and then.
 
     Args:
-        contexts: the prompt of each completion; equal ones are read once.
+        prompts: the prompt of each completion; equal ones are read once.
         room: tokens that a completion may have.
     """
 
     def __init__(
-        self, decoder: Decoder, adapter: AdapterWeights, contexts: Sequence[Sequence[int]], *, room: int, pad: int
+        self, decoder: Decoder, adapter: AdapterWeights, prompts: Sequence[Sequence[int]], *, room: int, pad: int
     ) -> None:
         self._decoder, self._adapter, self._pad = decoder, adapter, pad
         weight = decoder.embedding.weight
         self._device, self._dtype, self._low = weight.device, weight.dtype, torch.finfo(weight.dtype).min
         row_of: dict[tuple[int, ...], int] = {}
-        row_B = torch.tensor([row_of.setdefault(tuple(c), len(row_of)) for c in contexts], device=self._device)
-        different = [list(context) for context in row_of]
-        shared = shared_prefix_length(contexts)
+        row_B = torch.tensor([row_of.setdefault(tuple(c), len(row_of)) for c in prompts], device=self._device)
+        different = [list(prompt) for prompt in row_of]
+        shared = shared_prefix_length(prompts)
         if len(different) == 1 and shared < KEPT_ONCE:
             shared = 0  # read in one go
         copied = shared if shared < KEPT_ONCE else 0  # columns of every row that the shared prefix is copied into
-        rests = [context[shared:] for context in different]
+        rests = [prompt[shared:] for prompt in different]
         width = max(map(len, rests))
         at_first = min(room, GROWTH)
         columns, self._room = copied + width + at_first, room - at_first
@@ -75,8 +75,8 @@ class DecoderSession:
             [self._read(rests, rows, width, shared, copied) for rows in _chunks(len(rests), width)]
         )  # fmt: skip
         self._cache.advance(width)
-        self._position_B = torch.tensor([len(context) for context in different], device=self._device)
-        if len(different) < len(contexts):
+        self._position_B = torch.tensor([len(prompt) for prompt in different], device=self._device)
+        if len(different) < len(prompts):
             self.select(row_B)
 
     def step(self, token_B: Tensor) -> Tensor:

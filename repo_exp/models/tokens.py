@@ -38,7 +38,7 @@ class ChatTokenizer:
 
     Args:
         tokenizer: the model's own; its chat template is used, or ChatML where it has none.
-        max_context_tokens: prompts are cut to this by dropping their oldest turns, never the system message.
+        max_prompt_tokens: prompts are cut to this by dropping their oldest turns, never the system message.
         ends: the model's end tokens, besides those of the tokenizer and the template.
 
     Attributes:
@@ -49,11 +49,9 @@ class ChatTokenizer:
         ModelError: there is no token that ends a response, or the template cannot be used.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, max_context_tokens: int, ends: Iterable[int] = ()
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_prompt_tokens: int, ends: Iterable[int] = ()) -> None:
         self.hf = tokenizer
-        self.max_context_tokens = max_context_tokens
+        self.max_prompt_tokens = max_prompt_tokens
         self.template = Template(tokenizer)
         model_ends = {*ends, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])}
         names = [str(tokenizer.convert_ids_to_tokens(end)) for end in sorted(model_ends)]
@@ -73,15 +71,15 @@ class ChatTokenizer:
         self._in_messages = Control(tokenizer, {*control, *literal, *names})
         # an assistant may write what the vocabulary has for it, such as tags, but nothing that shapes the dialogue
         shaping = {token for token, special in added_tokens(tokenizer).items() if special or token in written}
-        self._in_replies = Control(tokenizer, ({*names, *shaping} & {*control, *names}) - THINKING)
+        self._in_responses = Control(tokenizer, ({*names, *shaping} & {*control, *names}) - THINKING)
 
     @property
     def ends(self) -> frozenset[int]:
         """The tokens that end a response."""
         return self.other_ends | {self.eos}
 
-    def context(self, messages: Sequence[Message], *, keep: int = 1) -> list[int]:
-        """Return the prompt that the next assistant turn continues, at most ``max_context_tokens`` long.
+    def prompt(self, messages: Sequence[Message], *, keep: int = 1) -> list[int]:
+        """Return the prompt that the next assistant turn continues, at most ``max_prompt_tokens`` long.
 
         The oldest turns are dropped first, all but the last ``keep``; where turns are strict, until a user comes first
         again. A prompt that is still too long loses the middle of its longest messages.
@@ -92,21 +90,21 @@ class ChatTokenizer:
         head = [message for message in messages[:1] if message.role == "system"]
         turns = list(messages[len(head) :])
         tokens = self._prompt([*head, *turns])
-        while len(tokens) > self.max_context_tokens and len(turns) > keep:
+        while len(tokens) > self.max_prompt_tokens and len(turns) > keep:
             turns = turns[1:]
             while self.template.strict and len(turns) > keep and turns[0].role != "user":
                 turns = turns[1:]
             tokens = self._prompt([*head, *turns])
-        return tokens if len(tokens) <= self.max_context_tokens else self._shortened([*head, *turns])
+        return tokens if len(tokens) <= self.max_prompt_tokens else self._shortened([*head, *turns])
 
-    def reply(self, text: str, *, limit: int | None = None) -> list[int]:
+    def response(self, text: str, *, limit: int | None = None) -> list[int]:
         """Return the tokens of a response, its end included; cut (and then without an end) after ``limit``."""
-        tokens = [*self._behind_opening(self._in_replies.harmless(text) + self._before_end), self.eos]
+        tokens = [*self._behind_opening(self._in_responses.harmless(text) + self._before_end), self.eos]
         return tokens if limit is None else tokens[:limit]
 
-    def question(self, messages: Sequence[Message], reply: str, question: str) -> list[int]:
+    def question(self, messages: Sequence[Message], response: str, question: str) -> list[int]:
         """Return the prompt that asks a judge about a response: the dialogue, the response, then the question."""
-        return self.context([*messages, Message("assistant", reply), Message("user", question)], keep=2)
+        return self.prompt([*messages, Message("assistant", response), Message("user", question)], keep=2)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of response tokens, without ends, other special tokens, thoughts and outer white space."""
@@ -154,12 +152,12 @@ class ChatTokenizer:
 
         longest = max(len(message.content) for message in messages)
         least = len(prompt(0))
-        if least > self.max_context_tokens:
-            found = f"{self.max_context_tokens}; the chat template alone takes {least} tokens"
-            problem = Problem("model.max_context_tokens", found, f"{least} and room for the messages")
+        if least > self.max_prompt_tokens:
+            found = f"{self.max_prompt_tokens}; the chat template alone takes {least} tokens"
+            problem = Problem("model.max_prompt_tokens", found, f"{least} and room for the messages")
             raise ModelError("no prompt fits", [problem])
-        most = bisect_right(range(longest + 1), self.max_context_tokens, key=lambda length: len(prompt(length))) - 1
-        while len(tokens := prompt(most)) > self.max_context_tokens:  # a longer text may have fewer tokens
+        most = bisect_right(range(longest + 1), self.max_prompt_tokens, key=lambda length: len(prompt(length))) - 1
+        while len(tokens := prompt(most)) > self.max_prompt_tokens:  # a longer text may have fewer tokens
             most -= 1
         return tokens
 

@@ -21,15 +21,15 @@ Decoding = Literal["padded", "same_length", "no_cache"]
 DECODINGS: tuple[Decoding, ...] = ("padded", "same_length", "no_cache")
 
 
-def transformers_session(body: Body, contexts: Sequence[Sequence[int]], *, pad: int, decoding: Decoding) -> Session:
+def transformers_session(body: Body, prompts: Sequence[Sequence[int]], *, pad: int, decoding: Decoding) -> Session:
     """Read prompts, so that completions can grow.
 
     Raises:
         ValueError: the model has no cache, and the decoding needs one.
     """
     if decoding == "no_cache":
-        return NoCacheSession(body, contexts, pad=pad)
-    return (PaddedSession if decoding == "padded" else SameLengthSession)(body, contexts, pad=pad)
+        return NoCacheSession(body, prompts, pad=pad)
+    return (PaddedSession if decoding == "padded" else SameLengthSession)(body, prompts, pad=pad)
 
 
 class PaddedSession:
@@ -39,11 +39,11 @@ class PaddedSession:
         masked: does the model get a mask? Without padding it needs none, and some cannot take one token with it.
     """
 
-    def __init__(self, body: Body, contexts: Sequence[Sequence[int]], *, pad: int, masked: bool = True) -> None:
+    def __init__(self, body: Body, prompts: Sequence[Sequence[int]], *, pad: int, masked: bool = True) -> None:
         self._body, self._masked = body, masked
         self._cache: Any = None  # of a class of the model's own
-        token_BT = padded(contexts, pad, left=True).to(body.model.device)
-        self._mask_BT = padded([[1] * len(context) for context in contexts], 0, left=True).to(body.model.device)
+        token_BT = padded(prompts, pad, left=True).to(body.model.device)
+        self._mask_BT = padded([[1] * len(prompt) for prompt in prompts], 0, left=True).to(body.model.device)
         position_BT = (self._mask_BT.cumsum(1) - 1).clamp(min=0)
         self._position_B = position_BT[:, -1] + 1
         self.last_BH = self._forward(token_BT, position_BT)
@@ -73,13 +73,13 @@ class PaddedSession:
 class SameLengthSession:
     """A session for each length that prompts have, side by side: nothing is padded."""
 
-    def __init__(self, body: Body, contexts: Sequence[Sequence[int]], *, pad: int) -> None:
+    def __init__(self, body: Body, prompts: Sequence[Sequence[int]], *, pad: int) -> None:
         device = body.model.device
         of_length: dict[int, list[int]] = {}
-        for row, context in enumerate(contexts):
-            of_length.setdefault(len(context), []).append(row)
+        for row, prompt in enumerate(prompts):
+            of_length.setdefault(len(prompt), []).append(row)
         self._sessions = [
-            (PaddedSession(body, [contexts[i] for i in rows], pad=pad, masked=False), torch.tensor(rows, device=device))
+            (PaddedSession(body, [prompts[i] for i in rows], pad=pad, masked=False), torch.tensor(rows, device=device))
             for rows in of_length.values()
         ]
         self.last_BH = self._in_order()
@@ -109,8 +109,8 @@ class SameLengthSession:
 class NoCacheSession:
     """A session without a cache: rows padded on the right are read whole at every step."""
 
-    def __init__(self, body: Body, contexts: Sequence[Sequence[int]], *, pad: int) -> None:
-        self._body, self._pad, self._rows = body, pad, [list(context) for context in contexts]
+    def __init__(self, body: Body, prompts: Sequence[Sequence[int]], *, pad: int) -> None:
+        self._body, self._pad, self._rows = body, pad, [list(prompt) for prompt in prompts]
         self.last_BH = self._forward()
 
     def step(self, token_B: Tensor) -> Tensor:

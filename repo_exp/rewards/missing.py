@@ -45,17 +45,17 @@ class MissingScores:
                 problems.append(self._problem(name, reasons, len(looked_at)))
         if not problems and len(looked_at) >= LEAST and all(math.isnan(each.total) for each in looked_at):
             reasons = Counter(score.reason for each in looked_at for score in each.scores.values() if score.missing)
-            found = f"none of {len(looked_at)} replies has a total ({_counts(reasons)})"
+            found = f"none of {len(looked_at)} responses has a total ({_counts(reasons)})"
             problems.append(Problem("reward", found, "another reward.sources"))
         if problems:
-            raise MissingScoresError("Training stopped before it learned from replies without a score.", problems)
+            raise MissingScoresError("Training stopped before it learned from responses without a score.", problems)
 
     def _problem(self, name: str, reasons: Counter[str], of: int) -> Problem:
         remedy = (
             "see to it and give the same command again: training continues from here, and what failed is asked again. "
             "To learn without these scores: a larger reward.max_missing"
         )
-        found = f"no score for {reasons.total()} of {of} replies ({_counts(reasons)})"
+        found = f"no score for {reasons.total()} of {of} responses ({_counts(reasons)})"
         label = self._infos[name].label if name in self._infos else name
         return Problem(label, f"{found}; reward.max_missing allows {self._allowed:.0%}", remedy)
 

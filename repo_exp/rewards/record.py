@@ -1,4 +1,4 @@
-"""A trajectory with every score as JSON: a line of ``rollouts.jsonl`` or ``replies.jsonl``."""
+"""A trajectory with every score as JSON: a line of ``rollouts.jsonl`` or ``responses.jsonl``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def record(trajectory: Trajectory, breakdown: RewardBreakdown, **extra: Any) -> 
         ValueError: a further key has the name of one of the others.
     """
     row = {
-        "context": trajectory.prompt.id,
+        "prompt": trajectory.prompt.id,
         "messages": [{"role": message.role, "content": message.content} for message in trajectory.prompt.messages],
-        "reply": trajectory.response,
+        "response": trajectory.response,
         "finished": trajectory.finished,
         "tokens": trajectory.tokens,
         "total": breakdown.total,

@@ -11,7 +11,7 @@ from typing import Any
 from repo_exp.errors import Problem, RewardError, did_you_mean
 from repo_exp.rewards.declared import Declaration, fingerprint, overridden, read_folder
 from repo_exp.rewards.facts import is_number, values_at
-from repo_exp.types import Context, Score
+from repo_exp.types import Prompt, Score
 
 SCALE = 100.0  # a score lies in [-SCALE, SCALE]
 LONGEST_QUESTION = 14  # words; a small model reads them
@@ -29,9 +29,9 @@ class Item:
     yes: tuple[str, ...] = ()
     no: tuple[str, ...] = ()
 
-    def applies(self, context: Context) -> bool:
-        """Is the question asked in this context?"""
-        return not self.when or any(values_at(context.facts, self.when))
+    def applies(self, prompt: Prompt) -> bool:
+        """Is the question asked in this prompt?"""
+        return not self.when or any(values_at(prompt.facts, self.when))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Rubric:
         """A digest of everything that can change a score."""
         return fingerprint([[item.name, item.question, item.points, item.when] for item in self.items])
 
-    def applicable(self, context: Context) -> tuple[Item, ...]:
-        """Return the questions that are asked in this context."""
-        return tuple(item for item in self.items if item.applies(context))
+    def applicable(self, prompt: Prompt) -> tuple[Item, ...]:
+        """Return the questions that are asked in this prompt."""
+        return tuple(item for item in self.items if item.applies(prompt))
 
     def score(self, probabilities: Mapping[str, float], *, hard: bool = False, words: str = "") -> Score:
         """Return sum of points * P(yes) over the questions that were asked, clipped to +-100 points.
@@ -82,26 +82,26 @@ class Rubric:
         return tuple(name for name, yes in probabilities.items() if name in self.names and not _is_probability(yes))
 
 
-def require_facts(rubric: Rubric, contexts: Collection[Context]) -> None:
-    """Refuse questions that depend on a fact which no context has: they would never be asked.
+def require_facts(rubric: Rubric, prompts: Collection[Prompt]) -> None:
+    """Refuse questions that depend on a fact which no prompt has: they would never be asked.
 
     Raises:
         RewardError: names each question, its fact, and the nearest fact that there is.
     """
-    facts = {name for context in contexts for name in context.facts}
+    facts = {name for prompt in prompts for name in prompt.facts}
     asked = [(item.name, item.when.split(".")[0]) for item in rubric.items if item.when]
     problems = [
         Problem(
             f"{name}: when",
-            f"no context has the fact '{fact}'",
-            f"{did_you_mean(fact, facts) if facts else 'contexts have no facts'}; without the question: "
+            f"no prompt has the fact '{fact}'",
+            f"{did_you_mean(fact, facts) if facts else 'prompts have no facts'}; without the question: "
             f"reward.drop_items=[{name}]",
         )
         for name, fact in asked
         if fact not in {*facts, "*"}
     ]
     if problems:
-        raise RewardError("The rubric does not fit the contexts:", problems)
+        raise RewardError("The rubric does not fit the prompts:", problems)
 
 
 def load_rubric(

@@ -16,7 +16,7 @@ from repo_exp.types import Message, Prompt, Trajectory, Turn
 class Tokenizer(Protocol):
     """Messages to prompt tokens, completion tokens to text (``models/tokens.py`` has the real one)."""
 
-    def context(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens that the agent's next message continues."""
         ...
 
@@ -73,7 +73,7 @@ def _play(
     complete: Callable[[Trajectory], None] | None,
 ) -> None:
     """Play one turn of these episodes; hand on those that it completes."""
-    prompt_ids = [tokenizer.context(episode.messages) for episode in episodes]
+    prompt_ids = [tokenizer.prompt(episode.messages) for episode in episodes]
 
     def take(place: int, completion: Completion) -> None:
         episode = episodes[place]

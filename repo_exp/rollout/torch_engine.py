@@ -16,7 +16,7 @@ from torch import Tensor
 
 from repo_exp.errors import NotFiniteError, Problem
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import by_length, lay_out, reply_logp
+from repo_exp.models.forward import by_length, lay_out, response_logp
 from repo_exp.rollout.drawing import draw
 from repo_exp.rollout.engine import Completion, OnFinished, Sampling
 
@@ -48,7 +48,7 @@ class TorchEngine:
             NotFiniteError: the role's logits are not finite, so that there is no distribution to draw from.
         """
         completions: list[Completion | None] = [None] * len(prompts)
-        with self.backbone.speaking(self.role):
+        with self.backbone.active_adapter(self.role):
             for batch in by_length([len(prompt) for prompt in prompts], self.batch_size):
                 # one row of uniform numbers a completion, drawn ahead: its k-th token always takes number k
                 uniform_BR = torch.stack(
@@ -81,12 +81,12 @@ class TorchEngine:
         """Return the log-probability of each token of each completion, in nats, at this temperature."""
         found: list[tuple[float, ...]] = [()] * len(prompts)
         sizes = [len(prompt) + len(completion) for prompt, completion in zip(prompts, completions, strict=True)]
-        with self.backbone.speaking(self.role):
+        with self.backbone.active_adapter(self.role):
             for batch in by_length(sizes, self.batch_size):
                 rows = lay_out(
                     [prompts[i] for i in batch], [completions[i] for i in batch], pad=self.backbone.tokens.pad
                 )
-                logprob_BT, _ = reply_logp(self.backbone, rows, temperature=temperature)
+                logprob_BT, _ = response_logp(self.backbone, rows, temperature=temperature)
                 for i, row in zip(batch, logprob_BT.tolist(), strict=True):
                     found[i] = tuple(row[: len(completions[i])])
         return found

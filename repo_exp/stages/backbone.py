@@ -58,7 +58,7 @@ class LoadedModel:
                 weights,
                 tokenizer,
                 lora=Lora(**as_json(inputs.lora)),
-                max_context_tokens=inputs.max_prompt_tokens,
+                max_prompt_tokens=inputs.max_prompt_tokens,
                 engine=inputs.engine,
             ).to(self.machine.device)
             log.info("backbone: %s from %s in %.0f s", self.name, inputs.weights.kind, time.monotonic() - start)

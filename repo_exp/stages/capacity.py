@@ -17,7 +17,7 @@ from repo_exp.errors import Problem
 GIB, YEAR = 2**30, 365.25 * 86_400
 MASTER_BYTES = 16  # a weight that learns: itself, its gradient and two moments in float32
 FASTEST = {"cuda": 1e15, "cpu": 1e11}  # operations a second, of one GPU and of one core
-REPLY_SECONDS = 5e-4  # what sampling and scoring a reply takes at the very least, whatever the model
+RESPONSE_SECONDS = 5e-4  # what sampling and scoring a response takes at the very least, whatever the model
 TEXT_BYTES = 2_000  # of a conversation in memory
 
 
@@ -111,19 +111,19 @@ def _work(config: Any) -> list[tuple[str, str, float]]:
     device, _ = _memory(config.trainer.accelerator)
     speed = FASTEST["cuda"] if "GPU" in device else FASTEST["cpu"] * (os.cpu_count() or 1)
     tokens = max(1, config.rollout.max_new_tokens // 4)
-    reply = max(REPLY_SECONDS, tokens * size * 8 / speed)  # 2 operations a weight to sample, 6 to learn
+    response = max(RESPONSE_SECONDS, tokens * size * 8 / speed)  # 2 operations a weight to sample, 6 to learn
     updates, rollouts = config.budget.updates, config.budget.rollouts
     budget = "budget.rollouts" if rollouts > updates else "budget.updates"
-    parts = [(budget, f"{updates:,} updates of {rollouts:,} replies", updates * rollouts * reply)]
+    parts = [(budget, f"{updates:,} updates of {rollouts:,} responses", updates * rollouts * response)]
     readers = {"demonstrations": "sft", "preferences": "reward_model", "judgements": "judge"}
     for each in config.data.amounts():
         reader = readers.get(each.part, "") if each.split == "train" else ""
         if reader and (reader != "judge" or config.judge.kind == "local"):
             epochs = getattr(config, reader).epochs
             found = f"{epochs:,} epochs of {each.count:,} {each.part}"
-            parts.append((f"{reader}.epochs", found, epochs * each.count * reply))
-    replies = config.reward_model.calibration_replies
-    parts.append(("reward_model.calibration_replies", f"{replies:,} replies", replies * reply))
+            parts.append((f"{reader}.epochs", found, epochs * each.count * response))
+    responses = config.reward_model.calibration_responses
+    parts.append(("reward_model.calibration_responses", f"{responses:,} responses", responses * response))
     return parts
 
 
@@ -134,7 +134,7 @@ def _within(where: str, config: Any) -> str:
         return str(
             small[where] // (config.algorithm.get("group_size") or 1) * (config.algorithm.get("group_size") or 1)
         )
-    return str(small.get(where, 64 if where.endswith("replies") else 1))
+    return str(small.get(where, 64 if where.endswith("responses") else 1))
 
 
 def _adapter(shape: Shape, model: Any) -> float:

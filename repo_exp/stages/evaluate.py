@@ -46,7 +46,7 @@ class EvaluateInputs:
 
 
 class EvaluateStage(Stage[EvaluateInputs]):
-    """Leaves ``results.json``, ``examples.json``, ``replies.jsonl``."""
+    """Leaves ``results.json``, ``examples.json``, ``responses.jsonl``."""
 
     name, version = "evaluate", 5
 
@@ -71,7 +71,7 @@ class EvaluateStage(Stage[EvaluateInputs]):
 
     def build(self, inputs: EvaluateInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
         """Sample the responses of every policy variant, score them, and compare them."""
-        prompts = read(parents["data"]).contexts["test"]
+        prompts = read(parents["data"]).prompts["test"]
         scorer = inputs.reward.scorer(run, parents)
         responses = holdout(
             _agents(inputs, parents, run),
@@ -95,8 +95,10 @@ class EvaluateStage(Stage[EvaluateInputs]):
         # what it was measured with, so that a table of runs can tell which may be compared
         write_json(folder / "results.json", {**results, "metric": as_json(inputs.reward)})
         write_json(folder / "examples.json", {"worked": worked_example(scored), "chosen": chosen})
-        rows = [record(response, reward, arm=variant) for variant, each in scored.items() for response, reward in each]
-        write_lines(folder / "replies.jsonl", rows)
+        rows = [
+            record(response, reward, variant=variant) for variant, each in scored.items() for response, reward in each
+        ]
+        write_lines(folder / "responses.jsonl", rows)
 
     def incomplete(self, artifact: Artifact) -> bool:
         """Return whether an endpoint left responses without a score for a reason that may have passed."""

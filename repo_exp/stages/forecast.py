@@ -17,7 +17,7 @@ import torch
 from repo_exp.config.schema import Config
 from repo_exp.config.shape import shape_of
 from repo_exp.models.precision import Precision, matmul_rate
-from repo_exp.types import Context, Corpus
+from repo_exp.types import Corpus, Prompt
 
 EFFICIENCY = 0.9  # of the rate of square products, by all weights: SmolLM2 on two AVX2 cores, float32
 BYTES_A_TOKEN = 4.0
@@ -30,26 +30,26 @@ SHORTER = {  # stage -> keys that its length depends on
     "reward_model": "data.scale, reward_model.epochs",
     "judge": "data.judgements",
     "policy": "budget.updates, budget.rollouts, rollout.max_new_tokens",
-    "evaluate": "data.contexts.test",
+    "evaluate": "data.prompts.test",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Mean tokens of a context and of a response."""
+    """Mean tokens of a prompt and of a response."""
 
-    context: float
+    prompt: float
     response: float
 
     @property
     def sampled(self) -> float:
-        """Forward-equivalent tokens of answering a context."""
-        return self.context + DECODED * self.response
+        """Forward-equivalent tokens of answering a prompt."""
+        return self.prompt + DECODED * self.response
 
     @property
     def read(self) -> float:
-        """Tokens of a context with its response."""
-        return self.context + self.response
+        """Tokens of a prompt with its response."""
+        return self.prompt + self.response
 
 
 def forecast(config: Config, corpus: Corpus, *, layers: int, items: int) -> dict[str, float]:
@@ -64,23 +64,23 @@ def forecast(config: Config, corpus: Corpus, *, layers: int, items: int) -> dict
     judged = EXCERPT + lengths.response + QUESTION * items if items else 0.0
     scored = lengths.read + judged
     counts = {name: {split: len(each) for split, each in getattr(corpus, name).items()} for name in _PARTS}
-    pair, training = lengths.context + 2 * lengths.response, config.reward_model
+    pair, training = lengths.prompt + 2 * lengths.response, config.reward_model
     found = {
         "sft": config.sft.epochs * counts["demonstrations"].get("train", 0) * lengths.read * behind["policy"],
         "reward_model": training.epochs * counts["preferences"].get("train", 0) * pair * behind["reward"]
         + counts["preferences"].get("development", 0) * pair
-        + training.calibration_replies * (lengths.sampled + lengths.read),
+        + training.calibration_responses * (lengths.sampled + lengths.read),
     }
     if items:
-        learnt = EXCERPT / 2 + lengths.response + 3 * QUESTION  # the questions that tell a pair of replies apart
+        learnt = EXCERPT / 2 + lengths.response + 3 * QUESTION  # the questions that tell a pair of responses apart
         found["judge"] = counts["judgements"].get("train", 0) * learnt * behind["judge"]
         found["judge"] += counts["judgements"].get("development", 0) * judged
     found["policy"] = _policy(config, lengths, scored, behind)
-    found["evaluate"] = 3 * counts["contexts"].get("test", 0) * (lengths.sampled + scored)
+    found["evaluate"] = 3 * counts["prompts"].get("test", 0) * (lengths.sampled + scored)
     return found
 
 
-_PARTS = ("demonstrations", "preferences", "judgements", "contexts")
+_PARTS = ("demonstrations", "preferences", "judgements", "prompts")
 
 
 def _policy(config: Config, lengths: Lengths, scored: float, behind: Mapping[str, float]) -> float:
@@ -89,29 +89,29 @@ def _policy(config: Config, lengths: Lengths, scored: float, behind: Mapping[str
 
     if config.algorithm["kind"] == "sft":
         return 0.0
-    algorithm, replies = algorithm_of(config), config.budget.updates * config.budget.rollouts
-    pair = lengths.context + 2 * lengths.response
+    algorithm, responses = algorithm_of(config), config.budget.updates * config.budget.rollouts
+    pair = lengths.prompt + 2 * lengths.response
     reference = find(algorithm.signals, ReferenceLogprobs) is not None
     if not isinstance(algorithm, OnlineAlgorithm):
-        return replies / 2 * pair * (behind["policy"] + reference)
-    learnt, passes = lengths.context / algorithm.group_size + lengths.response, algorithm.options.passes
+        return responses / 2 * pair * (behind["policy"] + reference)
+    learnt, passes = lengths.prompt / algorithm.group_size + lengths.response, algorithm.options.passes
     each = lengths.sampled + scored + learnt * reference
     each += sum(learnt * behind[role] * passes for role in algorithm.trained_roles)
-    return replies * each
+    return responses * each
 
 
 def _lengths(config: Config, corpus: Corpus) -> Lengths:
-    contexts = [context for split in corpus.contexts.values() for context in split[:200]]
-    responses = [shown.reply for split in corpus.demonstrations.values() for shown in split[:200]]
+    prompts = [prompt for split in corpus.prompts.values() for prompt in split[:200]]
+    responses = [shown.response for split in corpus.demonstrations.values() for shown in split[:200]]
     responses += [pair.chosen for split in corpus.preferences.values() for pair in split[:200]]
     limit = config.rollout.max_new_tokens
-    context = [min(_tokens(each), config.model.max_context_tokens) for each in contexts]
+    prompt = [min(_tokens(each), config.model.max_prompt_tokens) for each in prompts]
     response = [min(len(text.encode()) / BYTES_A_TOKEN + 1, limit) for text in responses]
-    return Lengths(fmean(context) if context else 0.0, fmean(response) if response else float(limit))
+    return Lengths(fmean(prompt) if prompt else 0.0, fmean(response) if response else float(limit))
 
 
-def _tokens(context: Context) -> float:
-    return sum(len(message.content.encode()) / BYTES_A_TOKEN + TURN for message in context.messages)
+def _tokens(prompt: Prompt) -> float:
+    return sum(len(message.content.encode()) / BYTES_A_TOKEN + TURN for message in prompt.messages)
 
 
 def seconds(tokens: Mapping[str, float], *, weights: float, rate: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""judge: a local judge is trained on replies labelled with the rubric's answers; one for each source."""
+"""judge: a local judge is trained on responses labelled with the rubric's answers; one for each source."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.training.losses import Judging, QuestionsItem
+from repo_exp.training.losses import JudgeLoss, QuestionsItem
 from repo_exp.types import Judgement, Message, Trajectory
 
-NOTHING = "(no reply)"
+NOTHING = "(no reply)"  # part of what the model reads, as "Reply:" below
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class JudgeStage(Stage[JudgeInputs]):
             fit_supervised(
                 run,
                 inputs.training,
-                Judging(),
+                JudgeLoss(),
                 train,
                 stage=self.name,
                 epochs=inputs.epochs,
@@ -153,22 +153,22 @@ def function(run: RunContext, inputs: JudgeInputs, trained: Artifact) -> Ask:
 
 
 def _prompt(
-    tokens: ChatTokenizer, messages: Sequence[Message], reply: str, question: str, *, turns: int | None
+    tokens: ChatTokenizer, messages: Sequence[Message], response: str, question: str, *, turns: int | None
 ) -> list[int]:
     """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue.
 
-    Every turn, the reply and the question is one line, so that no text can pass for another turn, or for the question,
+    Every turn, the response and the question is one line, so that no text can pass for another turn, or for the question,
     by a line break of its own.
     """
     if turns is None:
         turns_in_lines = [message if message.role == "system" else Message(message.role, one_line(message.content))
                 for message in messages]  # fmt: skip
-        return tokens.question(turns_in_lines, one_line(reply) or NOTHING, question)
+        return tokens.question(turns_in_lines, one_line(response) or NOTHING, question)
     last = [message for message in messages if message.role != "system"][-turns:]
     excerpt = [("Agent" if message.role == "assistant" else "Partner", message.content) for message in last]
     lines = [f"{who}: {one_line(content)}" for who, content in excerpt]
-    text = "\n".join([*lines, f"Reply: {one_line(reply) or NOTHING}", question])
-    return tokens.context([Message("system", "You judge the reply."), Message("user", text)])
+    text = "\n".join([*lines, f"Reply: {one_line(response) or NOTHING}", question])
+    return tokens.prompt([Message("system", "You judge the reply."), Message("user", text)])
 
 
 def _items(
@@ -176,16 +176,16 @@ def _items(
 ) -> tuple[list[QuestionsItem], dict[str, tuple[int, int]]]:
     """Return what is learnt from, and how often each question is answered (no, yes) in it.
 
-    Replies to one context form one item. It asks the questions whose answers differ among them, and one more:
+    Responses to one prompt form one item. It asks the questions whose answers differ among them, and one more:
     the contrast teaches what a rare "yes" looks like, which a hundred times "no" does not.
     """
     groups: dict[str, list[Judgement]] = {}
     for judgement in judgements:
-        groups.setdefault(judgement.context.id, []).append(judgement)
+        groups.setdefault(judgement.prompt.id, []).append(judgement)
     items, counts = [], {item.name: (0, 0) for item in rubric.items}
     rng = random.Random(seed)
     for group in groups.values():
-        asked = [item for item in rubric.applicable(group[0].context) if all(item.name in k.labels for k in group)]
+        asked = [item for item in rubric.applicable(group[0].prompt) if all(item.name in k.labels for k in group)]
         telling = [item for item in asked if len({each.labels[item.name] for each in group}) > 1]
         others = [item for item in asked if item not in telling]
         if len(group) > 1 and telling:
@@ -193,7 +193,7 @@ def _items(
         pairs = [(judgement, item) for judgement in group for item in asked]
         if not pairs:
             continue
-        prompts = [_prompt(tokens, k.context.messages, k.reply, item.question, turns=turns) for k, item in pairs]
+        prompts = [_prompt(tokens, k.prompt.messages, k.response, item.question, turns=turns) for k, item in pairs]
         items.append(QuestionsItem(prompts, [k.labels[item.name] for k, item in pairs]))
         for judgement, item in pairs:
             no, yes = counts[item.name]
@@ -207,12 +207,12 @@ def _offsets(
     """Return for each question how its share of "yes" in the training examples differs from all labels, in log-odds.
 
     The training examples ask what differs, so "yes" is commoner in them. Adding the offset to what the judge says
-    gives P(yes) for replies as they come. One is added to every count.
+    gives P(yes) for responses as they come. One is added to every count.
     """
     offsets = {}
     for item in rubric.items:
         labels = [
-            k.labels[item.name] for k in judgements if item in rubric.applicable(k.context) and item.name in k.labels
+            k.labels[item.name] for k in judgements if item in rubric.applicable(k.prompt) and item.name in k.labels
         ]
         no, yes = counts[item.name]
         usual = log_odds(sum(labels) + 1, len(labels) - sum(labels) + 1)
@@ -228,14 +228,14 @@ def ask(
     offsets: Mapping[str, float],
     microbatch_tokens: int,
 ) -> list[list[float]]:
-    """Return P(yes) of each question about each (messages, reply, questions).
+    """Return P(yes) of each question about each (messages, response, questions).
 
     Raises:
         NotFiniteError: of two questions or more none has an answer that is finite.
     """
     prompts = [
-        [_prompt(backbone.tokens, messages, reply, question, turns=turns) for question in questions]
-        for messages, reply, questions in asked
+        [_prompt(backbone.tokens, messages, response, question, turns=turns) for question in questions]
+        for messages, response, questions in asked
     ]
     answers = answer_yes(backbone, prompts, microbatch_tokens=microbatch_tokens)
     every = [yes for each in answers for yes in each]
@@ -248,15 +248,15 @@ def ask(
 
 
 def _agreement(backbone: Backbone, rubric: Rubric, judgements: Sequence[Judgement], **how: Any) -> list[dict[str, Any]]:
-    """Return for each question how often the judge's yes or no is the label, and how well it ranks replies."""
+    """Return for each question how often the judge's yes or no is the label, and how well it ranks responses."""
     answered: dict[str, dict[bool, list[float]]] = {item.name: {True: [], False: []} for item in rubric.items}
-    asked = [[item for item in rubric.applicable(k.context) if item.name in k.labels] for k in judgements]
+    asked = [[item for item in rubric.applicable(k.prompt) if item.name in k.labels] for k in judgements]
     questions = [
-        (k.context.messages, k.reply, [item.question for item in items])
+        (k.prompt.messages, k.response, [item.question for item in items])
         for k, items in zip(judgements, asked, strict=True)
     ]
     found = ask(backbone, questions, **how)
-    require_all([yes for each in found for yes in each], role="judge", what="answers about held-out replies")
+    require_all([yes for each in found for yes in each], role="judge", what="answers about held-out responses")
     for judgement, items, answers in zip(judgements, asked, found, strict=True):
         for item, yes in zip(items, answers, strict=True):
             answered[item.name][judgement.labels[item.name]].append(yes)

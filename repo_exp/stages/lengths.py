@@ -1,7 +1,7 @@
-"""lengths: what of the corpus does not fit into the model's contexts and replies, before anything is learnt from it.
+"""lengths: what of the corpus does not fit into the model's window and responses, before anything is learnt from it.
 
-A reply is learnt from up to ``rollout.max_new_tokens`` tokens; the reward and the value model read twice as many. A
-reply that is cut teaches no end, and two replies of a pair that are alike where they are cut teach nothing.
+A response is learnt from up to ``rollout.max_new_tokens`` tokens; the reward and the value model read twice as many. A
+response that is cut teaches no end, and two responses of a pair that are alike where they are cut teach nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from repo_exp.stages.records import Weights, weights
 from repo_exp.stages.run_context import NOTES, RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, Store, write_json
-from repo_exp.types import Context, Corpus, Preference
+from repo_exp.types import Corpus, Preference, Prompt
 
 COUNTS = "lengths.json"
 UNCUT = 10**9
@@ -59,7 +59,7 @@ class LengthsStage(Stage[LengthsInputs]):
 
     def inputs(self, config: Config) -> LengthsInputs:
         """Return what decides what is cut, and who reads pairs."""
-        limits = (config.model.max_context_tokens, config.rollout.max_new_tokens)
+        limits = (config.model.max_prompt_tokens, config.rollout.max_new_tokens)
         return LengthsInputs(weights(config), *limits, readers(config))
 
     def parents(self, config: Config) -> Mapping[str, str]:
@@ -89,56 +89,56 @@ def readers(config: Config) -> Readers:
 
 
 def count(tokens: ChatTokenizer, corpus: Corpus, *, max_new_tokens: int) -> dict[str, int]:
-    """Return how many prompts and replies are cut, and how many pairs are alike once they are.
+    """Return how many prompts and responses are cut, and how many pairs are alike once they are.
 
     Args:
         tokens: the model's tokenizer with its window.
-        max_new_tokens: the longest reply.
+        max_new_tokens: the longest response.
     """
-    whole = ChatTokenizer(tokens.hf, max_context_tokens=UNCUT)
-    longest = tokens.max_context_tokens
-    contexts = [context for split in corpus.contexts.values() for context in split]
+    whole = ChatTokenizer(tokens.hf, max_prompt_tokens=UNCUT)
+    longest = tokens.max_prompt_tokens
+    prompts = [prompt for split in corpus.prompts.values() for prompt in split]
     shown, pairs = corpus.demonstrations["train"], corpus.preferences["train"]
 
-    def too_long(context: Context) -> bool:
-        return len(whole.context(context.messages)) > longest
+    def too_long(prompt: Prompt) -> bool:
+        return len(whole.prompt(prompt.messages)) > longest
 
     return {
-        "contexts": len(contexts),
-        "contexts_cut": sum(map(too_long, contexts)),
+        "prompts": len(prompts),
+        "prompts_cut": sum(map(too_long, prompts)),
         "demonstrations": len(shown),
-        "demonstrations_cut": sum(len(tokens.reply(each.reply)) > max_new_tokens for each in shown),
+        "demonstrations_cut": sum(len(tokens.response(each.response)) > max_new_tokens for each in shown),
         "pairs": len(pairs),
         "pairs_alike": sum(not differ(tokens, pair, limit=max_new_tokens) for pair in pairs),
         "pairs_alike_to_reward": sum(not differ(tokens, pair, limit=2 * max_new_tokens) for pair in pairs),
         "max_new_tokens": max_new_tokens,
-        "max_context_tokens": longest,
+        "max_prompt_tokens": longest,
     }
 
 
 def differ(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> bool:
-    """Do the replies of a pair differ in what is learnt from them, their first ``limit`` tokens?"""
-    return list(tokens.reply(pair.chosen, limit=limit)) != list(tokens.reply(pair.rejected, limit=limit))
+    """Do the responses of a pair differ in what is learnt from them, their first ``limit`` tokens?"""
+    return list(tokens.response(pair.chosen, limit=limit)) != list(tokens.response(pair.rejected, limit=limit))
 
 
 def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
     """Return what a reader should know of the counts."""
     limit, found = counts["max_new_tokens"], []
-    if counts["contexts_cut"]:
+    if counts["prompts_cut"]:
         found.append(
-            f"{counts['contexts_cut']:,} of {counts['contexts']:,} prompts are longer than model.max_context_tokens "
-            f"({counts['max_context_tokens']}) and are cut: their oldest turns are left out"
+            f"{counts['prompts_cut']:,} of {counts['prompts']:,} prompts are longer than model.max_prompt_tokens "
+            f"({counts['max_prompt_tokens']}) and are cut: their oldest turns are left out"
         )
     if counts["demonstrations_cut"]:
         end = "; nothing teaches the policy to end" if counts["demonstrations_cut"] == counts["demonstrations"] else ""
         found.append(
-            f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} replies to imitate are longer than "
+            f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} responses to imitate are longer than "
             f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not learnt{end}"
         )
     for key, who, most in readers.rows(limit):
         if counts[key]:
             found.append(
-                f"{counts[key]:,} of {counts['pairs']:,} training pairs have replies that are the same in their first "
+                f"{counts[key]:,} of {counts['pairs']:,} training pairs have responses that are the same in their first "
                 f"{most} tokens, which is what the {who} reads; they are left out (rollout.max_new_tokens={limit})"
             )
     return found
@@ -154,9 +154,9 @@ def require_pairs(counts: Mapping[str, int], readers: Readers) -> None:
     problems = [
         Problem(
             "rollout.max_new_tokens",
-            f"all {counts['pairs']:,} training pairs have replies that are the same in their first {most} tokens, "
+            f"all {counts['pairs']:,} training pairs have responses that are the same in their first {most} tokens, "
             f"which is what the {who} reads",
-            f"more than {limit}; or replies that differ earlier",
+            f"more than {limit}; or responses that differ earlier",
         )
         for key, who, most in readers.rows(limit)
         if counts["pairs"] and counts[key] == counts["pairs"]
@@ -186,6 +186,6 @@ def tokenizer(model: Model, *, store: Store) -> ChatTokenizer | None:
             read_it = lambda: AutoTokenizer.from_pretrained(mine[-1].folder)  # noqa: E731
         else:
             read_it = lambda: AutoTokenizer.from_pretrained(place, local_files_only=True)  # noqa: E731
-        return ChatTokenizer(read_it(), max_context_tokens=model.max_context_tokens)
+        return ChatTokenizer(read_it(), max_prompt_tokens=model.max_prompt_tokens)
     except (ModelError, OSError, ValueError, KeyError):
         return None

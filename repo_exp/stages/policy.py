@@ -183,7 +183,7 @@ def _online(
         lambda report: OnlineModule(
             model.backbone,
             algorithm,
-            corpus.contexts["train"],
+            corpus.prompts["train"],
             settings=training_settings(run, inputs.training, stage="policy", report=report),
             updates=updates,
             engine=TorchEngine(model.backbone, batch_size=run.machine.sampling_batch_size),
@@ -211,9 +211,9 @@ def _offline(
     tokens = backbone.tokens
     pairs = [
         PairItem(
-            tokens.context(pair.context.messages),
-            tokens.reply(pair.chosen, limit=limit),
-            tokens.reply(pair.rejected, limit=limit),
+            tokens.prompt(pair.prompt.messages),
+            tokens.response(pair.chosen, limit=limit),
+            tokens.response(pair.rejected, limit=limit),
         )
         for pair in corpus.preferences["train"]
         if differ(tokens, pair, limit=limit)

@@ -14,26 +14,26 @@ def problems(config: Any) -> Iterator[Problem]:
     there = positions(config.model)
     if there is None:
         return
-    prompt, response = config.model.max_context_tokens, config.rollout.max_new_tokens
+    prompt, response = config.model.max_prompt_tokens, config.rollout.max_new_tokens
     reads = f"the model reads {there}"
     if prompt >= there:
         found = f"prompts of up to {prompt} tokens leave no room for a response: {reads}"
         most = max(there - (2 if reads_pairs(config) else 1) * response, there // 2)
-        yield Problem("model.max_context_tokens", found, f"model.max_context_tokens={most}, or less")
+        yield Problem("model.max_prompt_tokens", found, f"model.max_prompt_tokens={most}, or less")
     elif prompt + response > there:
         found = f"prompts of up to {prompt} tokens and responses of up to {response} are {prompt + response}: {reads}"
         most = max(1, (there - prompt) // (2 if reads_pairs(config) else 1))  # of pairs twice as much is read
-        remedy = f"rollout.max_new_tokens={most}, or less; or a smaller model.max_context_tokens, now {prompt}"
+        remedy = f"rollout.max_new_tokens={most}, or less; or a smaller model.max_prompt_tokens, now {prompt}"
         yield Problem("rollout.max_new_tokens", found, remedy)
     elif reads_pairs(config) and prompt + 2 * response > there:
         found = (
             f"prompts of up to {prompt} tokens and the responses of pairs, read up to twice rollout.max_new_tokens = "
             f"{response}, are {prompt + 2 * response}: {reads}"
         )
-        remedy = f"rollout.max_new_tokens={max(1, (there - prompt) // 2)}, or less; or a smaller context"
+        remedy = f"rollout.max_new_tokens={max(1, (there - prompt) // 2)}, or less; or a smaller prompt"
         if there > 2 * response:
-            remedy = f"model.max_context_tokens={there - 2 * response}, or less; or a smaller rollout.max_new_tokens"
-        yield Problem("model.max_context_tokens", found, remedy)
+            remedy = f"model.max_prompt_tokens={there - 2 * response}, or less; or a smaller rollout.max_new_tokens"
+        yield Problem("model.max_prompt_tokens", found, remedy)
     for where, tokens in polar_rows(config):
         if tokens > there:
             yield Problem(where, f"rows of up to {tokens} tokens: {reads}", f"{where}={there}, or less")

@@ -134,7 +134,7 @@ def model_inputs(config: Config, *roles: str) -> ModelInputs:
         dtype=resolve_precision(model.dtype, device),
         engine=model.engine,
         attention=model.attention,
-        max_prompt_tokens=model.max_context_tokens,
+        max_prompt_tokens=model.max_prompt_tokens,
         lora=LoraInputs(**lora),
     )
 
@@ -177,7 +177,7 @@ def machine_settings(config: Config) -> MachineSettings:
 
 def longest_sequence(config: Config) -> int:
     """Return the tokens of the longest sequence of a forward pass; a response in the data may have twice the budget."""
-    row = config.model.max_context_tokens + (1 + reads_pairs(config)) * config.rollout.max_new_tokens
+    row = config.model.max_prompt_tokens + (1 + reads_pairs(config)) * config.rollout.max_new_tokens
     return max([row, *(tokens for _, tokens in polar_rows(config))])
 
 

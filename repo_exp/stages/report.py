@@ -17,7 +17,7 @@ from repo_exp.algorithms.registry import credit_from, learns_from
 from repo_exp.config.reward_sources import info_of, measured_with, trained_on
 from repo_exp.config.schema import Config
 from repo_exp.domains import registry
-from repo_exp.evaluation.names import arm_name
+from repo_exp.evaluation.names import variant_name
 from repo_exp.evaluation.report import render_report
 from repo_exp.evaluation.report_data import PairAccuracy, Quality, Report, RewardSetup
 from repo_exp.models.precision import processor_units
@@ -56,7 +56,7 @@ def write(
     examples, learnt = evaluation.read("examples.json"), learns_from(str(config.algorithm["kind"]))
     name = str(config.algorithm["name"])
     report: Report = {
-        "title": f"{arm_name(name)} on {config.model.name}",
+        "title": f"{variant_name(name)} on {config.model.name}",
         "run": {
             "name": name,
             "model": config.model.name,
@@ -110,16 +110,16 @@ def _parts(config: Config) -> dict[str, dict[str, str]]:
 def _reward(config: Config, learnt: str) -> dict[str, Any]:
     """Return the reward of the training, and that of the evaluation; the same where there was none in training."""
     measured = {"sources": list(measured_with(config)[1]), "combine": "enhancement", "bound": config.evaluation.n}
-    if learnt != "own replies":
+    if learnt != "own responses":
         return {**measured, "measured": measured}
     heard = [name for name in trained_on(config) if name not in silent_sources(config)]
     credit = credit_from(str(config.algorithm["kind"]))
     reward = {"sources": heard, "combine": config.reward.combine, "bound": config.reward.n, "measured": measured}
     if credit != "total":
-        name = arm_name(str(config.algorithm["name"]))
+        name = variant_name(str(config.algorithm["name"]))
         reward["combine"] = str(config.algorithm["name"])
         reward["formula"] = {
-            "sources": f"{name} computes an advantage from each source, normalised among the replies to a context.",
+            "sources": f"{name} computes an advantage from each source, normalised among the responses to a prompt.",
             "value model": f"{name} computes advantages from a value model; the sources only measure.",
         }[credit]
         reward["sources"] = heard or measured["sources"]
@@ -142,7 +142,7 @@ def _quality(config: Config, made: Mapping[str, Artifact]) -> Quality:
 def _reward_model(artifact: Artifact) -> PairAccuracy:
     quality, scale = artifact.read("quality.json"), artifact.read("calibration.json")
     kept = {name: quality[name] for name in ("pairs", "correct", "baselines", "kinds")}
-    return cast(PairAccuracy, kept | {"mean": scale["mean"], "std": scale["std"], "samples": scale["replies"]})
+    return cast(PairAccuracy, kept | {"mean": scale["mean"], "std": scale["std"], "samples": scale["responses"]})
 
 
 def _installed(*packages: str) -> dict[str, str]:

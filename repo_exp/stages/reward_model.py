@@ -1,6 +1,6 @@
-"""reward_model: trained on preference pairs, then calibrated on replies of the SFT policy; one for each such source.
+"""reward_model: trained on preference pairs, then calibrated on responses of the SFT policy; one for each such source.
 
-Calibrated scores have mean 0 and standard deviation 1 over replies of the SFT policy, so that the sign of a score means
+Calibrated scores have mean 0 and standard deviation 1 over responses of the SFT policy, so that the sign of a score means
 better or worse than where learning starts: the enhancement reads that sign. How the kinds of reward model differ is in
 ``stages/reward_models/<kind>.py``; this file is what they share.
 """
@@ -22,7 +22,7 @@ from repo_exp.config.reward_sources import settings_of
 from repo_exp.config.schema import BradleyTerry, Config, Polar, Rrm
 from repo_exp.core.preference import calibrate, calibration, pair_accuracy
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
-from repo_exp.models.forward import score_replies
+from repo_exp.models.forward import score_responses
 from repo_exp.rewards.facts import is_number
 from repo_exp.rewards.sources.reward_model import ScoreFunction
 from repo_exp.rollout.seeds import derived_seed
@@ -95,12 +95,12 @@ class RewardModelStage(Stage[RewardModelInputs]):
         kind.fit(self.name, items, epochs=settings.epochs, folder=folder)
         held = [pair for pair in corpus.preferences["development"] if kind.can_measure(pair)]
         write_json(folder / "quality.json", _quality(kind, held))
-        prompts = [prompt for prompt in corpus.contexts["train"] if kind.can_score(prompt)]
+        prompts = [prompt for prompt in corpus.prompts["train"] if kind.can_score(prompt)]
         run.model(inputs.training.model).role("policy", parents["sft"])
         responses = answer(
             backbone,
             "policy",
-            prompts[: settings.calibration_replies],
+            prompts[: settings.calibration_responses],
             inputs.sampling,
             batch_size=run.machine.sampling_batch_size,
             seed=derived_seed(inputs.training.seed, "calibration"),  # the string is part of the seed
@@ -111,9 +111,9 @@ class RewardModelStage(Stage[RewardModelInputs]):
         if len(finite) < len(raw):
             log.warning("calibration leaves out %d of %d scores: not finite", len(raw) - len(finite), len(raw))
         if len(set(finite)) == 1:
-            log.warning("the reward model gives all calibration replies the same score: it tells nothing apart")
+            log.warning("the reward model gives all calibration responses the same score: it tells nothing apart")
         mean, std = calibration(torch.tensor(finite))
-        write_json(folder / "calibration.json", {"mean": mean, "std": std, "replies": len(finite)})
+        write_json(folder / "calibration.json", {"mean": mean, "std": std, "responses": len(finite)})
         backbone.save("reward", folder / "reward")
 
 
@@ -157,7 +157,7 @@ def function(run: RunContext, inputs: RewardModelInputs, trained: Artifact) -> S
         scorable = [kind.can_score(response.prompt) for response in responses]
         if sum(scorable) > 1:
             finite_or_not = [score for score, can in zip(scores, scorable, strict=True) if can]
-            require_some(finite_or_not, role="reward", what="scores of replies")
+            require_some(finite_or_not, role="reward", what="scores of responses")
         return [
             (score if math.isfinite(score) else Score.none(NOT_FINITE))
             if can
@@ -180,10 +180,10 @@ def raw_scores(kind: RewardModel, responses: Sequence[Trajectory]) -> list[float
     """Return the reward role's scores before calibration; NaN where a prompt cannot be scored."""
     scores = [math.nan] * len(responses)
     scorable = [i for i, response in enumerate(responses) if kind.can_score(response.prompt)]
-    found = score_replies(
+    found = score_responses(
         kind.backbone,
-        [kind.before_reply(responses[i].prompt) for i in scorable],
-        [kind.reply(responses[i].response) for i in scorable],
+        [kind.before_response(responses[i].prompt) for i in scorable],
+        [kind.response(responses[i].response) for i in scorable],
         microbatch_tokens=kind.run.machine.microbatch_tokens,
     )
     for i, score in zip(scorable, found, strict=True):

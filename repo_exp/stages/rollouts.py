@@ -31,7 +31,7 @@ def unreadable(folder: Path, updates: int) -> str:
                 if not all({"tokens", "total"} <= json.loads(line).keys() for line in lines):
                     raise ValueError
         except (OSError, ValueError, AttributeError):
-            return f"the replies of update {update + 1} cannot be read"
+            return f"the responses of update {update + 1} cannot be read"
     return ""
 
 

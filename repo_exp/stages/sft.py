@@ -15,7 +15,7 @@ from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.training.losses import Imitation, ReplyItem
+from repo_exp.training.losses import ResponseItem, SFTLoss
 from repo_exp.training.supervised import heldout_loss
 from repo_exp.types import Demonstration, Split
 
@@ -50,10 +50,10 @@ class SftStage(Stage[SftInputs]):
         # the string is part of the seed
         backbone = run.model(training.model).fresh("policy", seed=derived_seed(training.seed, "policy adapter"))
 
-        def items(split: Split) -> list[ReplyItem]:
+        def items(split: Split) -> list[ResponseItem]:
             return [item(backbone.tokens, each, limit=inputs.max_new_tokens) for each in demonstrations.get(split, ())]
 
-        objective = Imitation()
+        objective = SFTLoss()
         fit_supervised(
             run,
             training,
@@ -70,6 +70,6 @@ class SftStage(Stage[SftInputs]):
         backbone.save("policy", folder / "policy")
 
 
-def item(tokens: ChatTokenizer, shown: Demonstration, *, limit: int) -> ReplyItem:
+def item(tokens: ChatTokenizer, shown: Demonstration, *, limit: int) -> ResponseItem:
     """Return a demonstration as training reads it; a response is cut after ``limit`` tokens."""
-    return ReplyItem(tokens.context(shown.context.messages), tokens.reply(shown.reply, limit=limit))
+    return ResponseItem(tokens.prompt(shown.prompt.messages), tokens.response(shown.response, limit=limit))

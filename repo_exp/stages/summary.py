@@ -52,7 +52,7 @@ def own_data_lines(config: Config) -> list[str]:
     own = data.load(seed=config.seed, **settings)
     pairs, prompts = (
         ", ".join(f"{len(items):,} {split}" for split, items in kind.items())
-        for kind in (own.corpus.preferences, own.corpus.contexts)
+        for kind in (own.corpus.preferences, own.corpus.prompts)
     )
     found, notes = [f"Data: {own.good:,} pairs ({pairs}); prompts: {prompts}"], list(own.notes)
     asked = evaluation_sources(config)

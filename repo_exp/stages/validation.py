@@ -75,15 +75,15 @@ class ValidationStage(Stage[ValidationInputs]):
     def wanted(self, config: Config) -> bool:
         """Return whether a policy is trained and the curve is wanted."""
         trained = learns_from(str(config.algorithm["kind"])) != "nothing"
-        return trained and config.evaluation.capability_every > 0
+        return trained and config.evaluation.validation_every > 0
 
     def inputs(self, config: Config) -> ValidationInputs:
         """Return what the curve reads."""
         evaluation = config.evaluation
         return ValidationInputs(
             model_inputs(config),
-            steps=steps(config.budget.updates, evaluation.capability_every),
-            prompts=evaluation.capability_contexts,
+            steps=steps(config.budget.updates, evaluation.validation_every),
+            prompts=evaluation.validation_prompts,
             sampling=sampling_inputs(config, temperature=evaluation.temperature),
             max_unscored=evaluation.max_unscored,
             reward=evaluation_reward(config),
@@ -97,7 +97,7 @@ class ValidationStage(Stage[ValidationInputs]):
 
     def build(self, inputs: ValidationInputs, parents: Mapping[str, Artifact], folder: Path, run: RunContext) -> None:
         """Sample responses of every kept policy, and score them."""
-        prompts = read(parents["data"]).contexts["development"][: inputs.prompts]
+        prompts = read(parents["data"]).prompts["development"][: inputs.prompts]
         model, scorer = run.model(inputs.model), inputs.reward.scorer(run, parents)
         seed = derived_seed(inputs.seed, "capability")  # the string is part of the seed
         rows: list[dict[str, float]] = []

@@ -25,7 +25,7 @@ from repo_exp.stages.records import TrainingInputs, training_inputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.training.losses import RewardedItem, Valuing
+from repo_exp.training.losses import RewardedItem, ValueLoss
 from repo_exp.training.supervised import over_items
 from repo_exp.types import Preference, Split
 
@@ -55,7 +55,7 @@ class ValueModelStage(Stage[ValueModelInputs]):
 
     def wanted(self, config: Config) -> bool:
         """Return whether the method has a frozen value model."""
-        online = learns_from(str(config.algorithm["kind"])) == "own replies"
+        online = learns_from(str(config.algorithm["kind"])) == "own responses"
         return online and frozen_values(algorithm_of(config)) is not None
 
     def inputs(self, config: Config) -> ValueModelInputs:
@@ -90,7 +90,7 @@ class ValueModelStage(Stage[ValueModelInputs]):
             pairs = preferences[split]
             return [item for pair in pairs for item in training_examples(backbone.tokens, pair, limit=limit)]
 
-        objective = Valuing(targets=inputs.targets, gamma=inputs.gamma, gae_lambda=inputs.gae_lambda, of=inputs.of)
+        objective = ValueLoss(targets=inputs.targets, gamma=inputs.gamma, gae_lambda=inputs.gae_lambda, of=inputs.of)
         fit_supervised(
             run,
             training,
@@ -112,13 +112,13 @@ def training_examples(tokens: ChatTokenizer, pair: Preference, *, limit: int) ->
     """Return the chosen response with the reward 1 and the rejected one with -1; none where they are read alike."""
     if not differ(tokens, pair, limit=limit):
         return []
-    prompt = tokens.context(pair.context.messages)
+    prompt = tokens.prompt(pair.prompt.messages)
     rewards = ((pair.chosen, 1.0), (pair.rejected, -1.0))
-    return [RewardedItem(prompt, tokens.reply(text, limit=limit), reward) for text, reward in rewards]
+    return [RewardedItem(prompt, tokens.response(text, limit=limit), reward) for text, reward in rewards]
 
 
 def _quality(
-    backbone: Backbone, objective: Valuing, items: Sequence[RewardedItem], *, microbatch_tokens: int
+    backbone: Backbone, objective: ValueLoss, items: Sequence[RewardedItem], *, microbatch_tokens: int
 ) -> dict[str, float]:
     """Return in how many held-out pairs the chosen response ends with the higher value; a tie counts one half."""
     last_N = torch.zeros(len(items), dtype=torch.float64)
@@ -127,6 +127,6 @@ def _quality(
     ):
         last_N1 = (mask_NR.sum(1, keepdim=True) - 1).to(value_NR.device)
         last_N[chosen] = value_NR.gather(1, last_N1).squeeze(1).double().cpu()
-    require_all(last_N.tolist(), role="value", what="values of held-out replies")
+    require_all(last_N.tolist(), role="value", what="values of held-out responses")
     pairs = len(items) // 2
     return {"pairs": pairs, "correct": pairs * pair_accuracy(last_N[0::2], last_N[1::2]) if pairs else 0.0}

@@ -23,7 +23,7 @@ class Tracker(Protocol):
         """Take the metrics of one step of one stage; NaN means "no value"."""
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Take a table, of sample replies say. A second one of the same name replaces the first."""
+        """Take a table, of sample responses say. A second one of the same name replaces the first."""
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Take figures of the run as a whole; later ones are added."""

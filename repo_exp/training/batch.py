@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import ReplyBatch, lay_out
+from repo_exp.models.forward import ResponseBatch, lay_out
 from repo_exp.types import RewardBreakdown, Trajectory
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def over_microbatches(
         timed: measures the time of a pass.
     """
     for microbatch in microbatches:
-        with timed(), torch.set_grad_enabled(training), backbone.speaking(role, training=training):
+        with timed(), torch.set_grad_enabled(training), backbone.active_adapter(role, training=training):
             result = run(microbatch)
         yield result
 
@@ -63,7 +63,7 @@ class Microbatch:
     """
 
     rows: list[int]
-    layout: ReplyBatch
+    layout: ResponseBatch
     device: torch.device
 
     @property

@@ -17,7 +17,7 @@ from repo_exp.core.frozen_value import value_targets
 from repo_exp.core.masks import masked_sum
 from repo_exp.core.preference import bradley_terry_loss
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import final_scores, lay_out, reply_logp, reply_values, yes_logits
+from repo_exp.models.forward import final_scores, lay_out, response_logp, response_values, yes_logits
 from repo_exp.models.packing import pack
 
 Tokens = Sequence[int]
@@ -56,23 +56,23 @@ class SupervisedLoss(Protocol[ItemT]):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyItem:
+class ResponseItem:
     """A prompt and the response to imitate."""
 
-    context: Tokens
-    reply: Tokens
+    prompt: Tokens
+    response: Tokens
 
     @property
     def shown(self) -> Tokens:
         """The response."""
-        return self.reply
+        return self.response
 
 
 @dataclass(frozen=True, slots=True)
 class PairItem:
     """A prompt, the better and the worse response, or two that tie (``label`` 0.5); see ``core/preference.py``."""
 
-    context: Tokens
+    prompt: Tokens
     chosen: Tokens
     rejected: Tokens
     margin: float = 0.0
@@ -82,7 +82,7 @@ class PairItem:
     @property
     def sequences(self) -> list[list[int]]:
         """The prompt with either response: they share a row."""
-        return [[*self.context, *self.chosen], [*self.context, *self.rejected]]
+        return [[*self.prompt, *self.chosen], [*self.prompt, *self.rejected]]
 
     @property
     def shown(self) -> Tokens:
@@ -94,14 +94,14 @@ class PairItem:
 class RewardedItem:
     """A prompt, a response to it, and the reward of the whole response."""
 
-    context: Tokens
-    reply: Tokens
+    prompt: Tokens
+    response: Tokens
     reward: float
 
     @property
     def shown(self) -> Tokens:
         """The response."""
-        return self.reply
+        return self.response
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +117,27 @@ class QuestionsItem:
         return self.prompts[0]
 
 
-class Imitation:
+class SFTLoss:
     """SFT: minus the mean log-probability of the response tokens, in nats a token."""
 
     role = "policy"
 
-    def weight(self, item: ReplyItem) -> float:
+    def weight(self, item: ResponseItem) -> float:
         """Return the tokens of the response."""
-        return len(item.reply)
+        return len(item.response)
 
-    def sequences(self, item: ReplyItem) -> Sequence[Tokens]:
+    def sequences(self, item: ResponseItem) -> Sequence[Tokens]:
         """Return the prompt with its response."""
-        return [[*item.context, *item.reply]]
+        return [[*item.prompt, *item.response]]
 
-    def loss(self, backbone: Backbone, items: Sequence[ReplyItem], *, count: float) -> Tensor:
+    def loss(self, backbone: Backbone, items: Sequence[ResponseItem], *, count: float) -> Tensor:
         """Return the negative log-likelihood."""
-        batch = lay_out([item.context for item in items], [item.reply for item in items], pad=backbone.tokens.pad)
-        logp_NR, _ = reply_logp(backbone, batch)
+        batch = lay_out([item.prompt for item in items], [item.response for item in items], pad=backbone.tokens.pad)
+        logp_NR, _ = response_logp(backbone, batch)
         return negative_log_likelihood(logp_NR, batch.mask_NR.to(logp_NR.device), count=count)
 
 
-class Preferring:
+class RewardModelLoss:
     """Reward model: Bradley-Terry over pairs; the two responses of a pair share the computation of their prompt."""
 
     role = "reward"
@@ -167,7 +167,7 @@ class Preferring:
         return (weight_N * loss_N).sum() / count
 
 
-class Valuing:
+class ValueLoss:
     """Value model: half the squared distance of each token's value to its target, which depends on the reward.
 
     Args:
@@ -183,16 +183,16 @@ class Valuing:
 
     def weight(self, item: RewardedItem) -> float:
         """Return the tokens of the response."""
-        return len(item.reply)
+        return len(item.response)
 
     def sequences(self, item: RewardedItem) -> Sequence[Tokens]:
         """Return the prompt with its response."""
-        return [[*item.context, *item.reply]]
+        return [[*item.prompt, *item.response]]
 
     def values(self, backbone: Backbone, items: Sequence[RewardedItem]) -> tuple[Tensor, Tensor]:
         """Return the values of the response tokens, and where these are."""
-        batch = lay_out([item.context for item in items], [item.reply for item in items], pad=backbone.tokens.pad)
-        value_NR = reply_values(backbone, batch, of=self.of)
+        batch = lay_out([item.prompt for item in items], [item.response for item in items], pad=backbone.tokens.pad)
+        value_NR = response_values(backbone, batch, of=self.of)
         return value_NR, batch.mask_NR.to(value_NR.device)
 
     def loss(self, backbone: Backbone, items: Sequence[RewardedItem], *, count: float) -> Tensor:
@@ -205,7 +205,7 @@ class Valuing:
         return 0.5 * masked_sum((value_NR - target_NR).square(), mask_NR) / count
 
 
-class Judging:
+class JudgeLoss:
     """Judge: binary cross-entropy of P(yes) for each question; a rubric's questions share the dialogue."""
 
     role = "judge"

@@ -11,7 +11,7 @@ from torch import Tensor
 from repo_exp.algorithms.interface import OfflineAlgorithm, PairMinibatch, ReferenceLogprobs
 from repo_exp.algorithms.options.base import MethodOptions
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import ReplyBatch, lay_out, reply_logp
+from repo_exp.models.forward import ResponseBatch, lay_out, response_logp
 from repo_exp.training.base import Metrics, TrainingSettings
 from repo_exp.training.batch import over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite
@@ -29,7 +29,7 @@ class PairMicrobatch:
     """
 
     places: list[int]
-    layout: ReplyBatch
+    layout: ResponseBatch
 
     @property
     def mask(self) -> Tensor:
@@ -83,7 +83,7 @@ class PairedModule(PolicyModule):
 
         def loss(microbatch: PairMicrobatch) -> tuple[Tensor, Metrics]:
             mask_B2T = microbatch.mask
-            logp_NR, _ = reply_logp(self.backbone, microbatch.layout)
+            logp_NR, _ = response_logp(self.backbone, microbatch.layout)
             minibatch = PairMinibatch(
                 mask_B2T.to(logp_NR.device),
                 pairs=len(places),
@@ -119,7 +119,7 @@ class PairedModule(PolicyModule):
         found: dict[int, Tensor] = {}
 
         def run(microbatch: PairMicrobatch) -> None:
-            logp_NR, _ = reply_logp(self.backbone, microbatch.layout)
+            logp_NR, _ = response_logp(self.backbone, microbatch.layout)
             logp_B2T, places = logp_NR.cpu().view(len(microbatch.places), 2, -1), microbatch.places
             require_finite(logp_B2T, role="reference", names=lambda wrong: self.names([places[k] for k in wrong]))
             for i, logp_2T in zip(places, logp_B2T, strict=True):
@@ -138,6 +138,6 @@ class PairedModule(PolicyModule):
         sequences = [self.pairs[i].sequences for i in places]
         for chosen in self.backbone.chunks(sequences, self.settings.microbatch_tokens):
             some = [places[k] for k in chosen]
-            prompts = [self.pairs[i].context for i in some for _ in range(2)]
+            prompts = [self.pairs[i].prompt for i in some for _ in range(2)]
             responses = [response for i in some for response in (self.pairs[i].chosen, self.pairs[i].rejected)]
             yield PairMicrobatch(some, lay_out(prompts, responses, pad=self.backbone.tokens.pad))

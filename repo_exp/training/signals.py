@@ -24,7 +24,7 @@ from repo_exp.algorithms.interface import (
     Values,
 )
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import reply_comparison, reply_logp, reply_values
+from repo_exp.models.forward import response_comparison, response_logp, response_values
 from repo_exp.training.batch import Microbatch, TrainingBatch, over_microbatches
 from repo_exp.training.callbacks.guard import item_name, require_finite
 from repo_exp.training.steps import Update
@@ -77,7 +77,7 @@ class SignalComputer:
             case RoleLogprobs(role):
                 return self.logprobs(role, batch)
             case Values(of=of):
-                return self._passes("value", batch, lambda m: reply_values(self.backbone, m.layout, of=of))
+                return self._passes("value", batch, lambda m: response_values(self.backbone, m.layout, of=of))
             case AnswerMask(delimiter):
                 return self.answers(batch, delimiter)
         raise NotImplementedError(f"nothing computes the signal {signal}")
@@ -86,7 +86,7 @@ class SignalComputer:
         """Return a role's log-probabilities of the response tokens, in nats: (B, T)."""
 
         def run(microbatch: Microbatch) -> Tensor:
-            logp_BT, _ = reply_logp(self.backbone, microbatch.layout, temperature=self.temperature)
+            logp_BT, _ = response_logp(self.backbone, microbatch.layout, temperature=self.temperature)
             return logp_BT
 
         return self._passes(role, batch, run)
@@ -119,7 +119,7 @@ class SignalComputer:
 
         def run(microbatch: Microbatch) -> None:
             roles = ("policy", comparison.role)
-            parts = reply_comparison(
+            parts = response_comparison(
                 self.backbone, microbatch.layout, roles, comparison.compare, temperature=self.temperature
             )
             for x_BT, part_BT in zip((logp_BT, role_logp_BT, compared_BT), parts, strict=True):

@@ -28,7 +28,7 @@ from repo_exp.core.correction import sampler_correction
 from repo_exp.core.diagnostics import explained_variance
 from repo_exp.core.masks import aggregation_weights, masked_mean, weighted_sum
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import reply_logp, reply_values
+from repo_exp.models.forward import response_logp, response_values
 from repo_exp.training.batch import Microbatch, TrainingBatch
 
 
@@ -102,7 +102,7 @@ class PolicyStep:
 
     def __call__(self, microbatch: Microbatch) -> tuple[Tensor, Metrics]:
         """Return the loss, and metrics."""
-        logp_BT, entropy_BT = reply_logp(
+        logp_BT, entropy_BT = response_logp(
             self.backbone, microbatch.layout, temperature=self.temperature, with_entropy=True
         )
         assert entropy_BT is not None
@@ -174,7 +174,7 @@ class ValueStep:
 
     def __call__(self, microbatch: Microbatch) -> tuple[Tensor, Metrics]:
         """Return the loss, and no metrics."""
-        value_BT = reply_values(self.backbone, microbatch.layout, of=self.signal.of)
+        value_BT = response_values(self.backbone, microbatch.layout, of=self.signal.of)
         microbatch.write(self.value_BT, value_BT)
         if self.credit is None:
             rollouts = self.rollouts.with_signal(self.signal, self.value_BT).rows(microbatch.rows)

@@ -34,13 +34,13 @@ SIGNALS: dict[str, Signal] = {
 }
 
 
-def knobs(option: str, **changes: Any) -> dict[str, Any]:
+def hyperparameters(option: str, **changes: Any) -> dict[str, Any]:
     """Return the options of an algorithm as ``conf/`` has them, with changes."""
     content = yaml.safe_load((conf_dir() / "algorithm" / f"{option}.yaml").read_text(encoding="utf-8"))
     return content["algorithm"] | changes
 
 
-def pair_knobs(option: str, **changes: Any) -> dict[str, Any]:
+def pair_hyperparameters(option: str, **changes: Any) -> dict[str, Any]:
     """Return the options of an offline method as ``conf/`` has them: DPO's, what differs, and changes."""
     files = [conf_dir() / "algorithm" / f"{name}.yaml" for name in ("dpo", option)]
     contents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]

@@ -9,7 +9,7 @@ from repo_exp.algorithms import dpo
 from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options.dpo import Options
 from repo_exp.algorithms.registry import learns_from
-from tests.algorithms.parts import pair_knobs, pairs
+from tests.algorithms.parts import pair_hyperparameters, pairs
 
 # sums -10 and -14, the reference's -11 and -12, over 5 and 8 tokens; NaN behind them
 LENGTHS, SUMS, REFERENCE = (5, 8), (-10.0, -14.0), (-11.0, -12.0)
@@ -32,13 +32,13 @@ def laid_out(sums) -> torch.Tensor:
 
 
 def algorithm(option: str = "dpo", **changes) -> dpo.Algorithm:
-    return dpo.Algorithm(Options(**pair_knobs(option, **changes)))
+    return dpo.Algorithm(Options(**pair_hyperparameters(option, **changes)))
 
 
 @pytest.mark.parametrize(("loss", "place"), [("simpo", "algorithm=simpo"), ("norm", "aggregation=mean")])
 def test_a_relative_that_is_more_than_a_loss_is_shown_its_place(loss, place) -> None:
     with pytest.raises(ValueError, match=place):
-        Options(**pair_knobs("dpo", loss=loss))
+        Options(**pair_hyperparameters("dpo", loss=loss))
 
 
 def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
@@ -78,7 +78,7 @@ def test_what_the_policy_says_of_the_pairs() -> None:
     )
 
 
-def test_imitation_is_a_mean_over_the_better_replies_tokens() -> None:
+def test_imitation_is_a_mean_over_the_better_responses_tokens() -> None:
     """-10 over 5 tokens: 2 a token, with half of the weight."""
     loss, metrics = told(sft_weight=0.5)
     assert loss == pytest.approx(0.554355 + 0.5 * 2, abs=1e-6) and metrics["loss/imitation"] == pytest.approx(2)
@@ -116,13 +116,13 @@ def test_only_simpo_needs_no_reference() -> None:
 
 
 def test_there_are_three_kinds_of_methods() -> None:
-    assert [learns_from(kind) for kind in ("sft", "dpo", "ppo")] == ["nothing", "pairs", "own replies"]
+    assert [learns_from(kind) for kind in ("sft", "dpo", "ppo")] == ["nothing", "pairs", "own responses"]
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"),
+    ("hyperparameter", "value"),
     [("beta", 0), ("label_smoothing", 0.5), ("length_desensitizing", 2), ("divergence_alpha", 1), ("sft_weight", -1)],
 )
-def test_knobs_out_of_range_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        algorithm(**{knob: value})
+def test_hyperparameters_out_of_range_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        algorithm(**{hyperparameter: value})

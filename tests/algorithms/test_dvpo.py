@@ -8,9 +8,9 @@ import torch
 from repo_exp.algorithms.dvpo import Algorithm
 from repo_exp.algorithms.interface import ReferenceLogprobs, Values
 from repo_exp.algorithms.options.dvpo import Options
-from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts, rows_of
 
-KNOBS = knobs("dvpo", whiten_advantages=False)
+HYPERPARAMETERS = hyperparameters("dvpo", whiten_advantages=False)
 MASK = torch.tensor([[True, True, True]])
 VALUE = torch.tensor([[0.2, 0.5, 0.8]], dtype=torch.float64)
 LOGP = torch.tensor([[-1, -0.5, -2]], dtype=torch.float64)
@@ -18,7 +18,7 @@ REFERENCE = torch.tensor([[-1.2, -0.4, -2.5]], dtype=torch.float64)
 
 
 def dvpo(**changes) -> Algorithm:
-    return Algorithm(Options(**KNOBS | changes))
+    return Algorithm(Options(**HYPERPARAMETERS | changes))
 
 
 def credited(algorithm: Algorithm, total: float = 1.0) -> list[float]:
@@ -76,8 +76,9 @@ def test_parts_of_a_step_add_up_and_padding_takes_no_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"), [("clip_low", 0), ("advantage", "static"), ("value_targets", "td1"), ("value_epochs", 0)]
+    ("hyperparameter", "value"),
+    [("clip_low", 0), ("advantage", "static"), ("value_targets", "td1"), ("value_epochs", 0)],
 )
-def test_knobs_out_of_range_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        dvpo(**{knob: value})
+def test_hyperparameters_out_of_range_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        dvpo(**{hyperparameter: value})

@@ -9,7 +9,7 @@ import torch
 from repo_exp.algorithms.gdpo import Algorithm
 from repo_exp.algorithms.options.gdpo import Options
 from repo_exp.core.advantage import conditioned, decoupled_advantage, group_advantage
-from tests.algorithms.parts import knobs, rollouts
+from tests.algorithms.parts import hyperparameters, rollouts
 
 
 def t(*values) -> torch.Tensor:
@@ -20,7 +20,7 @@ def close(found, *expected) -> None:
     torch.testing.assert_close(found, t(*expected), atol=1e-6, rtol=0)
 
 
-# two prompts with four replies each, two binary rewards
+# two prompts with four responses each, two binary rewards
 FIRST = t(0, 1, 1, 0, 1, 1, 1, 0)
 SECOND = t(0, 1, 0, 1, 0, 0, 1, 0)
 GROUP = torch.tensor([0] * 4 + [1] * 4)
@@ -36,7 +36,7 @@ def test_golden_weights() -> None:
     close(found, -1.178769, 1.178769, 0.392923, -0.392923, 0.226848, 0.226848, 1.13424, -1.587936)
 
 
-def test_golden_two_replies() -> None:
+def test_golden_two_responses() -> None:
     """Worse in both sources, or in one: +-1.414214 and +-0.707107 before the batch makes +-0.707107 of either."""
     for second, z in ((t(0, 1), math.sqrt(2)), (t(0, 0), math.sqrt(0.5))):
         found = decoupled_advantage({"model": t(0, 1), "judge": second}, GROUP[:2], weights={}, eps=0.0)
@@ -52,7 +52,7 @@ def test_the_sum_merges_what_gdpo_keeps_apart() -> None:
     close(found, -1.224595, 1.224595, 0, 0, 0, 0, 1.224595, -1.224595)
 
 
-def test_golden_sums_of_two_replies() -> None:
+def test_golden_sums_of_two_responses() -> None:
     """(0, 0) and (1, 1): each source gives -+.707107, in sum -+1.414214. (0, 0) and (0, 1): the first gives nothing."""
     two = torch.tensor([0, 0])
     close(2 * group_advantage(t(0, 1), two, scale="group", eps=0.0), -1.414214, 1.414214)
@@ -75,10 +75,10 @@ def test_the_order_of_sources_and_one_without_spread_change_nothing() -> None:
     torch.testing.assert_close(decoupled_advantage(silent, GROUP, weights=weights), found)
 
 
-def test_knobs_of_grpos_credit_are_refused() -> None:
-    for knob, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
-        with pytest.raises(ValueError, match=knob):
-            Options(**knobs("gdpo", weights={}, **{knob: value}))
+def test_hyperparameters_of_grpos_credit_are_refused() -> None:
+    for hyperparameter, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
+        with pytest.raises(ValueError, match=hyperparameter):
+            Options(**hyperparameters("gdpo", weights={}, **{hyperparameter: value}))
 
 
 def test_a_missing_score_punishes_nobody() -> None:
@@ -88,7 +88,7 @@ def test_a_missing_score_punishes_nobody() -> None:
 
 
 def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
-    algorithm = Algorithm(Options(**knobs("gdpo", weights={})))
+    algorithm = Algorithm(Options(**hyperparameters("gdpo", weights={})))
     mask = torch.ones(8, 2, dtype=torch.bool)
     seen = rollouts(torch.zeros(8), GROUP, mask, scores={"model": FIRST, "judge": SECOND})
     credit = algorithm.credit(seen)
@@ -96,14 +96,14 @@ def test_the_algorithm_reads_the_sources_and_not_the_total() -> None:
 
 
 def test_one_source_is_refused() -> None:
-    options = Options(**knobs("gdpo", weights={}))
+    options = Options(**hyperparameters("gdpo", weights={}))
     (problem,) = options.problems(a_config("model"))
     assert "reward=rm+rf" in problem.remedy
     assert not list(options.problems(a_config("model", "rules")))
 
 
 def test_a_combiner_whose_priority_it_would_ignore_is_refused() -> None:
-    options = Options(**knobs("gdpo", weights={}))
+    options = Options(**hyperparameters("gdpo", weights={}))
     for combine in ("gated", "lexicographic"):
         (problem,) = options.problems(a_config("model", "rules", combine=combine))
         assert problem.where == "reward.combine" and "algorithm.condition" in problem.remedy
@@ -111,13 +111,15 @@ def test_a_combiner_whose_priority_it_would_ignore_is_refused() -> None:
 
 
 def test_a_condition_on_a_source_that_is_not_asked_is_refused() -> None:
-    options = Options(**knobs("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0, "otherwise": "zero"}))
+    options = Options(
+        **hyperparameters("gdpo", weights={}, condition={"source": "judge", "threshold": 0.0, "otherwise": "zero"})
+    )
     (problem,) = options.problems(a_config("model", "rules"))
     assert problem.where == "algorithm.condition.source" and "model, rules" in problem.remedy
 
 
 def test_golden_condition() -> None:
-    """Only the first reply has both; a reply whose condition nobody knows has no other score either."""
+    """Only the first response has both; a response whose condition nobody knows has no other score either."""
     sources = {"easy": t(1, 1, 0, 1), "hard": t(1, 0, 1, 0)}
     found = conditioned(sources, GROUP[:4], on="hard", threshold=1.0, otherwise="zero")
     close(found["easy"], 1, 0, 0, 0)
@@ -139,7 +141,7 @@ def test_the_lowest_is_that_of_the_group() -> None:
 
 
 def test_a_broken_condition_does_not_pay_where_scores_have_either_sign() -> None:
-    """0 is above what the replies that obey have, so with zero the first of them ends below both that do not."""
+    """0 is above what the responses that obey have, so with zero the first of them ends below both that do not."""
     sources = {"model": t(-1, -0.5, -2, -3), "rules": t(0, 0, -30, -30)}
 
     def order(otherwise: str) -> torch.Tensor:
@@ -151,11 +153,11 @@ def test_a_broken_condition_does_not_pay_where_scores_have_either_sign() -> None
 
 
 def test_a_condition_turns_an_order_that_weights_would_not() -> None:
-    """Reply 3 obeys the hard rule, reply 2 pleases the easy source: by the sum 2 leads, conditioned 3 does."""
+    """Response 3 obeys the hard rule, response 2 pleases the easy source: by the sum 2 leads, conditioned 3 does."""
     sources = {"model": t(1, 1, 0, 1), "rules": t(1, 0, 1, 0)}
     seen = rollouts(torch.zeros(4), GROUP[:4], torch.ones(4, 1, dtype=torch.bool), scores=sources)
     plain, tied = (
-        Algorithm(Options(**knobs("gdpo", weights={}, condition=condition))).credit(seen).advantage_BT[:, 0]
+        Algorithm(Options(**hyperparameters("gdpo", weights={}, condition=condition))).credit(seen).advantage_BT[:, 0]
         for condition in (None, {"source": "rules", "threshold": 1.0, "otherwise": "zero"})
     )
     assert plain[1] > plain[2] and tied[1] < tied[2]

@@ -10,11 +10,11 @@ from repo_exp.algorithms.gopo import Algorithm
 from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options import grpo as grpo_options
 from repo_exp.algorithms.options.gopo import Options
-from tests.algorithms.parts import knobs, minibatch, rollouts
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts
 
 
 def gopo(**changes) -> Algorithm:
-    return Algorithm(Options(**knobs("gopo", **changes)))
+    return Algorithm(Options(**hyperparameters("gopo", **changes)))
 
 
 MASK = torch.tensor([[True, True]] * 3 + [[True, False]])
@@ -43,8 +43,8 @@ def test_the_loss_is_grpos_with_a_kl_and_every_token_alike() -> None:
     """As the recipe's library has it: token mean, clip .2, k3 times .04."""
     algorithm = gopo()
     assert ReferenceLogprobs() in algorithm.signals and algorithm.aggregation == "token_mean"
-    same = {name: value for name, value in knobs("gopo").items() if name not in ("kind", "ties")}
-    other = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same)))
+    same = {name: value for name, value in hyperparameters("gopo").items() if name not in ("kind", "ties")}
+    other = grpo.Algorithm(grpo_options.Options(**hyperparameters("grpo", **same)))
     torch.manual_seed(0)
     logp, old, reference = (torch.randn(4, 2).double() for _ in range(3))
     given = minibatch(MASK, credit(algorithm, 1.0, 2.0, 3.0, 4.0).double(), old, reference_logp=reference)
@@ -52,9 +52,9 @@ def test_the_loss_is_grpos_with_a_kl_and_every_token_alike() -> None:
     assert found == expected and told == also
 
 
-def test_knobs_of_grpos_credit_are_refused() -> None:
-    for knob, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
-        with pytest.raises(ValueError, match=knob):
-            gopo(**{knob: value})
+def test_hyperparameters_of_grpos_credit_are_refused() -> None:
+    for hyperparameter, value in (("scale", "none"), ("baseline", "leave_one_out"), ("overlong_cache", 4)):
+        with pytest.raises(ValueError, match=hyperparameter):
+            gopo(**{hyperparameter: value})
     with pytest.raises(ValueError, match="ties"):
         gopo(ties="random")

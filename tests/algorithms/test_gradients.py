@@ -9,25 +9,25 @@ import torch
 
 from repo_exp.algorithms.registry import find, options_of
 from repo_exp.core.masks import aggregation_weights
-from tests.algorithms.parts import knobs, minibatch, pair_knobs, pairs, value_minibatch
+from tests.algorithms.parts import hyperparameters, minibatch, pair_hyperparameters, pairs, value_minibatch
 
 TOKENS = {
-    "ppo": knobs("ppo"),
-    "ppo with two clips": knobs("ppo", clip_high=0.3, dual_clip=3.0),
-    "grpo": knobs("grpo", group_size=2),
-    "grpo with a kl": knobs("grpo", group_size=2, kl_coefficient=0.1, kl_estimator="k3"),
-    "grpo with the square of a kl": knobs("grpo", group_size=2, kl_coefficient=0.1, kl_estimator="k2"),
-    "gdpo": knobs("gdpo", group_size=2, kl_coefficient=0.0, weights={}),
-    "gopo": knobs("gopo", group_size=2, kl_coefficient=0.0),
-    "grpo_care": knobs("grpo_care", group_size=2),
-    "jackpot": knobs("grpo", group_size=2) | knobs("jackpot"),
-    "dvpo": knobs("dvpo", kl_coefficient=0.0),
+    "ppo": hyperparameters("ppo"),
+    "ppo with two clips": hyperparameters("ppo", clip_high=0.3, dual_clip=3.0),
+    "grpo": hyperparameters("grpo", group_size=2),
+    "grpo with a kl": hyperparameters("grpo", group_size=2, kl_coefficient=0.1, kl_estimator="k3"),
+    "grpo with the square of a kl": hyperparameters("grpo", group_size=2, kl_coefficient=0.1, kl_estimator="k2"),
+    "gdpo": hyperparameters("gdpo", group_size=2, kl_coefficient=0.0, weights={}),
+    "gopo": hyperparameters("gopo", group_size=2, kl_coefficient=0.0),
+    "grpo_care": hyperparameters("grpo_care", group_size=2),
+    "jackpot": hyperparameters("grpo", group_size=2) | hyperparameters("jackpot"),
+    "dvpo": hyperparameters("dvpo", kl_coefficient=0.0),
 }
 SEQUENCES = {
-    "gspo": knobs("grpo", group_size=2, ratio="sequence", aggregation="sequence_mean"),
-    "sppo": knobs("sppo", group_size=2, beta=0.01),
-    "p3o joint": knobs("p3o", clipping="joint", kl_coefficient=0.0),
-    "p3o separate": knobs("p3o", clipping="separate", kl_coefficient=0.0),
+    "gspo": hyperparameters("grpo", group_size=2, ratio="sequence", aggregation="sequence_mean"),
+    "sppo": hyperparameters("sppo", group_size=2, beta=0.01),
+    "p3o joint": hyperparameters("p3o", clipping="joint", kl_coefficient=0.0),
+    "p3o separate": hyperparameters("p3o", clipping="separate", kl_coefficient=0.0),
 }
 MASK = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [True, True, True]])
 
@@ -98,7 +98,7 @@ def test_a_better_response_becomes_likelier_and_a_worse_one_less_likely(name) ->
 
 @pytest.mark.parametrize("option", ["dpo", "cdpo", "robust_dpo", "ipo", "simpo", "ld_dpo", "nca", "apo_zero"])
 def test_the_loss_of_pairs_has_its_slope_and_padding_has_none(option) -> None:
-    algorithm = built(pair_knobs(option, sft_weight=0.2))
+    algorithm = built(pair_hyperparameters(option, sft_weight=0.2))
     mask = MASK.view(2, 2, 3)
     reference = draw(7, 2, 2, 3) if algorithm.signals else None
     given = pairs(mask, 2, 5, reference)
@@ -111,7 +111,7 @@ def test_the_loss_of_pairs_has_its_slope_and_padding_has_none(option) -> None:
 @pytest.mark.parametrize("clip", [None, 0.2])
 def test_a_value_moves_towards_its_return(clip) -> None:
     """Slope: w (V - R), where the clip does not decide; weights of the whole step."""
-    algorithm, value = built(knobs("ppo", value_clip=clip)), draw(9, 4, 3)
+    algorithm, value = built(hyperparameters("ppo", value_clip=clip)), draw(9, 4, 3)
     given = value_minibatch(MASK, draw(10, 4, 3), value)
     moved = value.clone().requires_grad_()
     algorithm.value_loss(moved, given).backward()

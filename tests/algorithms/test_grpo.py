@@ -10,13 +10,13 @@ from repo_exp.algorithms.interface import OldLogprobs, ReferenceLogprobs
 from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import group_advantage, overlong_penalty
 from repo_exp.core.policy_loss import sequence_ratio
-from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts, rows_of
 
-KNOBS = knobs("grpo", group_size=2)
+HYPERPARAMETERS = hyperparameters("grpo", group_size=2)
 
 
 def grpo(**changes) -> Algorithm:
-    return Algorithm(Options(**KNOBS | changes))
+    return Algorithm(Options(**HYPERPARAMETERS | changes))
 
 
 def t(*values) -> torch.Tensor:
@@ -73,14 +73,14 @@ def test_a_missing_total_punishes_and_rewards_nobody() -> None:
     close(group_advantage(t(1, nan), torch.tensor([0, 0]), scale="batch"), 0, 0)
 
 
-def test_every_token_of_a_reply_has_the_replys_credit() -> None:
+def test_every_token_of_a_response_has_the_replys_credit() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
     credit = grpo(scale="none").credit(rollouts(torch.tensor([1.0, 3.0]), ONE[:2], mask, 8))
     assert credit.advantage_BT.tolist() == [[-1, -1, -1], [1, 0, 0]]
     assert credit.return_BT is None
 
 
-def test_a_reply_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None:
+def test_a_response_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None:
     """1 2 3 has spread, and 2 is its mean; 5 5 5 has none."""
     mask = torch.ones(6, 2, dtype=torch.bool)
     seen = rollouts(torch.tensor([1.0, 2, 3, 5, 5, 5]), torch.tensor([0, 0, 0, 1, 1, 1]), mask, 8)
@@ -95,7 +95,7 @@ def test_a_reply_at_its_groups_mean_counts_and_a_silent_group_does_not() -> None
     [("token_mean", 14 / 6), ("sequence_mean", 2.25), ("sequence_sum", 7.0), ("constant", 14 / 16)],
 )
 def test_golden_aggregation(aggregation, expected) -> None:
-    """Token losses 1 3 and 2 2 2 4 (A = -1, ratios these numbers), at most 8 tokens a reply."""
+    """Token losses 1 3 and 2 2 2 4 (A = -1, ratios these numbers), at most 8 tokens a response."""
     mask = torch.tensor([[True] * 2 + [False] * 6, [True] * 4 + [False] * 4])
     losses = torch.tensor([[1.0, 3, 0, 0, 0, 0, 0, 0], [2, 2, 2, 4, 0, 0, 0, 0]], dtype=torch.float64)
     logp = losses.clamp(min=1e-9).log()
@@ -131,7 +131,7 @@ def test_golden_overlong_penalty() -> None:
     close(overlong_penalty(t(16384, 18432, 20480), longest=20480, cache=4096), 0, -0.5, -1)
 
 
-def test_an_overlong_reply_loses_before_it_is_compared() -> None:
+def test_an_overlong_response_loses_before_it_is_compared() -> None:
     """Both are worth 1; the one with 4 of at most 4 tokens loses 1, so it is 0 against 1."""
     mask = torch.tensor([[True] * 4, [True, False, False, False]])
     seen = rollouts(torch.tensor([1.0, 1.0]), ONE[:2], mask, 4)
@@ -148,7 +148,7 @@ def test_golden_sequence_ratio() -> None:
     advantage, old = -torch.ones_like(logp).detach(), torch.zeros(1, 3).double()
     given = minibatch(mask[:, :3], advantage, old, aggregation="sequence_mean")
     loss, _ = grpo(ratio="sequence", clip_high=0.2).policy_loss(logp, given)
-    assert loss.item() == pytest.approx(1.105171)  # A = -1: the reply's ratio, once
+    assert loss.item() == pytest.approx(1.105171)  # A = -1: the response's ratio, once
     loss.backward()
     close(logp.grad[0], *[1.105171 / 3] * 3)
 

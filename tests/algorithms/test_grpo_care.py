@@ -10,11 +10,11 @@ from repo_exp.algorithms.grpo_care import Algorithm
 from repo_exp.algorithms.interface import AnswerMask, Follower, ReferenceLogprobs, RoleLogprobs, RolloutBatch
 from repo_exp.algorithms.options import grpo as grpo_options
 from repo_exp.algorithms.options.grpo_care import Options
-from tests.algorithms.parts import knobs, minibatch, rollouts
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts
 
 
 def care(**changes) -> Algorithm:
-    return Algorithm(Options(**knobs("grpo_care", **changes)))
+    return Algorithm(Options(**hyperparameters("grpo_care", **changes)))
 
 
 MASK = torch.tensor([[True] * 3] * 4)
@@ -23,7 +23,7 @@ TOTAL = torch.tensor([1.0, 2.0, 2.0, -3.0])
 
 
 def batch(likely, total=TOTAL, answer=ANSWER) -> RolloutBatch:
-    """Four replies to a context whose two answer tokens have these probabilities under the average."""
+    """Four responses to a prompt whose two answer tokens have these probabilities under the average."""
     logp = torch.tensor([[math.nan, math.log(p), math.log(q)] for p, q in likely])
     group = torch.zeros(len(total), dtype=torch.long)
     return rollouts(total, group, MASK, average_logp=logp, answer=answer)
@@ -58,8 +58,12 @@ def test_the_papers_mean_is_a_word() -> None:
 
 
 def test_without_a_bonus_it_is_grpo() -> None:
-    same = {name: value for name, value in knobs("grpo_care").items() if name in knobs("grpo") and name != "kind"}
-    plain, seen = grpo.Algorithm(grpo_options.Options(**knobs("grpo", **same))), batch(LIKELY)
+    same = {
+        name: value
+        for name, value in hyperparameters("grpo_care").items()
+        if name in hyperparameters("grpo") and name != "kind"
+    }
+    plain, seen = grpo.Algorithm(grpo_options.Options(**hyperparameters("grpo", **same))), batch(LIKELY)
     credit = care(bonus=0.0).credit(seen).advantage_BT
     assert torch.equal(credit, plain.credit(seen).advantage_BT)
     assert not torch.equal(credit, care().credit(seen).advantage_BT)
@@ -69,7 +73,7 @@ def test_without_a_bonus_it_is_grpo() -> None:
     assert care(bonus=0.0).policy_loss(logp, given)[0] == plain.policy_loss(logp, given)[0]
 
 
-def test_a_reply_without_an_answer_earns_no_bonus_and_is_judged_all_the_same() -> None:
+def test_a_response_without_an_answer_earns_no_bonus_and_is_judged_all_the_same() -> None:
     answer = ANSWER & torch.tensor([[True], [False], [True], [True]])
     bonus = care().bonus(batch(LIKELY, answer=answer))
     # .9 and .7 are left, mean .8
@@ -84,16 +88,16 @@ def test_a_missing_total_earns_and_moves_nothing() -> None:
 
 
 def test_it_asks_the_average_and_no_reference() -> None:
-    algorithm = care(answer_after="</think>")
+    algorithm = care(answer_delimiter="</think>")
     assert algorithm.followers == (Follower("average", every=10, keep=0.995),) and algorithm.sampling_role == "policy"
     assert algorithm.signals == (RoleLogprobs("average"), AnswerMask("</think>"))
     assert ReferenceLogprobs() in care(kl_coefficient=0.1).signals
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"),
-    [("scale", "none"), ("likelihood_cap", 0), ("answer_after", ""), ("average_every", 0), ("average_keep", 1.5)],
+    ("hyperparameter", "value"),
+    [("scale", "none"), ("likelihood_cap", 0), ("answer_delimiter", ""), ("average_every", 0), ("average_keep", 1.5)],
 )
-def test_knobs_that_mean_nothing_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        care(**{knob: value})
+def test_hyperparameters_that_mean_nothing_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        care(**{hyperparameter: value})

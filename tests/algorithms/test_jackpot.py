@@ -8,13 +8,13 @@ import torch
 from repo_exp.algorithms.interface import ComparedTokens, Comparison, Follower, find
 from repo_exp.algorithms.jackpot import Algorithm
 from repo_exp.algorithms.options.jackpot import Options
-from tests.algorithms.parts import knobs
+from tests.algorithms.parts import hyperparameters
 
-KNOBS = knobs("grpo") | knobs("jackpot")
+HYPERPARAMETERS = hyperparameters("grpo") | hyperparameters("jackpot")
 
 
 def jackpot(**changes) -> Algorithm:
-    return Algorithm(Options(**KNOBS | changes))
+    return Algorithm(Options(**HYPERPARAMETERS | changes))
 
 
 def t(rows) -> torch.Tensor:
@@ -90,7 +90,9 @@ def test_a_second_correction_is_refused() -> None:
     assert not list(options.problems(config))
 
 
-@pytest.mark.parametrize(("knob", "value"), [("lam", 0), ("refresh_every", 0), ("support", "all"), ("top_k", 0)])
-def test_knobs_out_of_range_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        jackpot(**{knob: value})
+@pytest.mark.parametrize(
+    ("hyperparameter", "value"), [("lam", 0), ("refresh_every", 0), ("support", "all"), ("top_k", 0)]
+)
+def test_hyperparameters_out_of_range_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        jackpot(**{hyperparameter: value})

@@ -9,13 +9,13 @@ import torch
 from repo_exp.algorithms.interface import ReferenceLogprobs
 from repo_exp.algorithms.options.p3o import Options
 from repo_exp.algorithms.p3o import Algorithm
-from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts, rows_of
 
 NAN = math.nan
 
 
 def p3o(**changes) -> Algorithm:
-    return Algorithm(Options(**knobs("p3o", **changes)))
+    return Algorithm(Options(**hyperparameters("p3o", **changes)))
 
 
 def t(rows) -> torch.Tensor:
@@ -35,16 +35,16 @@ def test_the_credit_with_its_kl_by_hand() -> None:
     assert ReferenceLogprobs() in p3o().signals and p3o(kl_coefficient=0.0).signals == ()
 
 
-def test_a_context_with_one_total_is_left_out() -> None:
+def test_a_prompt_with_one_total_is_left_out() -> None:
     seen = rollouts(t([1, 2, 5]), torch.tensor([0, 0, 1]), torch.ones(3, 2, dtype=torch.bool), 8)
     assert p3o(kl_coefficient=0.0).credit(seen).kept_B.tolist() == [True, True, False]
 
 
-def a_step(replies=4, aggregation="sequence_sum"):
+def a_step(responses=4, aggregation="sequence_sum"):
     torch.manual_seed(0)
-    logp, old, reference = (torch.randn(replies, 3).double() * 0.2 for _ in range(3))
+    logp, old, reference = (torch.randn(responses, 3).double() * 0.2 for _ in range(3))
     mask = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [True, True, True]])
-    won = torch.randn(replies // 2).double()
+    won = torch.randn(responses // 2).double()
     advantage = torch.stack([won, -won], 1).view(-1, 1) * mask
     return logp, minibatch(mask, advantage, old, aggregation=aggregation, reference_logp=reference)
 
@@ -94,13 +94,13 @@ def a_config(*, rollouts: int, correction: str = "none") -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("kind", ["truncated", "masked"])
-def test_a_correction_of_tokens_is_refused_since_a_reply_is_one_action(kind) -> None:
+def test_a_correction_of_tokens_is_refused_since_a_response_is_one_action(kind) -> None:
     (problem,) = p3o().options.problems(a_config(rollouts=32, correction=kind))
-    assert problem.where == "rollout.correction.kind" and "whole replies" in problem.found
+    assert problem.where == "rollout.correction.kind" and "whole responses" in problem.found
 
 
 def test_minibatches_have_to_divide_the_pairs() -> None:
-    """32 replies are 16 pairs: 4 parts of 4 pairs; 32 parts would be half pairs each."""
+    """32 responses are 16 pairs: 4 parts of 4 pairs; 32 parts would be half pairs each."""
     config = a_config(rollouts=32)
     assert not list(p3o(minibatches=4).options.problems(config))
     (problem,) = p3o(minibatches=32).options.problems(config)
@@ -108,7 +108,7 @@ def test_minibatches_have_to_divide_the_pairs() -> None:
     assert "1, 2, 4, 8, 16" in problem.remedy
 
 
-def test_more_than_two_replies_are_refused() -> None:
+def test_more_than_two_responses_are_refused() -> None:
     with pytest.raises(ValueError, match="group_size"):
         p3o(group_size=4)
     with pytest.raises(ValueError, match="clipping"):

@@ -10,13 +10,13 @@ from repo_exp.algorithms.options.ppo import Options
 from repo_exp.algorithms.ppo import Algorithm
 from repo_exp.algorithms.registry import find, names
 from repo_exp.errors import ConfigError
-from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of, value_minibatch
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts, rows_of, value_minibatch
 
-KNOBS = knobs("ppo", whiten_advantages=False)
+HYPERPARAMETERS = hyperparameters("ppo", whiten_advantages=False)
 
 
 def ppo(**changes) -> Algorithm:
-    return Algorithm(Options(**KNOBS | changes))
+    return Algorithm(Options(**HYPERPARAMETERS | changes))
 
 
 def t(rows) -> torch.Tensor:
@@ -46,8 +46,8 @@ def test_credit_with_a_kl_by_hand() -> None:
     torch.testing.assert_close(credit.return_BT, t([[0.898937, 0.94625, 0.975]]), atol=1e-6, rtol=0)
 
 
-def test_a_reply_that_does_not_end_loses_by_hand() -> None:
-    """2.9 less .5 is the golden 2.4 for a reply that was cut off; one that ended keeps its 2.4."""
+def test_a_response_that_does_not_end_loses_by_hand() -> None:
+    """2.9 less .5 is the golden 2.4 for a response that was cut off; one that ended keeps its 2.4."""
     algorithm = ppo(missing_eos_penalty=0.5)
     cut, ended = (
         credited(algorithm, total, finished=torch.tensor([finished])) for total, finished in ((2.9, False), (2.4, True))
@@ -64,7 +64,7 @@ def test_whitened_rewards_by_hand() -> None:
 
 
 def test_the_weight_of_the_kl_follows_its_target_and_survives_a_checkpoint() -> None:
-    """k1 adds up to .6 in the one reply, over a target of .3: .05 (1 + .2 * 1 / 10) from the next batch on."""
+    """k1 adds up to .6 in the one response, over a target of .3: .05 (1 + .2 * 1 / 10) from the next batch on."""
     known = {
         "old_logp": t([[-1, -0.5, -2]]),
         "reference_logp": t([[-1.2, -0.4, -2.5]]),
@@ -86,9 +86,9 @@ def test_the_weight_of_the_kl_follows_its_target_and_survives_a_checkpoint() -> 
 
 
 def test_a_weight_of_zero_cannot_follow_a_target() -> None:
-    (problem,) = Options(**KNOBS | {"kl_target": 6.0}).problems(None)
+    (problem,) = Options(**HYPERPARAMETERS | {"kl_target": 6.0}).problems(None)
     assert "kl_coefficient=0.15" in problem.remedy
-    assert not list(Options(**KNOBS | {"kl_target": 6.0, "kl_coefficient": 0.15}).problems(None))
+    assert not list(Options(**HYPERPARAMETERS | {"kl_target": 6.0, "kl_coefficient": 0.15}).problems(None))
 
 
 def test_returns_are_taken_before_advantages_are_standardised() -> None:
@@ -143,12 +143,12 @@ def test_padding_takes_no_part_in_any_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "value"),
+    ("hyperparameter", "value"),
     [("clip_low", 0), ("gamma", 1.1), ("passes", 0), ("value_clip", 0), ("kl_coefficient", -1), ("dual_clip", 1)],
 )
-def test_knobs_out_of_range_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        ppo(**{knob: value})
+def test_hyperparameters_out_of_range_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        ppo(**{hyperparameter: value})
 
 
 def test_an_algorithm_is_found_by_its_file() -> None:

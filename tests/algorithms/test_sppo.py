@@ -7,13 +7,13 @@ import torch
 
 from repo_exp.algorithms.options.sppo import Options
 from repo_exp.algorithms.sppo import Algorithm
-from tests.algorithms.parts import knobs, minibatch, rollouts, rows_of
+from tests.algorithms.parts import hyperparameters, minibatch, rollouts, rows_of
 
 NAN = math.nan
 
 
 def sppo(**changes) -> Algorithm:
-    return Algorithm(Options(**knobs("sppo", **changes)))
+    return Algorithm(Options(**hyperparameters("sppo", **changes)))
 
 
 def t(rows) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_the_gradient_is_the_distance_to_the_target_at_every_token() -> None:
 
 
 def test_where_nothing_has_moved_the_loss_is_that_of_the_targets() -> None:
-    """(150^2 + 200^2) / 2 = 31250, and the same twice in the mean of two contexts."""
+    """(150^2 + 200^2) / 2 = 31250, and the same twice in the mean of two prompts."""
     mask, old = torch.tensor([[True, True]] * 4), t([[-1, -2]] * 4)
     given = minibatch(mask, t([[150] * 2, [-200] * 2] * 2), old, aggregation="sequence_sum")
     assert sppo().policy_loss(old.clone(), given)[0].item() == pytest.approx(31250)
@@ -75,7 +75,7 @@ def test_parts_of_a_step_add_up_to_the_step() -> None:
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure)
 
 
-def test_a_context_without_a_loser_is_left_out() -> None:
+def test_a_prompt_without_a_loser_is_left_out() -> None:
     mask = torch.ones(5, 2, dtype=torch.bool)
     credit = sppo(target="hard").credit(rollouts(t([2, 2, 2, 1, 4]), torch.tensor([0, 0, 0, 1, 1]), mask, 8))
     assert credit.kept_B.tolist() == [False, False, False, True, True]
@@ -86,7 +86,7 @@ def test_it_needs_no_reference_since_the_old_policy_is_it() -> None:
     assert sppo().signals == () and sppo().followers == () and sppo().group_size == 5
 
 
-@pytest.mark.parametrize(("knob", "value"), [("beta", 0), ("target", "soft"), ("group_size", 1)])
-def test_knobs_out_of_range_are_refused(knob, value) -> None:
-    with pytest.raises(ValueError, match=knob):
-        sppo(**{knob: value})
+@pytest.mark.parametrize(("hyperparameter", "value"), [("beta", 0), ("target", "soft"), ("group_size", 1)])
+def test_hyperparameters_out_of_range_are_refused(hyperparameter, value) -> None:
+    with pytest.raises(ValueError, match=hyperparameter):
+        sppo(**{hyperparameter: value})

@@ -26,8 +26,8 @@ from repo_exp.rewards import combine
         (["domain=own"], "domain.name", ["generates no data", "data=jsonl"]),
         (["domain.name=hotle"], "domain.name", ["'hotel'"]),
         (["data=jsonl", "data.path=/nowhere/a.jsonl", "domain=hotel"], "data.path", ["/nowhere/a.jsonl"]),
-        (["data.contexts.test=1"], "data.contexts.test", ["2 or more"]),
-        (["evaluation.capability_contexts=9999"], "evaluation.capability_contexts", ["development", "at most"]),
+        (["data.prompts.test=1"], "data.prompts.test", ["2 or more"]),
+        (["evaluation.validation_prompts=9999"], "evaluation.validation_prompts", ["development", "at most"]),
         (["budget.rollouts=33", "algorithm.minibatches=4"], "algorithm.minibatches", ["33", "1, 3, 11, 33"]),
         (["algorithm=grpo", "budget.rollouts=33"], "algorithm.group_size", ["size 8", "budget.rollouts=32 or 40"]),
         (["algorithm=sppo", "budget.rollouts=32"], "algorithm.group_size", ["size 5", "budget.rollouts=30 or 35"]),
@@ -81,7 +81,7 @@ def test_an_impossible_combination_is_refused_with_a_remedy(problems_in, overrid
         ["reward=rf", "domain.rubric=nowhere"],  # no source uses the rubric
         ["optimizer.learning_rate.policy=0"],
         ["algorithm=sft", "reward=rf"],
-        ["evaluation.capability_every=0", "evaluation.capability_contexts=9999"],
+        ["evaluation.validation_every=0", "evaluation.validation_prompts=9999"],
         ["model.source=hub"],
         ["model.lora.last_layers.policy=99"],  # the number of layers is known once it is loaded
     ],

@@ -54,7 +54,7 @@ def test_the_reference_is_up_to_date():
 
 def test_the_reference_has_a_row_for_every_key():
     page = reference.markdown()
-    for key in ("reward.n", "model.lora.rank", "data.contexts.train", "algorithm.clip_low", "judge.timeout", "seed"):
+    for key in ("reward.n", "model.lora.rank", "data.prompts.train", "algorithm.clip_low", "judge.timeout", "seed"):
         assert f"| `{key}` |" in page
     for kind in names():
         for field in options_of(kind).model_fields:

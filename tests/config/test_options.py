@@ -25,7 +25,7 @@ COMPANIONS = {
     ("judge", "none"): ["reward=rm+rf"],
     ("data", "jsonl"): ["data.path={file}"],
     ("domain", "own"): ["data=jsonl", "data.path={file}"],
-    ("algorithm", "sppo"): ["budget.rollouts=30"],  # five replies a context, as published
+    ("algorithm", "sppo"): ["budget.rollouts=30"],  # five responses a prompt, as published
     ("model", "any"): ["model.folder={folder}"],
 }
 

@@ -54,7 +54,7 @@ MEANT = [
     ("optimizer.lr=1e-4", "optimizer.learning_rate.policy", "optimizer.learning_rate.policy=1e-4"),
     ("n=5", "reward.n", "reward.n=5"),
     ("lora_rank=4", "model.lora.rank", "model.lora.rank=4"),
-    ("contexts=20", "data.contexts.train", "data.contexts.train=20"),
+    ("prompts=20", "data.prompts.train", "data.prompts.train=20"),
 ]
 
 
@@ -100,7 +100,7 @@ def test_a_name_that_is_proposed_works(mistake, name, command):
         ["-m", "glob(*)"], ["-m", "seed=choice()"], ["-m", "seed=foo(1)"], ["-m", "seed=,1"],
         ["hydra.launcher.n_jobs=2"],
         ["--cfg", "foo"], ["--config-dir", "/nowhere"], ["--config-dir", "/etc/hostname"],
-        ["--multirn"], ["--lr"], ["data.contexts={train:5"], ["seed=]"],
+        ["--multirn"], ["--lr"], ["data.prompts={train:5"], ["seed=]"],
     ],
     ids=" ".join,
 )  # fmt: skip

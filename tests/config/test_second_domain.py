@@ -90,8 +90,8 @@ def test_a_domain_with_an_option_of_its_own_is_found_typed_and_sound(museum, pro
         (["data=museum", "data.visitors=many"], "data.visitors", "whole number"),
         (["domain=museum"], "data", "the keys of museum: visitors; data=museum"),
         # its `amounts` say that there are two prompts of development
-        (["data=museum", "data.visitors=3", "evaluation.capability_contexts=4"],
-         "evaluation.capability_contexts", "a larger data.visitors"),
+        (["data=museum", "data.visitors=3", "evaluation.validation_prompts=4"],
+         "evaluation.validation_prompts", "a larger data.visitors"),
     ],
 )  # fmt: skip
 def test_what_does_not_suit_a_domain_is_said_once_in_its_own_keys(museum, problems_in, overrides, where, words):
@@ -112,7 +112,7 @@ def test_the_data_stage_makes_its_corpus_and_its_record_has_domain_options_and_s
     assert as_json(inputs) == {"source": {"domain": "museum", "options": options}, "seed": 7}
     DataStage().build(inputs, {}, tmp_path, None)
     corpus = read(Artifact("data", "0", tmp_path, {}, reused=False))
-    assert describe(corpus)["contexts"] == {"train": 16, "development": 4, "test": 4}
+    assert describe(corpus)["prompts"] == {"train": 16, "development": 4, "test": 4}
     assert corpus == registry.find("museum").corpus(seed=7, options=inputs.source.options)
     assert corpus != registry.find("museum").corpus(seed=8, options=inputs.source.options)
 
@@ -128,7 +128,7 @@ def test_its_option_changes_the_address_of_the_data_and_of_what_is_made_of_them(
 
 def test_its_environment_is_the_one_of_the_page(museum):
     found = registry.find("museum")
-    prompts = found.corpus(seed=0, options=found.Options(kind="generated", visitors=1)).contexts["test"]
+    prompts = found.corpus(seed=0, options=found.Options(kind="generated", visitors=1)).prompts["test"]
     visitor = found.environment(prompts[0], seed=0)
     assert visitor.reset() == prompts[0].messages
     assert visitor.step("We open at 9.").messages[0].content == "And what does it cost?"
@@ -147,7 +147,7 @@ def test_the_protocol_of_the_page_plays_each_prompt_several_times_with_draws_of_
     scope: dict = {}
     exec(compile(block("A protocol", "python", 1), "several", "exec"), scope)
     found = registry.find("museum")
-    prompts = found.corpus(seed=0, options=found.Options(kind="generated", visitors=8)).contexts["test"]
+    prompts = found.corpus(seed=0, options=found.Options(kind="generated", visitors=8)).prompts["test"]
     played = scope["several"]([FunctionAgent("a", lambda messages: "Yes.")], prompts, seed=0, count=3)
     assert [[each.response for each in once] for once in played["a"]] == [["Yes.", "Yes."]] * 3
 

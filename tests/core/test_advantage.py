@@ -19,7 +19,7 @@ ALL = torch.ones(1, 3, dtype=torch.bool)
 VALUE = t([[0.5, 0.6, 0.7]])
 
 
-def test_the_reward_lies_at_the_last_token_of_each_reply() -> None:
+def test_the_reward_lies_at_the_last_token_of_each_response() -> None:
     mask = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]]).bool()
     torch.testing.assert_close(reward_at_last_token(t([2.4, -1, 5]), mask), t([[0, 0, 2.4], [-1, 0, 0], [0, 0, 0]]))
 
@@ -55,7 +55,7 @@ def test_padding_cannot_matter_even_if_it_is_nan() -> None:
 
 
 def test_standardize_by_hand() -> None:
-    """Two replies of 3 and 2 tokens: mean 0.5798..., unbiased variance over the 5 tokens that count."""
+    """Two responses of 3 and 2 tokens: mean 0.5798..., unbiased variance over the 5 tokens that count."""
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]]).bool()
     x = t([[1.72925, 1.715, 1.7], [-1.145, -1.1, math.nan]])
     expected = t([[0.739572, 0.730403, 0.720752], [-1.109841, -1.080886, 0]])
@@ -78,7 +78,7 @@ def test_a_single_token_has_no_spread() -> None:
     assert standardize(t([[3.0, 9.0]]), mask, keep_mean=True).tolist() == [[3.0, 0.0]]
 
 
-def test_which_replies_are_in_a_group_with_spread() -> None:
+def test_which_responses_are_in_a_group_with_spread() -> None:
     """Groups 0: 1 2 3, 1: alike, 2: alike but for one without a number, 3: one alone."""
     x = t([1, 2, 3, 0.1, 0.1, 5, math.nan, 5, 7])
     group = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3])
@@ -88,8 +88,8 @@ def test_which_replies_are_in_a_group_with_spread() -> None:
 @pytest.mark.parametrize(
     ("aggregation", "expected"), [("sequence_mean", 0.5), ("sequence_sum", 1.0), ("constant", 0.25)]
 )
-def test_a_reply_without_a_token_is_not_counted_as_a_reply(aggregation, expected) -> None:
-    """One reply of two tokens beside an empty one, at most 4 tokens: 1 / (1 * 2), 1 / 1 and 1 / (1 * 4)."""
+def test_a_response_without_a_token_is_not_counted_as_a_response(aggregation, expected) -> None:
+    """One response of two tokens beside an empty one, at most 4 tokens: 1 / (1 * 2), 1 / 1 and 1 / (1 * 4)."""
     mask = torch.tensor([[1, 1], [0, 0]]).bool()
     assert aggregation_weights(mask, aggregation, longest=4).tolist() == [[expected] * 2, [0, 0]]
 
@@ -118,7 +118,7 @@ def test_a_groups_standing_knows_no_shift_and_its_scale_only_where_nothing_divid
 
 
 @pytest.mark.parametrize("longest", [3, 7])
-def test_ways_to_count_tokens_agree_where_all_replies_are_equally_long(longest) -> None:
+def test_ways_to_count_tokens_agree_where_all_responses_are_equally_long(longest) -> None:
     mask = torch.ones(4, 3, dtype=torch.bool)
     mean, sequences = (aggregation_weights(mask, how, longest=longest) for how in ("token_mean", "sequence_mean"))
     torch.testing.assert_close(mean, sequences)

@@ -35,12 +35,12 @@ def test_partners_are_two_others_and_each_serves_as_a_first_one_once(size, seed)
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=3, max_size=30).filter(lambda keys: len(set(keys)) >= 3))
-def test_partners_never_have_the_same_context(keys) -> None:
+def test_partners_never_have_the_same_prompt(keys) -> None:
     for example, (first, second) in enumerate(partners(keys, seed=1)):
         assert len({keys[example], keys[first], keys[second]}) == 3
 
 
-def test_the_seed_decides_and_two_contexts_do_not_suffice() -> None:
+def test_the_seed_decides_and_two_prompts_do_not_suffice() -> None:
     assert partners(range(20), seed=1) == partners(range(20), seed=1) != partners(range(20), seed=2)
-    with pytest.raises(ValueError, match="3 different contexts, got 2"):
+    with pytest.raises(ValueError, match="3 different prompts, got 2"):
         partners("aabb", seed=0)

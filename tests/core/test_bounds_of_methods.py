@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repo_exp.core.direct import reply_scores
+from repo_exp.core.direct import response_scores
 from repo_exp.core.kl import adapted_coefficient
 from repo_exp.core.policy_loss import clipped_surrogate, is_clipped
 from repo_exp.core.preference import bradley_terry_loss, disagrees
@@ -16,12 +16,12 @@ def t(*values) -> torch.Tensor:
 
 def test_the_mean_score_of_one_token_is_that_token_and_of_none_is_zero() -> None:
     ratio, mask = t([[3.0], [5.0]])[None, 0], torch.tensor([[[True], [False]]])
-    assert reply_scores(ratio, mask, mean=True).tolist() == [[3.0, 0.0]]
+    assert response_scores(ratio, mask, mean=True).tolist() == [[3.0, 0.0]]
 
 
 def test_a_kl_far_below_its_target_lightens_its_weight_by_a_fifth_at_most() -> None:
-    """error = max(0 / 6 - 1, -.2) = -.2; a horizon of replies is used up: .5 * .8 = .4."""
-    found = adapted_coefficient(0.5, 0.0, target=6.0, horizon=100.0, replies=100)
+    """error = max(0 / 6 - 1, -.2) = -.2; a horizon of responses is used up: .5 * .8 = .4."""
+    found = adapted_coefficient(0.5, 0.0, target=6.0, horizon=100.0, responses=100)
     assert found == pytest.approx(0.4)
 
 
@@ -32,7 +32,7 @@ def test_the_dual_clip_leaves_tokens_alone_that_did_well() -> None:
     assert is_clipped(t(5.0, 5.0, 3.0, 3.1), t(0.5, 0.0, -1.0, -1.0), **bounds).tolist() == [False, False, False, True]
 
 
-def test_a_margin_is_asked_of_whichever_reply_is_labelled_better() -> None:
+def test_a_margin_is_asked_of_whichever_response_is_labelled_better() -> None:
     """d = -.9 and the second is better by a margin of .5: -ls(.4), as for d = .9 and the first."""
     known = {"margin_B": 0.5}
     found = bradley_terry_loss(t(0.3), t(1.2), label_B=0.0, **known)

@@ -9,7 +9,7 @@ from repo_exp.core.comparison import comparison_groups, lexicographic, z_scores
 NAN = math.nan
 
 
-def test_replies_are_compared_in_their_groups_or_all_together() -> None:
+def test_responses_are_compared_in_their_groups_or_all_together() -> None:
     assert comparison_groups(["a", "b", "a", "b"]) == [[0, 2], [1, 3]]
     assert comparison_groups(["a", "b", "c"]) == [[0, 1, 2]]
     assert comparison_groups(["a", "b", "a"]) == [[0, 1, 2]]  # b is alone in its group

@@ -8,7 +8,7 @@ import torch
 from repo_exp.core.advantage import group_advantage
 from repo_exp.core.consistency import answer_likelihood, consistency_bonus
 
-KNOBS = {"weight": 0.5, "accuracy_floor": 0.1, "likelihood_cap": 0.95, "margin": 0.01}
+HYPERPARAMETERS = {"weight": 0.5, "accuracy_floor": 0.1, "likelihood_cap": 0.95, "margin": 0.01}
 ONE = torch.zeros(4, dtype=torch.long)
 NAN = math.nan
 
@@ -22,7 +22,7 @@ def close(found, *expected) -> None:
 
 
 def bonus(accuracy, likelihood, group=ONE, **changes):
-    return consistency_bonus(accuracy, likelihood, group, **KNOBS | changes)
+    return consistency_bonus(accuracy, likelihood, group, **HYPERPARAMETERS | changes)
 
 
 def test_golden_bonus() -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repo_exp.core.direct import direct_loss, divergence_scores, reply_scores
+from repo_exp.core.direct import direct_loss, divergence_scores, response_scores
 
 LOSSES = ("sigmoid", "robust", "hinge", "ipo", "nca", "apo_zero", "sppo_hard")
 GOLDEN = torch.tensor([[1.0, -2.0]], dtype=torch.float64)  # -10 against -11, -14 against -12: delta = 3
@@ -19,7 +19,7 @@ def pair(better: float, worse: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "expected"),
+    ("hyperparameters", "expected"),
     [
         ({"loss": "sigmoid"}, 0.554355),
         ({"loss": "sigmoid", "label_smoothing": 0.1}, 0.584355),
@@ -31,8 +31,8 @@ def pair(better: float, worse: float) -> torch.Tensor:
         ({"loss": "sppo_hard"}, (1 - 5) ** 2 + (-2 + 5) ** 2),
     ],
 )
-def test_golden_losses(knobs, expected) -> None:
-    assert direct_loss(GOLDEN, beta=0.1, **knobs).item() == pytest.approx(expected, abs=2e-6)
+def test_golden_losses(hyperparameters, expected) -> None:
+    assert direct_loss(GOLDEN, beta=0.1, **hyperparameters).item() == pytest.approx(expected, abs=2e-6)
 
 
 def test_golden_losses_at_other_betas() -> None:
@@ -46,7 +46,7 @@ def test_golden_losses_at_other_betas() -> None:
 
 
 def test_golden_gradient() -> None:
-    """beta sigmoid(-beta delta): up for the better reply, down for the other."""
+    """beta sigmoid(-beta delta): up for the better response, down for the other."""
     score = GOLDEN.clone().requires_grad_()
     direct_loss(score, loss="sigmoid", beta=0.1).sum().backward()
     assert score.grad.tolist() == [pytest.approx([-0.042556, 0.042556], abs=1e-6)]
@@ -73,13 +73,13 @@ def test_losses_of_the_difference_see_nothing_else(loss, better, worse, shift) -
 
 
 @pytest.mark.parametrize("loss", ["nca", "apo_zero", "sppo_hard"])
-def test_the_others_look_at_each_reply_by_itself(loss) -> None:
+def test_the_others_look_at_each_response_by_itself(loss) -> None:
     assert direct_loss(pair(1, 0), loss=loss, beta=0.1).item() != direct_loss(pair(2, 1), loss=loss, beta=0.1).item()
 
 
 @pytest.mark.parametrize("loss", ["sigmoid", "robust", "hinge", "apo_zero"])
 @given(better=scores, worse=scores, gain=st.floats(0, 10))
-def test_a_likelier_better_reply_never_raises_the_loss(loss, better, worse, gain) -> None:
+def test_a_likelier_better_response_never_raises_the_loss(loss, better, worse, gain) -> None:
     before, after = (direct_loss(pair(better + by, worse), loss=loss, beta=0.5).item() for by in (0, gain))
     assert after <= before + 1e-9
 
@@ -106,18 +106,18 @@ def test_scores_are_sums_or_means_and_padding_is_never_read() -> None:
     ratio = torch.full((1, 2, 9), math.nan, dtype=torch.float64)
     ratio[0, 0, :5], ratio[0, 1, :8] = 0.2, -0.25
     mask = ~ratio.isnan()
-    assert reply_scores(ratio, mask, mean=False)[0].tolist() == pytest.approx([1, -2])
-    assert reply_scores(ratio, mask, mean=True)[0].tolist() == pytest.approx([0.2, -0.25])
+    assert response_scores(ratio, mask, mean=False)[0].tolist() == pytest.approx([1, -2])
+    assert response_scores(ratio, mask, mean=True)[0].tolist() == pytest.approx([0.2, -0.25])
 
 
-def test_tokens_beyond_the_shorter_reply_weigh_less() -> None:
+def test_tokens_beyond_the_shorter_response_weigh_less() -> None:
     """Two tokens against four, each 1, 2, 3, 4: 1 + 2 + .5 (3 + 4) = 6.5; the mean is over the weight 3."""
     ratio = torch.tensor([[[1.0, 2, 0, 0], [1, 2, 3, 4]]], dtype=torch.float64)
     mask = ratio != 0
-    assert reply_scores(ratio, mask, mean=False, beyond=0.5)[0].tolist() == [3, 6.5]
-    assert reply_scores(ratio, mask, mean=True, beyond=0.5)[0].tolist() == pytest.approx([1.5, 6.5 / 3])
-    assert reply_scores(ratio, mask, mean=False, beyond=0.0)[0].tolist() == [3, 3]
-    assert reply_scores(ratio.flip(1), mask.flip(1), mean=False, beyond=0.5)[0].tolist() == [6.5, 3]
+    assert response_scores(ratio, mask, mean=False, beyond=0.5)[0].tolist() == [3, 6.5]
+    assert response_scores(ratio, mask, mean=True, beyond=0.5)[0].tolist() == pytest.approx([1.5, 6.5 / 3])
+    assert response_scores(ratio, mask, mean=False, beyond=0.0)[0].tolist() == [3, 3]
+    assert response_scores(ratio.flip(1), mask.flip(1), mean=False, beyond=0.5)[0].tolist() == [6.5, 3]
 
 
 def test_the_scores_of_divergences_by_hand() -> None:
@@ -138,7 +138,7 @@ def test_the_alpha_divergence_goes_from_one_kl_to_the_other() -> None:
     assert (near[0, 0] - near[0, 1]).item() == pytest.approx(3, abs=1e-4)
 
 
-def test_a_reply_that_was_given_up_stays_finite() -> None:
+def test_a_response_that_was_given_up_stays_finite() -> None:
     score = torch.tensor([[-5000.0, 5000.0]], requires_grad=True)
     for divergence in ("forward_kl", "alpha", "jensen_shannon"):
         loss = direct_loss(divergence_scores(score, divergence=divergence, alpha=0.5), loss="sigmoid", beta=0.1)
@@ -152,4 +152,4 @@ def test_scores_that_are_no_pairs_and_unknown_losses_are_refused() -> None:
     with pytest.raises(ValueError, match="sigmoid, robust"):
         direct_loss(GOLDEN, loss="sigmoidal", beta=0.1)
     with pytest.raises(ValueError, match="equal shapes"):
-        reply_scores(torch.zeros(1, 2, 3), torch.ones(1, 2, 4, dtype=torch.bool), mean=False)
+        response_scores(torch.zeros(1, 2, 3), torch.ones(1, 2, 4, dtype=torch.bool), mean=False)

@@ -52,7 +52,7 @@ def test_a_batch_tells_the_published_form_from_its_neighbours() -> None:
 
 
 @given(batch, bound)
-def test_it_has_the_bits_of_the_formula_one_reply_at_a_time(rows, n) -> None:
+def test_it_has_the_bits_of_the_formula_one_response_at_a_time(rows, n) -> None:
     """Python's own floats, in the order of the formula."""
     model, judge, rules = (a(*column) for column in zip(*rows, strict=True))
     expected = [m + abs(m) * (min(max(j + r, -n), n) / n) for m, j, r in rows]

@@ -106,7 +106,7 @@ def test_k3_plus_has_the_value_of_k3_and_the_gradient_of_k2() -> None:
 
 def test_the_weight_of_the_kl_by_hand() -> None:
     """KL 9 over 6: an error of .5, clipped to .2: .15 (1 + .2 * 256 / 10000). KL 5.4: -.1."""
-    steer = {"target": 6.0, "horizon": 10000.0, "replies": 256}
+    steer = {"target": 6.0, "horizon": 10000.0, "responses": 256}
     assert adapted_coefficient(0.15, 9.0, **steer) == pytest.approx(0.150768)
     assert adapted_coefficient(0.15, 5.4, **steer) == pytest.approx(0.149616)
     assert adapted_coefficient(0.15, 6.0, **steer) == 0.15

@@ -37,7 +37,7 @@ def test_golden_ties() -> None:
     close(ordinal_advantage(t(1, 1, 0, 0), one(4), ties="averaged"), 1.333333, 1.333333, -1.333333, -1.333333)
 
 
-def test_equal_replies_get_nothing_unless_chance_shall_decide() -> None:
+def test_equal_responses_get_nothing_unless_chance_shall_decide() -> None:
     assert ordinal_advantage(torch.full((3,), 0.1), one(3), ties="averaged").tolist() == [0, 0, 0]
     assert ordinal_advantage(torch.full((3,), 0.1), one(3), ties="published").tolist() == [2, 0, -2]
 

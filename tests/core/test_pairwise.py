@@ -24,7 +24,7 @@ def close(found, *expected, atol=1e-6) -> None:
 
 
 def loss_and_gradient(moved, won, clipping, clip=0.2):
-    """Return the loss of one pair and its gradient with respect to the log-probabilities of both replies."""
+    """Return the loss of one pair and its gradient with respect to the log-probabilities of both responses."""
     log_ratio = t(*moved)[None].requires_grad_()
     loss, clipped = pairwise_surrogate(log_ratio, t(won, -won)[None], clip=clip, clipping=clipping)
     loss.sum().backward()
@@ -57,7 +57,7 @@ def test_the_separate_clip_by_hand() -> None:
 
 
 @given(number, number, number, number, number)
-def test_a_constant_for_both_replies_changes_nothing(r1, r2, shift, a, b) -> None:
+def test_a_constant_for_both_responses_changes_nothing(r1, r2, shift, a, b) -> None:
     plain, _ = pair_difference(t(r1, r2), PAIR)
     moved, _ = pair_difference(t(r1 + shift, r2 + shift), PAIR)
     torch.testing.assert_close(moved, plain, atol=1e-9, rtol=0)
@@ -65,7 +65,7 @@ def test_a_constant_for_both_replies_changes_nothing(r1, r2, shift, a, b) -> Non
 
 @settings(deadline=None)  # the first backward pass of a process is slow
 @given(number, number, number, st.sampled_from(BOTH))
-def test_two_replies_may_change_places(a, b, won, clipping) -> None:
+def test_two_responses_may_change_places(a, b, won, clipping) -> None:
     loss, gradient, _ = loss_and_gradient((a, b), won, clipping)
     turned, back, _ = loss_and_gradient((b, a), -won, clipping)
     assert turned == pytest.approx(loss, abs=1e-9) and back[::-1] == pytest.approx(gradient, abs=1e-9)
@@ -77,7 +77,7 @@ def test_equal_rewards_give_exactly_no_gradient(a, b, clipping) -> None:
     assert loss_and_gradient((a, b), 0.0, clipping)[1] == [0, 0]
 
 
-def test_ratios_of_long_replies_stay_finite() -> None:
+def test_ratios_of_long_responses_stay_finite() -> None:
     for clipping in BOTH:
         loss, gradient, _ = loss_and_gradient((900.0, 900.0), -1.0, clipping)
         assert math.isfinite(loss) and all(map(math.isfinite, gradient))
@@ -90,14 +90,14 @@ def test_golden_reward_with_its_kl() -> None:
     close(sequence_reward(t(1.5, 0.5), logp, reference, mask, kl_coefficient=0.1), 1.45, 0.6)
 
 
-def test_a_context_with_one_reward_has_no_pair() -> None:
-    """Contexts 4, 8 and 9, interleaved; 8 has one reward."""
+def test_a_prompt_with_one_reward_has_no_pair() -> None:
+    """Prompts 4, 8 and 9, interleaved; 8 has one reward."""
     difference, paired = pair_difference(t(1, 7, 3, NAN, 2, 5), torch.tensor([4, 8, 4, 8, 9, 9]))
     close(difference, -2, 0, 2, 0, -3, 3)
     assert paired.tolist() == [True, False, True, False, True, True]
 
 
-def test_a_context_that_is_asked_twice_has_two_pairs() -> None:
+def test_a_prompt_that_is_asked_twice_has_two_pairs() -> None:
     difference, paired = pair_difference(t(1, 2, 10, 30, 5), torch.zeros(5).long())
     close(difference, -1, 1, -20, 20, 0)
     assert paired.tolist() == [True] * 4 + [False]

@@ -40,8 +40,8 @@ def groups(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return total_B, group_B
 
 
-def replies(seed: int) -> torch.Tensor:
-    """Return a mask of four replies of 1 to 5 tokens."""
+def responses(seed: int) -> torch.Tensor:
+    """Return a mask of four responses of 1 to 5 tokens."""
     length_B = torch.randint(1, 6, (4,), generator=torch.Generator().manual_seed(seed))
     return torch.arange(5)[None] < length_B[:, None]
 
@@ -68,7 +68,7 @@ def test_dr_grpo_and_rloo_know_the_unit_and_not_the_zero(seed, a, b) -> None:
 
 
 @given(seeds, st.sampled_from(["group", "batch", "none"]), st.sampled_from(["group_mean", "leave_one_out"]))
-def test_what_one_reply_gains_the_others_of_its_group_lose(seed, scale, baseline) -> None:
+def test_what_one_response_gains_the_others_of_its_group_lose(seed, scale, baseline) -> None:
     total_B, group_B = groups(seed)
     total_B[0] = math.nan
     found_B = group_advantage(total_B, group_B, scale=scale, baseline=baseline)
@@ -111,8 +111,8 @@ def test_gdpo_knows_no_order_of_sources_and_no_unit_of_any(seed) -> None:
 
 @given(seeds)
 def test_without_a_discount_returns_are_what_is_still_to_come_whatever_the_values(seed) -> None:
-    """lambda = gamma = 1: A + V is the sum of this and all later rewards of the reply."""
-    mask_BT, value_BT = replies(seed), draw(seed, 4, 5)
+    """lambda = gamma = 1: A + V is the sum of this and all later rewards of the response."""
+    mask_BT, value_BT = responses(seed), draw(seed, 4, 5)
     reward_BT = torch.where(mask_BT, draw(seed + 1, 4, 5), torch.zeros(()).double())
     advantage_BT = gae(reward_BT, value_BT, mask_BT, gamma=1.0, gae_lambda=1.0)
     to_come_BT = reward_BT.flip(1).cumsum(1).flip(1)
@@ -121,7 +121,7 @@ def test_without_a_discount_returns_are_what_is_still_to_come_whatever_the_value
 
 @given(seeds, st.floats(0, 1))
 def test_with_lambda_zero_an_advantage_is_one_step(seed, gamma) -> None:
-    mask_BT, value_BT, reward_BT = replies(seed), draw(seed, 4, 5), draw(seed + 1, 4, 5)
+    mask_BT, value_BT, reward_BT = responses(seed), draw(seed, 4, 5), draw(seed + 1, 4, 5)
     inside_BT = torch.where(mask_BT, value_BT, torch.zeros(()).double())
     next_BT = torch.cat([inside_BT[:, 1:], torch.zeros(4, 1).double()], 1)
     advantage_BT = gae(reward_BT, value_BT, mask_BT, gamma=gamma, gae_lambda=0.0)
@@ -143,8 +143,8 @@ def test_a_token_clipped_on_its_favoured_side_gives_no_gradient_and_any_other_do
 
 @given(seeds, st.sampled_from(["token_mean", "sequence_mean", "sequence_sum", "constant"]))
 def test_masked_tokens_never_contribute(seed, aggregation) -> None:
-    """NaN behind the end of a reply, where the advantage is 0, reaches neither a loss nor a gradient."""
-    mask_BT = replies(seed)
+    """NaN behind the end of a response, where the advantage is 0, reaches neither a loss nor a gradient."""
+    mask_BT = responses(seed)
     logp_BT, old_BT, advantage_BT = (
         torch.where(mask_BT, 0.1 * draw(seed + k, 4, 5), torch.full((), junk).double())
         for k, junk in enumerate((math.nan, math.nan, 0.0))
@@ -165,7 +165,7 @@ def test_masked_tokens_never_contribute(seed, aggregation) -> None:
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 4))
-def test_where_all_replies_are_equally_long_a_mean_is_a_mean(count, length, padding) -> None:
+def test_where_all_responses_are_equally_long_a_mean_is_a_mean(count, length, padding) -> None:
     mask_BT = torch.cat([torch.ones(count, length), torch.zeros(count, padding)], 1).bool()
     weights = {
         how: aggregation_weights(mask_BT, how, longest=length)

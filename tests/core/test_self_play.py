@@ -26,7 +26,7 @@ def close(found, *expected, atol=1e-6) -> None:
 
 
 def test_golden_win_rates() -> None:
-    """The mean of sigmoid(R_i - R_j) over five replies, 1/2 against oneself."""
+    """The mean of sigmoid(R_i - R_j) over five responses, 1/2 against oneself."""
     close(win_rate(t(*SCORES), one(5)), 0.711307, 0.544352, 0.389345, 0.56652, 0.288477)
 
 

@@ -1,4 +1,4 @@
-"""The smallest cases and the bounds: no reply, no token, one token, two of them, and what a clamp is for."""
+"""The smallest cases and the bounds: no response, no token, one token, two of them, and what a clamp is for."""
 
 import math
 
@@ -22,20 +22,20 @@ def mask(*rows) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.bool)
 
 
-def test_a_batch_without_replies_has_no_advantages() -> None:
+def test_a_batch_without_responses_has_no_advantages() -> None:
     nobody = torch.zeros(0, dtype=torch.long)
     for scale in ("group", "batch", "none"):
         assert group_advantage(t(), nobody, scale=scale).shape == (0,)
 
 
-def test_two_replies_have_a_deviation() -> None:
+def test_two_responses_have_a_deviation() -> None:
     """1 and 3: mean 2, unbiased deviation sqrt 2, in the group and in the batch."""
     for scale in ("group", "batch"):
         found = group_advantage(t(1, 3), torch.zeros(2).long(), scale=scale)
         torch.testing.assert_close(found, t(-1, 1) / (math.sqrt(2) + 1e-4))
 
 
-def test_a_reply_of_one_token() -> None:
+def test_a_response_of_one_token() -> None:
     one, value = mask([True]), t([0.5])
     torch.testing.assert_close(gae(t([2.0]), value, one, gamma=0.9, gae_lambda=0.9), t([1.5]))
     assert reward_at_last_token(t(2.0), one).tolist() == [[2.0]]
@@ -54,18 +54,18 @@ def test_a_mean_over_nothing_is_zero() -> None:
     ("aggregation", "expected"),
     [
         ("token_mean", [[0, 0], [1 / 3, 0], [1 / 3, 1 / 3]]),
-        ("sequence_mean", [[0, 0], [1 / 2, 0], [1 / 4, 1 / 4]]),  # the reply without tokens is none
+        ("sequence_mean", [[0, 0], [1 / 2, 0], [1 / 4, 1 / 4]]),  # the response without tokens is none
         ("sequence_sum", [[0, 0], [1 / 2, 0], [1 / 2, 1 / 2]]),
-        ("constant", [[0, 0], [1 / 8, 0], [1 / 8, 1 / 8]]),  # at most 4 tokens a reply
+        ("constant", [[0, 0], [1 / 8, 0], [1 / 8, 1 / 8]]),  # at most 4 tokens a response
     ],
 )
-def test_weights_of_replies_with_no_one_and_two_tokens(aggregation, expected) -> None:
+def test_weights_of_responses_with_no_one_and_two_tokens(aggregation, expected) -> None:
     mask_BT = mask([0, 0], [1, 0], [1, 1])
     torch.testing.assert_close(aggregation_weights(mask_BT, aggregation, longest=4), torch.tensor(expected))
     assert aggregation_weights(mask_BT[:1], aggregation, longest=4).tolist() == [[0, 0]]
 
 
-def test_sequence_ratios_of_replies_with_no_one_and_two_tokens() -> None:
+def test_sequence_ratios_of_responses_with_no_one_and_two_tokens() -> None:
     """Log-ratios: none; -1 - -2 = 1; (-1 + 3 + -4 + 3) / 2 = .5."""
     logp_BT, old_BT = t([NAN, NAN], [-1, NAN], [-1, -4]), t([NAN, NAN], [-2, NAN], [-3, -3])
     found = sequence_ratio(logp_BT, old_BT, mask([0, 0], [1, 0], [1, 1]))

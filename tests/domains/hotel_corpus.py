@@ -11,7 +11,7 @@ TINY: dict[str, Any] = {
     "scale": 0.003,
     "demonstrations": 20,
     "judgements": 10,
-    "contexts": {"train": 20, "development": 2, "test": 20},
+    "prompts": {"train": 20, "development": 2, "test": 20},
     "held_out": 5,
 }
 USUAL = {"kind": "generated", "faulty_demonstrations": 0.15, "careless": 0.1, "two_tickets": 0.15}

@@ -22,7 +22,7 @@ SMALL = {
     "scale": 0.06,
     "demonstrations": 200,
     "judgements": 400,
-    "contexts": {"train": 200, "development": 40, "test": 60},
+    "prompts": {"train": 200, "development": 40, "test": 60},
     "held_out": 30,
 }
 
@@ -32,12 +32,12 @@ def corpus():
     return generate(seed=0, **SMALL)
 
 
-def contexts_of(corpus, split):
+def prompts_of(corpus, split):
     return [
-        *corpus.contexts[split],
-        *(d.context for d in corpus.demonstrations[split]),
-        *(p.context for p in corpus.preferences[split]),
-        *(j.context for j in corpus.judgements[split]),
+        *corpus.prompts[split],
+        *(d.prompt for d in corpus.demonstrations[split]),
+        *(p.prompt for p in corpus.preferences[split]),
+        *(j.prompt for j in corpus.judgements[split]),
     ]
 
 
@@ -49,7 +49,7 @@ def test_the_four_kinds_have_the_papers_sizes():
 
 def test_the_corpus_has_the_sizes_that_were_asked_for(corpus):
     counts = describe(corpus)
-    assert counts["contexts"] == {"train": 200, "development": 40, "test": 60}
+    assert counts["prompts"] == {"train": 200, "development": 40, "test": 60}
     assert counts["demonstrations"] == {"train": 200, "development": 30, "test": 30}
     assert counts["judgements"] == {"train": 400, "development": 30, "test": 30}
     # 0.06 times 252, 3178, 1211 and 1991, rounded: 15.12, 190.68, 72.66, 119.46
@@ -59,7 +59,7 @@ def test_the_corpus_has_the_sizes_that_were_asked_for(corpus):
 def test_the_splits_share_no_hotel_whatever_the_seed(corpus):
     other = generate(seed=1, **TINY)
     hotels = {
-        split: {c.facts["tickets"][0]["hotel"] for one in (corpus, other) for c in contexts_of(one, split)}
+        split: {c.facts["tickets"][0]["hotel"] for one in (corpus, other) for c in prompts_of(one, split)}
         for split in SPLITS
     }
     assert not hotels["train"] & hotels["development"]
@@ -67,36 +67,36 @@ def test_the_splits_share_no_hotel_whatever_the_seed(corpus):
     assert not hotels["development"] & hotels["test"]
 
 
-def test_an_id_names_one_context(corpus):
-    """A good and a faulty reply to judge may share their context; nothing else shares an id."""
-    found = [context for split in SPLITS for context in contexts_of(corpus, split)]
-    named = {context.id: context for context in found}
-    assert all(named[context.id] == context for context in found)
+def test_an_id_names_one_prompt(corpus):
+    """A good and a faulty response to judge may share their prompt; nothing else shares an id."""
+    found = [prompt for split in SPLITS for prompt in prompts_of(corpus, split)]
+    named = {prompt.id: prompt for prompt in found}
+    assert all(named[prompt.id] == prompt for prompt in found)
     alone = [c.id for c in found if "judgement" not in c.id]
     assert len(alone) == len(set(alone))
 
 
-def test_faulty_replies_are_judged_beside_good_ones(corpus):
-    by_context = {}
+def test_faulty_responses_are_judged_beside_good_ones(corpus):
+    by_prompt = {}
     for judgement in corpus.judgements["train"]:
-        by_context.setdefault(judgement.context.id, []).append(judgement)
-    pairs = [group for group in by_context.values() if len(group) == 2]
-    assert len(pairs) > 0.6 * len(by_context)
-    assert all(one.reply != other.reply for one, other in pairs)
+        by_prompt.setdefault(judgement.prompt.id, []).append(judgement)
+    pairs = [group for group in by_prompt.values() if len(group) == 2]
+    assert len(pairs) > 0.6 * len(by_prompt)
+    assert all(one.response != other.response for one, other in pairs)
     assert sum(dict(one.labels) != dict(other.labels) for one, other in pairs) > 0.8 * len(pairs)
 
 
-def test_contexts_and_pairs_have_a_reference_of_their_own_and_nothing_else_has(corpus):
+def test_prompts_and_pairs_have_a_reference_of_their_own_and_nothing_else_has(corpus):
     for split in SPLITS:
-        assert all(context.reference for context in corpus.contexts[split])
-        own = [pair.context.reference not in ("", pair.chosen, pair.rejected) for pair in corpus.preferences[split]]
+        assert all(prompt.reference for prompt in corpus.prompts[split])
+        own = [pair.prompt.reference not in ("", pair.chosen, pair.rejected) for pair in corpus.preferences[split]]
         assert sum(own) > 0.9 * len(own)
-        assert not any(shown.context.reference for shown in corpus.demonstrations[split])
+        assert not any(shown.prompt.reference for shown in corpus.demonstrations[split])
 
 
 def test_facts_are_json(corpus):
-    for context in contexts_of(corpus, "train"):
-        assert json.loads(json.dumps(context.facts, allow_nan=False)) == context.facts
+    for prompt in prompts_of(corpus, "train"):
+        assert json.loads(json.dumps(prompt.facts, allow_nan=False)) == prompt.facts
 
 
 def test_every_fault_has_pairs_and_every_kind_its_own(corpus):
@@ -122,8 +122,8 @@ def test_each_label_has_both_answers(corpus, label):
     assert 0.03 < sum(answers) / len(answers) < 0.97
 
 
-def test_a_tenth_of_the_contexts_has_two_tickets_and_some_have_no_history(corpus):
-    found = contexts_of(corpus, "train")
+def test_a_tenth_of_the_prompts_has_two_tickets_and_some_have_no_history(corpus):
+    found = prompts_of(corpus, "train")
     two = sum(len(c.facts["tickets"]) == 2 for c in found) / len(found)
     none = sum(len(c.messages) == 1 for c in found) / len(found)
     assert 0.06 < two < 0.25
@@ -136,7 +136,7 @@ def test_the_log_can_be_flawless_or_careless():
     spoilt = generate(seed=3, **few | {"faulty_demonstrations": 1.0})
     words = ("<think>", "guarantee", "target", "stage", "stupid", "谢谢", "promise")
     count = {
-        name: sum(any(w in d.reply.lower() for w in words) for d in made.demonstrations["train"])
+        name: sum(any(w in d.response.lower() for w in words) for d in made.demonstrations["train"])
         for name, made in (("clean", clean), ("spoilt", spoilt))
     }
     assert count["clean"] == 0
@@ -166,7 +166,7 @@ def test_the_corpus_is_the_same_in_another_process(tmp_path):
 def test_the_size_of_one_part_leaves_the_others_as_they_are():
     one, other = generate(seed=0, **TINY), generate(seed=0, **(TINY | {"demonstrations": 10}))
     assert other.preferences == one.preferences
-    assert other.contexts == one.contexts
+    assert other.prompts == one.prompts
     assert one.demonstrations["train"][:10] == other.demonstrations["train"]
 
 
@@ -174,7 +174,7 @@ def test_a_corpus_comes_back_as_it_was_written(corpus, tmp_path):
     write_corpus(corpus, tmp_path / "corpus")
     assert read_corpus(tmp_path / "corpus") == corpus
     assert sorted(p.name for p in (tmp_path / "corpus").iterdir()) == [
-        "contexts.jsonl",
+        "prompts.jsonl",
         "demonstrations.jsonl",
         "judgements.jsonl",
         "preferences.jsonl",
@@ -183,20 +183,20 @@ def test_a_corpus_comes_back_as_it_was_written(corpus, tmp_path):
 
 def test_a_damaged_corpus_is_reported_by_file_and_line(corpus, tmp_path):
     write_corpus(corpus, tmp_path)
-    with (tmp_path / "contexts.jsonl").open("a") as file:
+    with (tmp_path / "prompts.jsonl").open("a") as file:
         file.write("{broken\n")
     (tmp_path / "judgements.jsonl").unlink()
     with pytest.raises(DataError) as caught:
         read_corpus(tmp_path)
-    assert "contexts.jsonl:301" in str(caught.value)  # 200 + 40 + 60 good lines
+    assert "prompts.jsonl:301" in str(caught.value)  # 200 + 40 + 60 good lines
     assert "judgements.jsonl" in str(caught.value)
 
 
 def test_impossible_sizes_are_refused_all_at_once():
     with pytest.raises(ValidationError) as caught:
-        generate(seed=0, **TINY | {"scale": -1, "faulty_demonstrations": 2, "two_tickets": 0, "contexts": {"tst": 3}})
+        generate(seed=0, **TINY | {"scale": -1, "faulty_demonstrations": 2, "two_tickets": 0, "prompts": {"tst": 3}})
     places = {".".join(map(str, each["loc"])) for each in caught.value.errors()}
     assert places == {
         "scale", "faulty_demonstrations", "two_tickets",
-        "contexts.tst", "contexts.train", "contexts.development", "contexts.test",
+        "prompts.tst", "prompts.train", "prompts.development", "prompts.test",
     }  # fmt: skip

@@ -23,8 +23,8 @@ Script = Callable[[Sequence[Message]], str]
 
 @pytest.fixture(scope="module")
 def prompts() -> tuple[Prompt, ...]:
-    contexts = {"train": 120, "development": 2, "test": 2}
-    return generate(seed=4, **TINY | {"contexts": contexts, "two_tickets": 0.3}).contexts["train"]
+    prompts = {"train": 120, "development": 2, "test": 2}
+    return generate(seed=4, **TINY | {"prompts": prompts, "two_tickets": 0.3}).prompts["train"]
 
 
 def at(prompts: Sequence[Prompt], stage: str, *, tickets: int = 1) -> list[Prompt]:

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from repo_exp.domains.hotel.expert import ACTS, act_for, compose, reply
+from repo_exp.domains.hotel.expert import ACTS, act_for, compose, response
 from repo_exp.domains.hotel.expert_words import ONE_TICKET, TWO_TICKETS
 from repo_exp.domains.hotel.faults import CARELESS, FAULTS, commit
 from repo_exp.domains.hotel.manager import PERSONAS, Manager, Persona
@@ -177,27 +177,27 @@ def test_the_expert_hardly_ever_repeats_itself(talks):
     assert again / total < 0.005
 
 
-def test_replies_and_contexts_are_short(turns):
+def test_responses_and_prompts_are_short(turns):
     # The tokenizer is not part of the project: the estimate is about 10 % below a real one.
     lengths = sorted(token_estimate(said.text) for _, said in turns)
     assert lengths[len(lengths) // 2] <= 25
     assert lengths[-1] <= 42
     sizes = []
     for situation, _ in turns:
-        context = situation.context("x")
-        assert len(context.messages) <= 4
-        assert context.messages[-1].role != "assistant"
-        sizes.append(sum(token_estimate(m.content) + 5 for m in context.messages))
+        prompt = situation.prompt("x")
+        assert len(prompt.messages) <= 4
+        assert prompt.messages[-1].role != "assistant"
+        sizes.append(sum(token_estimate(m.content) + 5 for m in prompt.messages))
     assert sorted(sizes)[len(sizes) // 2] <= 106
     assert max(sizes) <= 160
 
 
 def test_the_policy_is_told_the_prices_and_the_rules_get_the_facts():
     situation = next(s for s in play("facts", "train").situations if s.messages)
-    context = situation.context("one")
-    assert context.messages[0].role == "system"
+    prompt = situation.prompt("one")
+    assert prompt.messages[0].role == "system"
     assert str(situation.tickets[0].target_price) in system_message(situation.tickets)
-    assert context.facts.keys() == {
+    assert prompt.facts.keys() == {
         "tickets",
         "stage",
         "last_offer",
@@ -216,7 +216,7 @@ def test_the_policy_is_told_the_prices_and_the_rules_get_the_facts():
         "commission_percent",
         "target_price",
         "evidence",
-    } <= context.facts["tickets"][0].keys()
+    } <= prompt.facts["tickets"][0].keys()
 
 
 def offers_in(text: str, price: float) -> set[float]:
@@ -461,5 +461,5 @@ def test_the_same_seed_gives_the_same_talk():
 
 def test_the_expert_does_the_same_for_the_same_seed(turns):
     situation = turns[3][0]
-    assert reply(situation, random.Random(1)) == reply(situation, random.Random(1))
+    assert response(situation, random.Random(1)) == response(situation, random.Random(1))
     assert act_for(situation, random.Random(1)) in ACTS

@@ -42,7 +42,7 @@ def many(count: int) -> list[dict]:
     return [GOOD | {"prompt": f"Question {n}?"} for n in range(count)]
 
 
-def test_a_pair_becomes_a_demonstration_a_preference_a_context_and_two_judgements(tmp_path):
+def test_a_pair_becomes_a_demonstration_a_preference_a_prompt_and_two_judgements(tmp_path):
     row = GOOD | {
         "facts": {"price": 3},
         "labels": {"chosen": {"polite": True}, "rejected": {"polite": False}},
@@ -51,19 +51,19 @@ def test_a_pair_becomes_a_demonstration_a_preference_a_context_and_two_judgement
     corpus = read_own(save(tmp_path / "a.jsonl", [row]), seed=0)
     (pair,) = everything(corpus, "preferences")
     assert (pair.chosen, pair.rejected, pair.fault) == ("Hello!", "Go away.", "rude")
-    assert pair.context.facts == {"price": 3}
-    assert [d.reply for d in everything(corpus, "demonstrations")] == ["Hello!"]
+    assert pair.prompt.facts == {"price": 3}
+    assert [d.response for d in everything(corpus, "demonstrations")] == ["Hello!"]
     assert [j.labels for j in everything(corpus, "judgements")] == [{"polite": True}, {"polite": False}]
     assert len(everything(corpus, "contexts")) == 1
 
 
-def test_a_margin_is_kept_and_a_prompts_first_chosen_reply_is_its_reference(tmp_path):
+def test_a_margin_is_kept_and_a_prompts_first_chosen_response_is_its_reference(tmp_path):
     rows = [GOOD | {"margin": 0.5}, GOOD | {"chosen": "Good day!"}, GOOD | {"prompt": "Other", "chosen": "Yes?"}]
     corpus = read_own(save(tmp_path / "a.jsonl", rows), seed=0)
     pairs = {pair.chosen: pair for pair in everything(corpus, "preferences")}
     assert [pairs[said].margin for said in ("Hello!", "Good day!", "Yes?")] == [0.5, 0.0, 0.0]
-    assert [pairs[said].context.reference for said in ("Hello!", "Good day!", "Yes?")] == ["Hello!", "Hello!", "Yes?"]
-    assert {context.reference for context in everything(corpus, "contexts")} == {"Hello!", "Yes?"}
+    assert [pairs[said].prompt.reference for said in ("Hello!", "Good day!", "Yes?")] == ["Hello!", "Hello!", "Yes?"]
+    assert {prompt.reference for prompt in everything(corpus, "contexts")} == {"Hello!", "Yes?"}
     write_corpus(corpus, tmp_path / "corpus")
     assert read_corpus(tmp_path / "corpus") == corpus
 
@@ -89,9 +89,9 @@ def test_equal_prompts_land_in_one_split_and_order_does_not_matter(tmp_path):
     one = read_own(save(tmp_path / "a.jsonl", rows), seed=0)
     two = read_own(save(tmp_path / "b.jsonl", rows[::-1]), seed=0)
     for split in SPLITS:
-        prompts = [{p.context.messages for p in corpus.preferences[split]} for corpus in (one, two)]
+        prompts = [{p.prompt.messages for p in corpus.preferences[split]} for corpus in (one, two)]
         assert prompts[0] == prompts[1]
-    assert not {c.messages for c in one.contexts["train"]} & {c.messages for c in one.contexts["test"]}
+    assert not {c.messages for c in one.prompts["train"]} & {c.messages for c in one.prompts["test"]}
     assert len(everything(one, "contexts")) == 100
 
 
@@ -173,7 +173,7 @@ def test_real_preference_pairs_are_read(tmp_path):
         )
     corpus = read_own(save(tmp_path / "travel.jsonl", rows), seed=0)
     assert len(everything(corpus, "preferences")) == len(rows)
-    assert not {c.messages for c in corpus.contexts["train"]} & {c.messages for c in corpus.contexts["test"]}
+    assert not {c.messages for c in corpus.prompts["train"]} & {c.messages for c in corpus.prompts["test"]}
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])

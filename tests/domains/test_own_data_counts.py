@@ -85,7 +85,7 @@ def test_too_few_prompts_are_refused(tmp_path):
             require_every_split(load(save(tmp_path / "a.jsonl", lines)).corpus, "a.jsonl")
         assert "more prompts" in caught.value.problems[0].remedy
     corpus = own_data.load(save(tmp_path / "b.jsonl", rows(5)), seed=0, development=0.01, test=0.01).corpus
-    assert len(corpus.contexts["train"]) == 5
+    assert len(corpus.prompts["train"]) == 5
     with pytest.raises(DataError, match=r"5 different prompts in all \(train 5, development 0, test 0\)"):
         require_every_split(corpus, "b.jsonl")
     require_every_split(load(save(tmp_path / "c.jsonl", rows(40))).corpus, "c.jsonl")
@@ -187,5 +187,5 @@ def test_every_split_is_the_same_from_any_format(tmp_path):
     lines = save(tmp_path / "a.jsonl", rows(30))
     array = tmp_path / "a.json"
     array.write_text(json.dumps(rows(30)[::-1]))
-    found = [{s: {c.messages for c in load(p).corpus.contexts[s]} for s in SPLITS} for p in (lines, array)]
+    found = [{s: {c.messages for c in load(p).corpus.prompts[s]} for s in SPLITS} for p in (lines, array)]
     assert found[0] == found[1]

@@ -27,7 +27,7 @@ def load(path: Path, **options):
     return own_data.load(path, seed=0, development=0.2, test=0.2, **options)
 
 
-def replies(path: Path, **options) -> set[str]:
+def responses(path: Path, **options) -> set[str]:
     corpus = load(path, **options).corpus
     return {pair.chosen for split in SPLITS for pair in corpus.preferences[split]}
 
@@ -78,7 +78,7 @@ READ = {
 def test_a_file_is_read_by_what_it_holds(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(READ[name])
-    assert replies(path) == ALL
+    assert responses(path) == ALL
 
 
 def pickled() -> bytes:
@@ -171,7 +171,7 @@ def test_a_link_to_a_file_is_the_file_and_a_home_is_a_home(tmp_path, monkeypatch
     (tmp_path / "a.jsonl").write_text(LINES)
     os.symlink(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert replies(tmp_path / "b.jsonl") == replies("~/a.jsonl") == ALL
+    assert responses(tmp_path / "b.jsonl") == responses("~/a.jsonl") == ALL
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -217,7 +217,7 @@ class TestFolders:
         assert own.good == 4 + 12 + 2
         (note,) = [note for note in own.notes if "not read" in note]
         assert "3 files" in note and "'README.md'" in note and "empty" in note and "not a file" in note
-        ids = [context.id for split in SPLITS for context in own.corpus.contexts[split]]
+        ids = [prompt.id for split in SPLITS for prompt in own.corpus.prompts[split]]
         assert len(set(ids)) == len(ids) == 12
 
     def test_a_folder_with_nothing_to_read_says_what_it_holds(self, tmp_path):
@@ -232,7 +232,7 @@ class TestFolders:
         save("train-00000-of-00001.jsonl", ROWS[:9])
         save("test-00000-of-00001.jsonl", ROWS[8:])
         own = load(tmp_path)
-        prompts = {split: {c.messages[0].content for c in own.corpus.contexts[split]} for split in SPLITS}
+        prompts = {split: {c.messages[0].content for c in own.corpus.prompts[split]} for split in SPLITS}
         assert prompts["test"] == {row["prompt"] for row in ROWS[8:]}
         assert prompts["development"] and prompts["train"]  # development is drawn from what is left
         assert not prompts["train"] & prompts["test"]
@@ -244,11 +244,11 @@ class TestFolders:
         except OSError:
             pytest.skip("this file system wants names that are text")
         own = load(tmp_path)
-        assert "\n".join([*own.notes, own.corpus.contexts["train"][0].id]).encode("utf-8")
+        assert "\n".join([*own.notes, own.corpus.prompts["train"][0].id]).encode("utf-8")
 
     def test_a_file_by_itself_is_no_split_whatever_it_is_called(self, tmp_path):
         (tmp_path / "test.jsonl").write_text(LINES)
-        assert load(tmp_path / "test.jsonl").corpus.contexts["train"]
+        assert load(tmp_path / "test.jsonl").corpus.prompts["train"]
 
 
 class TestTables:
@@ -275,7 +275,7 @@ class TestTables:
         pa.parquet.write_table(pa.Table.from_pylist(self.TALKS), path)
         own = load(path)
         assert own.good == 12 and any("'score_chosen' is not used: 12 of 12" in note for note in own.notes)
-        assert {c.facts["n"] for split in SPLITS for c in own.corpus.contexts[split]} == {None, 1, 3, 5, 7, 9, 11}
+        assert {c.facts["n"] for split in SPLITS for c in own.corpus.prompts[split]} == {None, 1, 3, 5, 7, 9, 11}
 
     def test_a_bad_row_of_a_table_is_called_by_its_number(self, tmp_path):
         import pyarrow as pa
@@ -314,7 +314,7 @@ class TestTables:
         self.saved(tmp_path / "dict" / "test", self.TALKS[9:])
         (tmp_path / "dict" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
         own = load(tmp_path / "dict")
-        assert len(own.corpus.contexts["test"]) == 3 and own.good == 12
+        assert len(own.corpus.prompts["test"]) == 3 and own.good == 12
         (tmp_path / "dict" / "dataset_dict.json").write_text('{"splits": ["../elsewhere"]}')
         with pytest.raises(DataError, match="splits"):
             load(tmp_path / "dict")

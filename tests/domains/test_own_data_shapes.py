@@ -139,16 +139,16 @@ SHAPES = {
 def test_a_shape_is_read_without_loss(name):
     row, prompt = SHAPES[name]
     found = read(row)
-    assert found.context.messages == tuple(Message(*each) for each in prompt)
+    assert found.prompt.messages == tuple(Message(*each) for each in prompt)
     assert (found.chosen, found.rejected) == ("A", "B")
 
 
 def test_texts_that_begin_alike_are_parted_between_words_as_trl_parts_them():
     found = read({"chosen": "The sky is blue.", "rejected": "The sky is green."})
-    assert (found.context.messages[0].content, found.chosen, found.rejected) == ("The sky is", " blue.", " green.")
+    assert (found.prompt.messages[0].content, found.chosen, found.rejected) == ("The sky is", " blue.", " green.")
     assert ("implicit", "") in found.remarks
     inside = read({"chosen": "I like it", "rejected": "I love it"})
-    assert (inside.context.messages[0].content, inside.chosen) == ("I", " like it")
+    assert (inside.prompt.messages[0].content, inside.chosen) == ("I", " like it")
 
 
 def test_what_tools_say_and_are_asked_stays_whole():
@@ -164,7 +164,7 @@ def test_what_tools_say_and_are_asked_stays_whole():
         "rejected": {"role": "assistant", "content": "One moment.", "tool_calls": [call]},
     }
     found = read(row)
-    head, asked, calling, answer = found.context.messages
+    head, asked, calling, answer = found.prompt.messages
     assert (head.role, json.loads(head.content)) == ("system", {"tools": [{"name": "lift"}]})
     assert (asked.role, calling.role, answer.role) == ("user", "assistant", "user")
     assert json.loads(calling.content) == {"tool_calls": [call]}
@@ -186,8 +186,8 @@ def test_sharegpt_calls_functions_in_turns_of_their_own():
         {"from": "observation", "value": "yes"},
     ]
     found = read({"conversations": turns, "chosen": "A", "rejected": "B"})
-    assert [m.role for m in found.context.messages] == ["user", "assistant", "user"]
-    assert json.loads(found.context.messages[1].content) == {"tool_calls": {"name": "lift"}}
+    assert [m.role for m in found.prompt.messages] == ["user", "assistant", "user"]
+    assert json.loads(found.prompt.messages[1].content) == {"tool_calls": {"name": "lift"}}
 
 
 GOOD = {"prompt": "Hi", "chosen": "A", "rejected": "B"}
@@ -282,7 +282,7 @@ def test_cells_of_a_table_of_texts_hold_json_where_they_have_to():
         "labels": '{"chosen": {"polite": true}}',
     }
     found = read(row, cells=True)
-    assert (found.chosen, found.rejected, found.margin, found.context.facts) == ("A", "B", 0.5, {"n": 1})
+    assert (found.chosen, found.rejected, found.margin, found.prompt.facts) == ("A", "B", 0.5, {"n": 1})
     assert read(GOOD | {"chosen": "[A]"}, cells=True).chosen == "[A]"
     with pytest.raises(Bad, match="as Python prints them"):
         read(row | {"chosen": str([user("Hi"), said("A")])}, cells=True)

@@ -1,4 +1,4 @@
-"""A whole synthetic run, as the stages would hand it over: arms with every source, metrics, accuracies."""
+"""A whole synthetic run, as the stages would hand it over: variants with every source, metrics, accuracies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from repo_exp.evaluation.examples import worked_example
-from repo_exp.types import Context, Message, RewardBreakdown, Score, Trajectory
+from repo_exp.types import Message, Prompt, RewardBreakdown, Score, Trajectory
 from tests.evaluation.usual import choose_examples, summarise
 
 BOUND = 100.0
@@ -23,8 +23,8 @@ TEXTS = (
 )
 
 
-def context(i: int) -> Context:
-    return Context(
+def prompt(i: int) -> Prompt:
+    return Prompt(
         f"hotel-{i:03d}",
         (
             Message("system", "You negotiate room prices for a travel agency. Be short and polite."),
@@ -36,7 +36,7 @@ def context(i: int) -> Context:
 
 
 def breakdown(model: float | None, judge: dict | None, rules: dict | None, judged: bool = True) -> RewardBreakdown:
-    """A reply's reward by the rule of the enhancement, from the parts of each source (None: was not asked)."""
+    """A response's reward by the rule of the enhancement, from the parts of each source (None: was not asked)."""
     sources: dict[str, Score] = {}
     if model is not None:
         sources["model"] = Score(model)
@@ -53,7 +53,7 @@ def breakdown(model: float | None, judge: dict | None, rules: dict | None, judge
     return RewardBreakdown(sources, raised, total, abs(points - raised), missing)
 
 
-def arm(skill: float, *, n: int = 60, seed: str = "", sources: str = "model judge rules"):
+def variant(skill: float, *, n: int = 60, seed: str = "", sources: str = "model judge rules"):
     """Answers of a policy; the more skill, the better the scores."""
     draw, answers = random.Random(f"{seed}{skill}"), []
     for i in range(n):
@@ -70,7 +70,7 @@ def arm(skill: float, *, n: int = 60, seed: str = "", sources: str = "model judg
             judged=draw.random() > 0.03,
         )
         answers.append(
-            (Trajectory.single(context(i), text, finished=draw.random() > 0.02, tokens=len(text) // 4), worth)
+            (Trajectory.single(prompt(i), text, finished=draw.random() > 0.02, tokens=len(text) // 4), worth)
         )
     return answers
 
@@ -124,7 +124,11 @@ def metrics() -> list[dict[str, Any]]:
 
 
 def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict[str, Any]:
-    arms = {"base": arm(0.1, sources=sources), "sft": arm(0.35, sources=sources), last: arm(0.9, sources=sources)}
+    variants = {
+        "base": variant(0.1, sources=sources),
+        "sft": variant(0.35, sources=sources),
+        last: variant(0.9, sources=sources),
+    }
     return {
         "title": "A negotiator trained with REPO",
         "run": {
@@ -144,7 +148,7 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
             "combine": "enhancement",
             "bound": BOUND,
             "rules": {"forbidden_promise": "No guaranteed bookings.", "too_long": "At most 120 words."},
-            "items": {"soothes": "Does the reply soothe a complaint?", "overpromises": "Does it promise too much?"},
+            "items": {"soothes": "Does the response soothe a complaint?", "overpromises": "Does it promise too much?"},
         },
         "stages": [
             {"name": "data", "seconds": 2.1, "reused": True, "address": "data-1f0c"},
@@ -152,7 +156,7 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
             {"name": "reward_model", "seconds": 92.0, "reused": False, "address": "reward_model-90be"},
             {"name": "policy", "seconds": 402.7, "reused": False, "address": "policy-0b1d"},
         ],
-        "results": summarise(arms, seed=0, resamples=2000),
+        "results": summarise(variants, seed=0, resamples=2000),
         "metrics": metrics(),
         "quality": {
             "reward_models": {}
@@ -175,8 +179,8 @@ def whole_report(sources: str = "model judge rules", last: str = "repo") -> dict
                 {"item": "overpromises", "n": 60, "agreed": 57, "positives": 12},
             ],
         },
-        "worked_example": worked_example(arms),
-        "examples": choose_examples(arms),
+        "worked_example": worked_example(variants),
+        "examples": choose_examples(variants),
         "config_yaml": "seed: 0\nreward:\n  n: 100\n",
     }
 
@@ -189,7 +193,9 @@ def report() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def make():
-    """The builders: make.arm, make.breakdown, make.context, make.metrics, make.whole_report."""
+    """The builders: make.variant, make.breakdown, make.prompt, make.metrics, make.whole_report."""
     from types import SimpleNamespace
 
-    return SimpleNamespace(arm=arm, breakdown=breakdown, context=context, metrics=metrics, whole_report=whole_report)
+    return SimpleNamespace(
+        variant=variant, breakdown=breakdown, prompt=prompt, metrics=metrics, whole_report=whole_report
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repo_exp.evaluation.baselines import longer_is_better, more_overlap_is_better
-from repo_exp.evaluation.names import SourceNames, arm_name, capital, in_text
+from repo_exp.evaluation.names import SourceNames, capital, in_text, variant_name
 from repo_exp.evaluation.numbers import duration, number, p_value, percent, points, signed
 from repo_exp.types import Message, Preference, Prompt
 
@@ -16,7 +16,7 @@ def pair(chosen: str, rejected: str) -> Preference:
     return Preference(PROMPT, chosen, rejected)
 
 
-def test_the_longer_reply_wins_by_words_and_a_tie_is_half_a_point() -> None:
+def test_the_longer_response_wins_by_words_and_a_tie_is_half_a_point() -> None:
     """Right, wrong, tie, and right though it has fewer letters: 2.5 of 4."""
     pairs = [pair("a b c", "a"), pair("a", "a b"), pair("a b", "c d"), pair("a b c", "incomprehensibilities twice")]
     assert longer_is_better(pairs) == 2.5
@@ -30,7 +30,7 @@ def test_overlap_is_a_share_of_the_replys_own_words_whatever_their_capitals() ->
     assert more_overlap_is_better([pair("sell", "x"), pair("sell", "x"), pair("x", "cost")]) == 2
 
 
-def test_an_empty_reply_shares_nothing_and_no_pairs_are_no_error() -> None:
+def test_an_empty_response_shares_nothing_and_no_pairs_are_no_error() -> None:
     assert more_overlap_is_better([pair("", "x")]) == 0.5
     assert more_overlap_is_better([]) == longer_is_better([]) == 0
 
@@ -46,8 +46,8 @@ def test_an_empty_reply_shares_nothing_and_no_pairs_are_no_error() -> None:
         ("my_run", "my_run"),
     ],
 )
-def test_an_arm_is_called_as_its_field_calls_it(name, shown) -> None:
-    assert arm_name(name) == shown
+def test_an_variant_is_called_as_its_field_calls_it(name, shown) -> None:
+    assert variant_name(name) == shown
     assert in_text(name) == ("the base model" if name == "base" else shown)
 
 

@@ -12,19 +12,19 @@ from repo_exp.evaluation import figures
 from repo_exp.evaluation.drawing import series, smooth
 from tests.evaluation.usual import NAMES, summarise
 
-OF_METRICS = ("reward_curves", "composition_curves", "capability_curve", "health_curves", "pair_curves",
+OF_METRICS = ("reward_curves", "composition_curves", "validation_curve", "health_curves", "pair_curves",
               "loss_curves")  # fmt: skip
 
 
 def draw(name, metrics):
     """Draw a figure of metrics; those of sources are told which there are."""
-    of_sources = ("reward_curves", "capability_curve")
+    of_sources = ("reward_curves", "validation_curve")
     return getattr(figures, name)(metrics, *([NAMES._infos] if name in of_sources else []))
 
 
 @pytest.fixture(scope="module")
 def drawn(make):
-    results = summarise({"sft": make.arm(0.2, n=20), "repo": make.arm(0.9, n=20)}, resamples=100)
+    results = summarise({"sft": make.variant(0.2, n=20), "repo": make.variant(0.9, n=20)}, resamples=100)
     svgs = {name: draw(name, make.metrics()) for name in OF_METRICS}
     svgs["violation_bars"] = figures.violation_bars(results)
     svgs["difference_strip"] = figures.difference_strip(results["comparisons"][0])
@@ -65,7 +65,7 @@ def test_without_data_there_is_no_figure():
     for name in OF_METRICS:
         assert draw(name, []) == ""
         assert draw(name, [{"stage": "policy", "step": 0, "metrics": {"reward/total": None}}]) == ""
-    assert figures.violation_bars({"order": ["sft"], "arms": {"sft": {"rules": {}}}}) == ""
+    assert figures.violation_bars({"order": ["sft"], "variants": {"sft": {"rules": {}}}}) == ""
     assert figures.difference_strip({"before": "sft", "after": "repo", "differences": [1.0, None]}) == ""
 
 
@@ -77,7 +77,7 @@ def test_panels_without_points_are_left_out():
 
 def test_names_from_the_users_files_are_text_and_not_markup_or_formulas(make):
     bad = {"<script>alert(1)</script>": -60.0, "costs $x^2$": -10.0, "a\nb\x00c": -5.0}
-    answers = [(reply, make.breakdown(1.0, None, bad)) for reply, _ in make.arm(0.5, n=3)]
+    answers = [(response, make.breakdown(1.0, None, bad)) for response, _ in make.variant(0.5, n=3)]
     svg = figures.violation_bars(summarise({"sft": answers}, resamples=50))
     texts = "".join(ElementTree.fromstring(svg).itertext())
     assert "<script" not in svg

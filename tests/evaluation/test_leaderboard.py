@@ -17,7 +17,7 @@ def mean(value: float | None, low: float | None = None, high: float | None = Non
     return {"mean": value, "low": low, "high": high, "n": 96, "missing": 0}
 
 
-def arm(total: float | None) -> dict:
+def variant(total: float | None) -> dict:
     return {
         "n": 96,
         "total": mean(total, -0.125, 0.625),
@@ -38,9 +38,9 @@ RESULTS = {
         "rm2": {"label": "reward model rm2", "unit": "score"},
     }
 }
-REPO = Run("repo", 0, arm(0.25), {"n": 100}, record(12000, 24000), results=RESULTS)
-IPO = Run("ipo", 0, arm(0.5), {"n": 100}, record(0, 15000))
-SFT = Run("sft", 0, arm(0.0), {"n": 100}, None)
+REPO = Run("repo", 0, variant(0.25), {"n": 100}, record(12000, 24000), results=RESULTS)
+IPO = Run("ipo", 0, variant(0.5), {"n": 100}, record(0, 15000))
+SFT = Run("sft", 0, variant(0.0), {"n": 100}, None)
 
 
 def rows(page: str) -> list[list[str]]:
@@ -56,14 +56,14 @@ def test_a_row_by_hand() -> None:
 
 
 def test_the_best_total_is_first_and_what_is_not_there_is_a_dash() -> None:
-    unscored = Run("ppo", 0, arm(None) | {"violations": None}, {"n": 100}, {"seconds": 3.0})
+    unscored = Run("ppo", 0, variant(None) | {"violations": None}, {"n": 100}, {"seconds": 3.0})
     found = rows(table([SFT, unscored, REPO, IPO]))
     assert [row[0] for row in found] == ["ipo", "repo", "sft", "ppo"]
     assert found[2][-4:] == ["–"] * 4 and found[3][2] == "–" and found[3][-4:] == ["–", "–", "3", "–"]
 
 
-def test_a_mean_that_is_withheld_is_said_and_so_is_how_many_replies_are_unscored() -> None:
-    silent = arm(None) | {"unscored": 70}
+def test_a_mean_that_is_withheld_is_said_and_so_is_how_many_responses_are_unscored() -> None:
+    silent = variant(None) | {"unscored": 70}
     silent["total"] = {"mean": None, "low": None, "high": None, "n": 26, "missing": 70, "withheld": True}
     page = table([REPO, Run("ppo", 0, silent, {"n": 100}, None)])
     assert [row[2] for row in rows(page)] == ["0.25 [−0.12, 0.62]", "withheld"]
@@ -72,7 +72,7 @@ def test_a_mean_that_is_withheld_is_said_and_so_is_how_many_replies_are_unscored
 
 
 def test_every_source_of_any_run_has_a_column() -> None:
-    two = arm(0.5) | {"sources": {"model": mean(0.5), "rm2": mean(0.123)}}
+    two = variant(0.5) | {"sources": {"model": mean(0.5), "rm2": mean(0.123)}}
     page = table([REPO, Run("grpo", 0, two, {"n": 100}, None, results=RESULTS)])
     assert page.startswith("| method | seed | total | reward model | reward model rm2 | judge | violations |")
     assert [row[3:6] for row in rows(page)] == [["0.50", "0.12", "–"], ["0.50 [0.25, 0.75]", "–", "12.3 [10.0, 14.0]"]]
@@ -81,7 +81,7 @@ def test_every_source_of_any_run_has_a_column() -> None:
 def test_what_cannot_be_compared_is_said() -> None:
     page = table([REPO, IPO])
     assert "not measured alike" not in page and "within a seed" not in page
-    other = Run("grpo", 1, arm(0.9), {"n": 50}, None)
+    other = Run("grpo", 1, variant(0.9), {"n": 50}, None)
     page = table([REPO, other, IPO], ["3-gdpo-seed0"])
     assert "not measured alike" in page and "within a seed" in page and "Not finished: 3-gdpo-seed0" in page
     assert [row[0] for row in rows(page)] == ["ipo", "repo", "grpo"]  # seed by seed
@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_said() -> None:
 
 def test_each_override_that_differs_has_a_column() -> None:
     runs = [
-        Run("repo", 0, arm(total), {}, None, {"reward.n": n, "model": "tiny", "rubric": "a|b"})
+        Run("repo", 0, variant(total), {}, None, {"reward.n": n, "model": "tiny", "rubric": "a|b"})
         for total, n in ((0.1, "25"), (0.4, "100"))
     ]
     page = table(runs)
@@ -99,14 +99,14 @@ def test_each_override_that_differs_has_a_column() -> None:
 
 def test_accelerators_have_their_own_peak() -> None:
     costly = record(1, 1) | {"cost": {"peak_memory": {"process": GIB, "accelerator": 2 * GIB}}}
-    assert rows(table([Run("dpo", 0, arm(0.1), {}, costly)]))[0][-1] == "1.00 GiB + 2.00 GiB"
+    assert rows(table([Run("dpo", 0, variant(0.1), {}, costly)]))[0][-1] == "1.00 GiB + 2.00 GiB"
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     """Return a sweep of two jobs with a store named from the folder they ran in; the second did not finish."""
     for stage, files in {
-        "evaluate": {"results.json": {"order": ["base", "sft", "dpo"], "arms": {"dpo": arm(0.5), "sft": arm(0)},
+        "evaluate": {"results.json": {"order": ["base", "sft", "dpo"], "variants": {"dpo": variant(0.5), "sft": variant(0)},
                                       "metric": {"n": 100}}},
         "policy": {"artifact.json": record(0, 15000)},
     }.items():  # fmt: skip
@@ -131,9 +131,9 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_finished_runs_are_read_by_the_option_that_was_chosen(sweep) -> None:
-    """The arm is called dpo, the method is ipo."""
+    """The variant is called dpo, the method is ipo."""
     runs, unfinished = read_runs(sweep)
-    assert [(run.method, run.seed, run.arm["total"]["mean"]) for run in runs] == [("ipo", 7, 0.5)]
+    assert [(run.method, run.seed, run.variant["total"]["mean"]) for run in runs] == [("ipo", 7, 0.5)]
     assert unfinished == ["1-repo-seed7"]
 
 

@@ -103,7 +103,7 @@ def test_no_dialogue_at_all_gives_no_number():
 
 def test_the_hotels_dialogues_are_played_and_measured_by_functions_and_by_engines():
     hotel = registry.find("hotel")
-    prompts = generate(seed=1, **TINY).contexts["test"][:8]
+    prompts = generate(seed=1, **TINY).prompts["test"][:8]
     engine = PolicyAgent("engine", Echo(), Letters(), Sampling(1.0, 400))
     polite = FunctionAgent("polite", lambda messages: f"Thank you! Could it be lower? {'Please. ' * len(messages)}")
     found = dialogues([engine, polite], prompts, hotel.environment, seed=0, max_turns=12)

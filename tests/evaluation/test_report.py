@@ -89,7 +89,7 @@ def test_every_part_of_the_story_is_told(page, report):
         "taken from the store",
         "Saturation",
         "forbidden_promise",
-        "Does the reply soothe a complaint?",
+        "Does the response soothe a complaint?",
         "Baseline: word overlap",
         "mean 0.413 and standard deviation 1.871",
         "The biggest gain",
@@ -112,12 +112,12 @@ def test_a_models_text_stays_text(report, undrawn):
     hostile = copy.deepcopy(report)
     attack = "</p><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}\u202e\x00\ud800"
     for example in hostile["examples"]:
-        example["context"] = attack
+        example["prompt"] = attack
         example["messages"].append({"role": '"><script>', "content": attack})
         example["facts"] = {attack: attack}
-        for reply in example["replies"].values():
-            reply["text"] = attack
-            reply["sources"]["judge"].update(words=attack, reason=attack, parts={attack: -5.0})
+        for response in example["responses"].values():
+            response["text"] = attack
+            response["sources"]["judge"].update(words=attack, reason=attack, parts={attack: -5.0})
     hostile["worked_example"]["text"] = attack
     hostile["run"]["command"] = attack
     hostile["config_yaml"] = attack
@@ -215,7 +215,7 @@ def test_a_formula_that_does_not_give_the_total_is_not_shown():
 
 
 MEASURED = {"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 100.0}
-REPLY = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value": 30.0}, "rules": {"value": -10.0}}}
+RESPONSE = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value": 30.0}, "rules": {"value": -10.0}}}
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ REPLY = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value": 3
     ],
 )
 def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_differs(learnt, value):
-    steps = worked_steps(REPLY, {**learnt, "measured": MEASURED})
+    steps = worked_steps(RESPONSE, {**learnt, "measured": MEASURED})
     assert steps["holds"] and steps["lines"][-1]["value"] == "2.400"
     assert (steps["learnt"] and steps["learnt"]["value"]) == value
 
@@ -238,7 +238,7 @@ def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_
 def test_the_figure_of_the_measure_is_not_called_the_learners(report, undrawn):
     report = copy.deepcopy(report) | {"reward": report["reward"] | {"bound": 25.0, "measured": MEASURED}}
     words = Page(report_html(report)).words()
-    assert "The training reward of the same reply is different" in words
+    assert "The training reward of the same response is different" in words
 
 
 def test_what_must_be_known_stands_above_the_verdict(report, undrawn):

@@ -7,10 +7,10 @@ import pytest
 from repo_exp.evaluation.report_view import (
     accuracy_rows,
     agreement_rows,
-    arm_rows,
     composition_rows,
     tiles,
     unscored_rows,
+    variant_rows,
 )
 
 INFO = {
@@ -28,7 +28,7 @@ def compared(difference, low=None, high=None, p=0.5, *, n=20, unscored=0, withhe
             "withheld": withheld}  # fmt: skip
 
 
-def arm(total, judge, *, violations=None):
+def variant(total, judge, *, violations=None):
     return {
         "total": total,
         "sources": {"model": mean(0.5), "judge": judge},
@@ -42,9 +42,9 @@ def arm(total, judge, *, violations=None):
 
 def results(total=None, violations=None, **changes):
     broken = {"share": 0.25, "low": 0.1, "high": 0.46}
-    arms = {
-        "sft": arm(mean(1.0, 0.5, 1.5), mean(-12.0, -20.0, -4.0, missing=2), violations=broken),
-        "repo": arm(mean(1.25), mean(None, missing=9, withheld=True), violations=None),
+    variants = {
+        "sft": variant(mean(1.0, 0.5, 1.5), mean(-12.0, -20.0, -4.0, missing=2), violations=broken),
+        "repo": variant(mean(1.25), mean(None, missing=9, withheld=True), violations=None),
     }
     comparison = {
         "before": "sft",
@@ -55,19 +55,19 @@ def results(total=None, violations=None, **changes):
         "words": compared(None),
         "violations": violations,
     }
-    found = {"order": ["sft", "repo"], "arms": arms, "sources": ["model", "judge"], "source_info": INFO,
+    found = {"order": ["sft", "repo"], "variants": variants, "sources": ["model", "judge"], "source_info": INFO,
              "comparisons": [comparison], "unscored": {}}  # fmt: skip
     return found | changes
 
 
 def row(label, found):
-    return next(each for each in arm_rows(found) if each["label"] == label)
+    return next(each for each in variant_rows(found) if each["label"] == label)
 
 
 def test_every_figure_has_a_row_in_the_order_of_the_sources() -> None:
-    assert [each["label"] for each in arm_rows(results())] == [
-        "Total reward R", "Reward model", "Judge", "Replies that break a rule", "Tokens in a reply", "Words in a reply",
-        "Replies cut off by the token budget", "Different replies",
+    assert [each["label"] for each in variant_rows(results())] == [
+        "Total reward R", "Reward model", "Judge", "Responses that break a rule", "Tokens in a response", "Words in a response",
+        "Responses cut off by the token budget", "Different responses",
     ]  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_a_significant_gain_is_good_a_loss_bad_and_a_length_neither() -> None:
     assert total["cells"] == [{"main": "1.00", "sub": "0.50 to 1.50"}, {"main": "1.25", "sub": ""}]
     model = row("Reward model", results())
     assert (model["difference"], model["tone"], model["symbol"]) == ("−0.50", "bad", "R_model")
-    tokens = row("Tokens in a reply", results())
+    tokens = row("Tokens in a response", results())
     assert (tokens["difference"], tokens["tone"]) == ("+3.0", "")
     assert tokens["cells"][0] == {"main": "12.3", "sub": "95 % at most 31"}
 
@@ -95,8 +95,8 @@ def test_what_is_withheld_or_missing_is_said_and_is_no_number() -> None:
         {"main": "−12.0", "sub": "−20.0 to −4.0 · 2 unscored"},
         {"main": "withheld", "sub": "9 unscored"},
     ]
-    assert (judge["difference"], judge["interval"]) == ("withheld", "9 contexts unscored")
-    words = row("Words in a reply", results())
+    assert (judge["difference"], judge["interval"]) == ("withheld", "9 prompts unscored")
+    words = row("Words in a response", results())
     assert (words["difference"], words["p"]) == ("–", "")
     partly = row("Total reward R", results(compared(0.25, 0.1, 0.4, n=17, unscored=3)))
     assert partly["interval"] == "+0.10 to +0.40 · n = 17, 3 unscored"
@@ -113,15 +113,15 @@ def test_what_is_withheld_or_missing_is_said_and_is_no_number() -> None:
     ],
 )
 def test_fewer_broken_rules_are_good_in_points_of_percent(fell, rose, p, difference, tone) -> None:
-    """Of 20 contexts: (rose - fell) / 20."""
-    found = row("Replies that break a rule", results(violations={"n": 20, "fell": fell, "rose": rose, "p": p}))
+    """Of 20 prompts: (rose - fell) / 20."""
+    found = row("Responses that break a rule", results(violations={"n": 20, "fell": fell, "rose": rose, "p": p}))
     assert (found["difference"], found["tone"]) == (difference, tone)
     assert found["interval"] == f"{fell} fixed, {rose} new"
     assert found["cells"] == [{"main": "25 %", "sub": "10 % to 46 %"}, {"main": "–", "sub": ""}]
 
 
 def test_without_a_comparison_there_are_cells_and_no_differences() -> None:
-    alone = arm_rows(results(comparisons=[]))
+    alone = variant_rows(results(comparisons=[]))
     assert all(each["difference"] in ("", "–") and each["p"] == "" for each in alone)
     assert [cell["main"] for cell in alone[0]["cells"]] == ["1.00", "1.25"]
 
@@ -130,17 +130,17 @@ def test_tiles_show_what_a_reader_looks_for_first() -> None:
     found = {each["label"]: [value["text"] for value in each["values"]] for each in tiles(results())}
     assert found == {
         "Mean total reward": ["1.00", "1.25"],
-        "Replies that break a rule": ["25 %", "–"],
+        "Responses that break a rule": ["25 %", "–"],
         "Mean points of the judge": ["−12.0 (2 unscored)", "withheld (9 unscored)"],
-        "Mean tokens in a reply": ["12", "12"],
+        "Mean tokens in a response": ["12", "12"],
     }
     without = results()
-    without["arms"]["sft"]["violations"] = None
-    assert "Replies that break a rule" not in {each["label"] for each in tiles(without)}
+    without["variants"]["sft"]["violations"] = None
+    assert "Responses that break a rule" not in {each["label"] for each in tiles(without)}
 
 
 def test_a_source_that_failed_is_listed_with_its_reasons() -> None:
-    failed = {"judge": {"replies": 9, "of": 40, "reasons": {"timeout": 9}}}
+    failed = {"judge": {"responses": 9, "of": 40, "reasons": {"timeout": 9}}}
     assert unscored_rows(results(unscored=failed)) == [{"source": "Judge", "count": "9 of 40", "why": "9 timeout"}]
 
 

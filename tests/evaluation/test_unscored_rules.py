@@ -12,11 +12,11 @@ from repo_exp.evaluation.summary import source_value, violated
 from repo_exp.evaluation.unscored import (
     above,
     alike_totals,
-    by_context,
-    failed_contexts,
+    by_prompt,
+    failed_prompts,
     failures,
     mean,
-    means_by_context,
+    means_by_prompt,
     withheld,
 )
 from repo_exp.types import Prompt, RewardBreakdown, Score, Trajectory
@@ -27,10 +27,12 @@ DOWN = Score.none("endpoint down")
 SILENT = Score.none("no question applies", applies=False)
 
 
-def answer(prompt: str, total: float, judge: Score | None = None, *, lacks: tuple[str, ...] = (), tokens: int = 5):
+def answer(
+    prompt: str, total: float, judge: Score | None = None, *, missing_sources: tuple[str, ...] = (), tokens: int = 5
+):
     scores = {"model": Score(total)} | ({} if judge is None else {"judge": judge})
     return Trajectory.single(Prompt(prompt, ()), f"{prompt} {total}", tokens=tokens), RewardBreakdown(
-        scores, 0.0, total, 0.0, lacks
+        scores, 0.0, total, 0.0, missing_sources
     )
 
 
@@ -39,17 +41,17 @@ def test_a_share_is_exceeded_only_beyond_it() -> None:
 
 
 def test_of_totals_without_different_sources_those_without_the_fewest_are_compared() -> None:
-    """Both arms have totals without the judge (1 and 5) and with it (2 and 8): the latter count."""
-    before = [answer("a", 1.0, DOWN, lacks=("judge",)), answer("a", 2.0, Score(1.0))]
-    after = [answer("a", 8.0, Score(1.0)), answer("a", 5.0, DOWN, lacks=("judge",))]
+    """Both variants have totals without the judge (1 and 5) and with it (2 and 8): the latter count."""
+    before = [answer("a", 1.0, DOWN, missing_sources=("judge",)), answer("a", 2.0, Score(1.0))]
+    after = [answer("a", 8.0, Score(1.0)), answer("a", 5.0, DOWN, missing_sources=("judge",))]
     assert alike_totals(before, after) == ([2.0], [8.0], 1)
     assert alike_totals(before[:1], after) == ([1.0], [5.0], 1)
 
 
 def test_totals_that_nobody_can_compare_are_unscored_on_either_side() -> None:
-    """Of context a the first arm lacks the judge and the second nothing; of b only one arm has a total at all."""
+    """Of prompt a the first variant lacks the judge and the second nothing; of b only one variant has a total at all."""
     nothing = Trajectory.single(Prompt("b", ()), ""), RewardBreakdown({"model": SILENT}, 0.0, math.nan, 0.0, ("model",))
-    before = [answer("a", 1.0, SILENT, lacks=("judge",)), nothing]
+    before = [answer("a", 1.0, SILENT, missing_sources=("judge",)), nothing]
     after = [answer("a", 2.0, Score(1.0)), answer("b", 3.0)]
     for one, other in ((before, after), (after, before)):
         first, second, unscored = alike_totals(one, other)
@@ -57,13 +59,13 @@ def test_totals_that_nobody_can_compare_are_unscored_on_either_side() -> None:
     assert alike_totals([nothing], [nothing])[2] == 0  # nothing failed, and there is nothing to compare
 
 
-def test_answers_are_kept_by_their_context_in_the_order_of_its_first_one() -> None:
+def test_answers_are_kept_by_their_prompt_in_the_order_of_its_first_one() -> None:
     answers = [answer("b", 1.0), answer("a", 2.0), answer("b", 3.0)]
-    assert [(name, [each.total for _, each in group]) for name, group in by_context(answers).items()] == [
+    assert [(name, [each.total for _, each in group]) for name, group in by_prompt(answers).items()] == [
         ("b", [1.0, 3.0]), ("a", [2.0]),
     ]  # fmt: skip
-    assert means_by_context(answers, lambda each: each[1].total) == [2.0, 2.0]
-    found = means_by_context([answer("a", 1.0), answer("b", 2.0)], lambda each: math.nan if each[1].total == 1 else 4.0)
+    assert means_by_prompt(answers, lambda each: each[1].total) == [2.0, 2.0]
+    found = means_by_prompt([answer("a", 1.0), answer("b", 2.0)], lambda each: math.nan if each[1].total == 1 else 4.0)
     assert math.isnan(found[0]) and found[1] == 4.0
 
 
@@ -77,18 +79,18 @@ def test_failures_are_counted_by_reason_the_most_frequent_first_and_then_by_name
         "abcdefg", [Score.none("x"), Score.none("b"), Score.none("b"), Score.none("a"), SILENT, Score(1.0), None],
         strict=True)]  # fmt: skip
     found = failures(answers, ["model", "judge"])
-    assert found == {"judge": {"replies": 4, "of": 6, "reasons": {"b": 2, "a": 1, "x": 1}}}
+    assert found == {"judge": {"responses": 4, "of": 6, "reasons": {"b": 2, "a": 1, "x": 1}}}
     assert list(found["judge"]["reasons"]) == ["b", "a", "x"]
 
 
-def test_a_context_failed_once_whichever_arm_or_reply_it_was() -> None:
+def test_a_prompt_failed_once_whichever_variant_or_response_it_was() -> None:
     good, bad = (
         [answer(name, 1.0, Score(1.0)) for name in "abc"],
         [answer("a", 1.0, DOWN), answer("b", 1.0, SILENT), answer("c", 1.0)],
     )
-    assert failed_contexts(good, bad, "judge") == failed_contexts(bad, good, "judge") == 1
-    assert failed_contexts(good * 2, bad + good, "judge") == 1
-    assert failed_contexts(good, bad, "model") == 0
+    assert failed_prompts(good, bad, "judge") == failed_prompts(bad, good, "judge") == 1
+    assert failed_prompts(good * 2, bad + good, "judge") == 1
+    assert failed_prompts(good, bad, "model") == 0
 
 
 def test_a_withheld_figure_keeps_its_counts_and_no_number() -> None:
@@ -103,26 +105,26 @@ def test_a_source_that_was_not_asked_has_no_value_and_breaks_no_rule() -> None:
 
 
 def test_the_base_model_has_no_comparison_of_its_own_and_the_first_is_with_the_baseline() -> None:
-    arms = {
+    variants = {
         name: [answer("a", total), answer("b", total)]
         for name, total in (("base", 0.0), ("sft", 1.0), ("ppo", 2.0), ("repo", 4.0))
     }
 
     def compared(**options) -> list[tuple[str, str, float]]:
-        found = summarise(arms, resamples=50, **options)["comparisons"]
+        found = summarise(variants, resamples=50, **options)["comparisons"]
         return [(each["before"], each["after"], each["total"]["difference"]) for each in found]
 
     assert compared() == [("sft", "repo", 3.0), ("base", "sft", 1.0)]
     assert compared(baseline="ppo") == [("ppo", "repo", 2.0), ("sft", "ppo", 1.0)]
     assert compared(baseline="base") == [("base", "repo", 4.0)]
-    assert compared(baseline="repo") == [("ppo", "repo", 2.0), ("sft", "ppo", 1.0)]  # an arm is not its own baseline
+    assert compared(baseline="repo") == [("ppo", "repo", 2.0), ("sft", "ppo", 1.0)]  # a variant is not its own baseline
 
 
 def test_examples_without_a_gain_are_called_by_what_they_are() -> None:
-    """Nothing changes: the highest difference, the lowest and the median, a context each, the earlier ones first."""
+    """Nothing changes: the highest difference, the lowest and the median, a prompt each, the earlier ones first."""
     same = [answer(name, 1.0) for name in "abcd"]
     found = choose_examples({"sft": same, "repo": same})
-    assert [(each["why"], each["context"]) for each in found] == [
+    assert [(each["why"], each["prompt"]) for each in found] == [
         ("the highest difference", "a"), ("the lowest difference", "d"), ("the median difference", "b"),
     ]  # fmt: skip
     worse = [answer(name, total) for name, total in zip("abcd", (0.0, 0.5, 0.9, 0.2), strict=True)]
@@ -133,11 +135,13 @@ def test_examples_without_a_gain_are_called_by_what_they_are() -> None:
 
 
 def test_examples_compare_with_sft_wherever_it_stands_or_with_whom_the_caller_says() -> None:
-    arms = {name: [answer("a", total)] for name, total in (("sft", 1.0), ("ppo", 5.0), ("repo", 2.0))}
-    assert choose_examples(arms)[0]["difference"] == 1.0
-    assert choose_examples(arms, before="ppo")[0]["difference"] == -3.0
-    assert choose_examples({"x" if name == "sft" else name: each for name, each in arms.items()})[0]["before"] == "ppo"
-    assert worked_example(arms)["arm"] == "repo"
+    variants = {name: [answer("a", total)] for name, total in (("sft", 1.0), ("ppo", 5.0), ("repo", 2.0))}
+    assert choose_examples(variants)[0]["difference"] == 1.0
+    assert choose_examples(variants, before="ppo")[0]["difference"] == -3.0
+    assert (
+        choose_examples({"x" if name == "sft" else name: each for name, each in variants.items()})[0]["before"] == "ppo"
+    )
+    assert worked_example(variants)["variant"] == "repo"
 
 
 # -- a reward, step by step --------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from repo_exp.evaluation.verdict import reasons, verdict
 INFO = {"judge": {"label": "judge"}, "model": {"label": "reward model"}}
 
 
-def results(*, arms=None, unscored=None, n=40, max_unscored=0.2, **total):
-    """Return results of two arms that differ in what is given."""
+def results(*, variants=None, unscored=None, n=40, max_unscored=0.2, **total):
+    """Return results of two variants that differ in what is given."""
     figure = {"n": n, "mean_before": 1.0, "mean_after": 1.5, "difference": 0.5, "low": 0.2, "high": 0.8, "p": 0.01}
     figure |= {"unscored": 0, "withheld": False} | total
-    arm = {"violations": None, "distinct": 1.0, "total": {"mean": 1.0, "low": 0.5, "high": 1.5, "withheld": False},
+    variant = {"violations": None, "distinct": 1.0, "total": {"mean": 1.0, "low": 0.5, "high": 1.5, "withheld": False},
            "unscored": 0, "n": n}  # fmt: skip
     comparison = {"before": "sft", "after": "repo", "total": figure, "violations": None,
                   "tokens": {"mean_before": 20.0, "mean_after": 20.0}}  # fmt: skip
@@ -21,7 +21,7 @@ def results(*, arms=None, unscored=None, n=40, max_unscored=0.2, **total):
         "order": ["sft", "repo"],
         "n": n,
         "source_info": INFO,
-        "arms": {name: arm | (arms or {}).get(name, {}) for name in ("sft", "repo")},
+        "variants": {name: variant | (variants or {}).get(name, {}) for name in ("sft", "repo")},
         "comparisons": [comparison],
         "unscored": unscored or {},
         "settings": {"confidence": 0.95, "max_unscored": max_unscored},
@@ -33,14 +33,14 @@ def results(*, arms=None, unscored=None, n=40, max_unscored=0.2, **total):
     [
         ({}, "better", "REPO's mean total reward is +0.50 [+0.20, +0.80] above SFT's (95 % interval, paired"),
         ({"p": 0.05}, "unclear", "No significant difference: REPO's mean total reward differs from SFT's by +0.50"),
-        ({"p": 0.0499}, "better", "p = 0.050, n = 40 contexts"),
+        ({"p": 0.0499}, "better", "p = 0.050, n = 40 prompts"),
         ({"difference": -0.5, "low": -0.8, "high": -0.2}, "worse", "is -0.50 [-0.80, -0.20] below SFT's"),
         (
             {"p": None, "low": None, "high": None, "n": 1},
             "unclear",
             "by +0.50 (95 % interval, paired permutation test p not",
         ),
-        ({"n": 0}, "unclear", "REPO and SFT cannot be compared: no context has a score for both."),
+        ({"n": 0}, "unclear", "REPO and SFT cannot be compared: no prompt has a score for both."),
     ],
 )
 def test_the_first_sentence_follows_p_and_the_sign(total, status, words) -> None:
@@ -49,14 +49,14 @@ def test_the_first_sentence_follows_p_and_the_sign(total, status, words) -> None
 
 
 def test_a_withheld_comparison_says_how_many_failed_why_and_what_to_do() -> None:
-    failed = {"judge": {"replies": 30, "of": 80, "reasons": {"timeout": 28, "http 500": 2}}}
+    failed = {"judge": {"responses": 30, "of": 80, "reasons": {"timeout": 28, "http 500": 2}}}
     found = verdict(results(withheld=True, unscored=failed | {}) | {"unscored": failed})
     assert found["status"] == "withheld"
     total = results(withheld=True)
     total["comparisons"][0]["total"]["unscored"] = 25
     total["unscored"] = failed
     text = verdict(total)["text"]
-    assert "scores failed in 25 of 40 contexts, more than evaluation.max_unscored = 20 % allows" in text
+    assert "scores failed in 25 of 40 prompts, more than evaluation.max_unscored = 20 % allows" in text
     assert "the same command again" in text and "Failed scores: judge: 28 timeout, 2 http 500." in text
     assert "+0.50" not in text
 
@@ -64,15 +64,15 @@ def test_a_withheld_comparison_says_how_many_failed_why_and_what_to_do() -> None
 def test_a_few_missing_scores_are_counted_beside_a_difference() -> None:
     one = results()
     one["comparisons"][0]["total"]["unscored"] = 3
-    one["unscored"] = {"judge": {"replies": 3, "of": 80, "reasons": {"timeout": 3}}}
-    assert "Scores are missing in 3 of 40 contexts (judge: 3 timeout); replies whose totals" in verdict(one)["text"]
+    one["unscored"] = {"judge": {"responses": 3, "of": 80, "reasons": {"timeout": 3}}}
+    assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); responses whose totals" in verdict(one)["text"]
     one["unscored"] = {}
-    assert "Scores are missing in 3 of 40 contexts; replies" in verdict(one)["text"]
+    assert "Scores are missing in 3 of 40 prompts; responses" in verdict(one)["text"]
 
 
 def violations(before: float, after: float, p: float):
-    arms = {name: {"violations": {"share": share}} for name, share in (("sft", before), ("repo", after))}
-    found = results(arms=arms)
+    variants = {name: {"violations": {"share": share}} for name, share in (("sft", before), ("repo", after))}
+    found = results(variants=variants)
     found["comparisons"][0]["violations"] = {"n": 40, "fell": 4, "rose": 1, "p": p}
     return verdict(found)["text"]
 
@@ -80,10 +80,10 @@ def violations(before: float, after: float, p: float):
 @pytest.mark.parametrize(
     ("before", "after", "p", "words"),
     [
-        (0.5, 0.2, 0.01, "Fewer replies break a rule: 20 % instead of 50 % (p = 0.010)."),
-        (0.2, 0.5, 0.2, "More replies break a rule: 50 % instead of 20 % (p = 0.20, not significant)."),
+        (0.5, 0.2, 0.01, "Fewer responses break a rule: 20 % instead of 50 % (p = 0.010)."),
+        (0.2, 0.5, 0.2, "More responses break a rule: 50 % instead of 20 % (p = 0.20, not significant)."),
         (0.2, 0.5, 0.05, "(p = 0.050, not significant)"),
-        (0.2, 0.2, 0.6, "The share of replies that break a rule is unchanged (20 %)."),
+        (0.2, 0.2, 0.6, "The share of responses that break a rule is unchanged (20 %)."),
     ],
 )
 def test_broken_rules_are_said_with_their_own_test(before, after, p, words) -> None:
@@ -105,25 +105,25 @@ def test_lengths_are_mentioned_from_a_quarter_more_or_a_fifth_less(after, words)
     found = results()
     found["comparisons"][0]["tokens"]["mean_after"] = after
     text = verdict(found)["text"]
-    assert words in text and ("Its replies are" in text) == bool(words)
+    assert words in text and ("Its responses are" in text) == bool(words)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "said"), [(1.0, 0.5, False), (1.0, 0.49, True), (0.4, 0.19, True), (None, 0.1, False)]
 )
-def test_replies_that_repeat_themselves_are_mentioned_below_half_of_before(before, after, said) -> None:
-    text = verdict(results(arms={"sft": {"distinct": before}, "repo": {"distinct": after}}))["text"]
+def test_responses_that_repeat_themselves_are_mentioned_below_half_of_before(before, after, said) -> None:
+    text = verdict(results(variants={"sft": {"distinct": before}, "repo": {"distinct": after}}))["text"]
     assert ("repeat themselves" in text) == said
 
 
 def test_a_source_without_any_score_comes_before_everything_else() -> None:
     silent = {
-        "judge": {"replies": 80, "of": 80, "reasons": {"": 80}},
-        "model": {"replies": 1, "of": 80, "reasons": {"x": 1}},
+        "judge": {"responses": 80, "of": 80, "reasons": {"": 80}},
+        "model": {"responses": 1, "of": 80, "reasons": {"x": 1}},
     }
     text = verdict(results(unscored=silent))["text"]
-    assert text.startswith("No reply has a score from the judge (80 without a reason). REPO's mean")
-    assert "No reply has a score from the reward model" not in text
+    assert text.startswith("No response has a score from the judge (80 without a reason). REPO's mean")
+    assert "No response has a score from the reward model" not in text
 
 
 def test_reasons_are_cut_after_the_most_frequent_three() -> None:
@@ -133,19 +133,19 @@ def test_reasons_are_cut_after_the_most_frequent_three() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "words"),
+    ("variant", "words"),
     [
         ({}, "Mean total reward: 1.00 [0.50, 1.50]."),
-        ({"unscored": 2}, "1.00 [0.50, 1.50] (without 2 of 40 replies, whose scores failed)."),
+        ({"unscored": 2}, "1.00 [0.50, 1.50] (without 2 of 40 responses, whose scores failed)."),
         ({"total": {"mean": 1.0, "low": None, "high": None, "withheld": False}}, "Mean total reward: 1.00."),
-        ({"total": {"mean": None, "withheld": False}}, "unknown (no reply has a score)."),
-        ({"total": {"mean": None, "withheld": True}, "unscored": 9}, "withheld (scores failed for 9 of 40 replies)."),
+        ({"total": {"mean": None, "withheld": False}}, "unknown (no response has a score)."),
+        ({"total": {"mean": None, "withheld": True}, "unscored": 9}, "withheld (scores failed for 9 of 40 responses)."),
     ],
 )
-def test_an_arm_alone_is_described_with_what_is_known_of_it(arm, words) -> None:
-    alone = results(arms={"repo": arm}) | {"comparisons": []}
+def test_an_variant_alone_is_described_with_what_is_known_of_it(variant, words) -> None:
+    alone = results(variants={"repo": variant}) | {"comparisons": []}
     found = verdict(alone)
     assert found["status"] == "alone" and found["text"].endswith(words)
-    assert verdict(alone | {"order": ["base"], "arms": {"base": alone["arms"]["sft"]}})["text"].startswith(
+    assert verdict(alone | {"order": ["base"], "variants": {"base": alone["variants"]["sft"]}})["text"].startswith(
         "There is no other policy to compare the base model with."
     )

@@ -53,7 +53,7 @@ def test_leave_one_out_written_out() -> None:
 
 
 def test_an_order_of_importance_is_a_rank_of_tuples() -> None:
-    """Of N replies, one of mean rank r (1 is the worst) beats r - 1 and is beaten by N - r, ties half each."""
+    """Of N responses, one of mean rank r (1 is the worst) beats r - 1 and is beaten by N - r, ties half each."""
     rows = DRAW.integers(0, 3, size=(3, 9)).astype(float)
     _, dense = np.unique(rows.T, axis=0, return_inverse=True)  # sorted by the first source, then the second, ...
     rank = stats.rankdata(dense)

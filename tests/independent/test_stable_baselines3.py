@@ -10,20 +10,20 @@ from stable_baselines3.common.utils import explained_variance as theirs
 from repo_exp.core.advantage import gae
 from repo_exp.core.diagnostics import explained_variance
 
-REPLIES, LONGEST = 5, 7
+RESPONSES, LONGEST = 5, 7
 
 
 @pytest.mark.parametrize(("gamma", "gae_lambda"), [(1.0, 0.95), (0.99, 0.95), (0.9, 0.0), (1.0, 1.0), (0.5, 0.7)])
 def test_advantages_and_returns(gamma, gae_lambda) -> None:
-    """A reply is an environment; behind its end another episode begins, whose numbers must not matter to it."""
+    """A response is an environment; behind its end another episode begins, whose numbers must not matter to it."""
     draw = np.random.default_rng(0)
-    reward_BT, value_BT = (draw.normal(size=(REPLIES, LONGEST)).astype(np.float32) for _ in range(2))
+    reward_BT, value_BT = (draw.normal(size=(RESPONSES, LONGEST)).astype(np.float32) for _ in range(2))
     length_B = np.array([7, 1, 3, 6, 2])
     box = spaces.Box(0, 1, (1,))
-    buffer = RolloutBuffer(LONGEST, box, box, "cpu", gae_lambda=gae_lambda, gamma=gamma, n_envs=REPLIES)
+    buffer = RolloutBuffer(LONGEST, box, box, "cpu", gae_lambda=gae_lambda, gamma=gamma, n_envs=RESPONSES)
     buffer.rewards, buffer.values = reward_BT.T.copy(), value_BT.T.copy()
     buffer.episode_starts = (np.arange(LONGEST)[:, None] == length_B).astype(np.float32)
-    buffer.compute_returns_and_advantage(torch.full((REPLIES,), 99.0), dones=np.ones(REPLIES))
+    buffer.compute_returns_and_advantage(torch.full((RESPONSES,), 99.0), dones=np.ones(RESPONSES))
     mask_BT = torch.arange(LONGEST) < torch.tensor(length_B)[:, None]
     reward, value = torch.tensor(reward_BT), torch.tensor(value_BT)
     advantage_BT = gae(reward, value, mask_BT, gamma=gamma, gae_lambda=gae_lambda)

@@ -12,7 +12,7 @@ from tests.independent.tiny import ARGUMENTS, model, tokenizer
 direct = pytest.importorskip("repo_exp.core.direct")
 PAIRS, LONGEST, BETA = 5, 6, 0.3
 
-# ours -> (theirs, is a reply's score a mean over its tokens?, label smoothing)
+# ours -> (theirs, is a response's score a mean over its tokens?, label smoothing)
 LOSSES = {
     "sigmoid": ("sigmoid", False, 0.0),
     "robust": ("robust", False, 0.2),
@@ -49,7 +49,7 @@ LOGP, REFERENCE = (torch.where(MASK, -drawn(seed).abs(), torch.zeros(())) for se
 
 
 def theirs(peer, logp_B2T: torch.Tensor, reference_B2: torch.Tensor) -> torch.Tensor:
-    """Return TRL's loss. Its batch has the better replies first, then the others; the first column is the prompt."""
+    """Return TRL's loss. Its batch has the better responses first, then the others; the first column is the prompt."""
 
     def laid_out(x_B2T: torch.Tensor) -> torch.Tensor:
         return torch.cat([x_B2T[:, 0], x_B2T[:, 1]])
@@ -75,7 +75,7 @@ def compared(peer, *, loss: str, divergence: str = "reverse_kl", alpha: float = 
     shared, length = MASK.sum(2).amin(1)[:, None, None], torch.arange(LONGEST) + 1
     weighed = torch.where(length <= shared, REFERENCE, beyond * REFERENCE)  # of a reference, TRL is handed sums
     expected = theirs(peer, peers, weighed.sum(2))
-    score_B2 = direct.reply_scores(mine - REFERENCE, MASK, mean=mean, beyond=beyond)
+    score_B2 = direct.response_scores(mine - REFERENCE, MASK, mean=mean, beyond=beyond)
     score_B2 = direct.divergence_scores(score_B2, divergence=divergence, alpha=alpha)
     found = direct.direct_loss(score_B2, loss=loss, beta=BETA, label_smoothing=smoothing).mean()
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
@@ -94,5 +94,5 @@ def test_divergences(dpo, divergence) -> None:
     compared(dpo, loss="sigmoid", divergence=divergence)
 
 
-def test_tokens_beyond_the_shorter_reply_may_weigh_less(dpo) -> None:
+def test_tokens_beyond_the_shorter_response_may_weigh_less(dpo) -> None:
     compared(dpo, loss="sigmoid", beyond=0.4)

@@ -13,26 +13,26 @@ from repo_exp.algorithms.options.grpo import Options
 from repo_exp.core.advantage import decoupled_advantage, group_advantage
 from repo_exp.rewards.combine import build
 from repo_exp.types import Score
-from tests.algorithms.parts import knobs, minibatch
+from tests.algorithms.parts import hyperparameters, minibatch
 from tests.independent.tiny import ARGUMENTS, model, tokenizer
 
-REPLIES, GROUP, LONGEST = 8, 4, 6
-GROUP_B = torch.arange(REPLIES) // GROUP
+RESPONSES, GROUP, LONGEST = 8, 4, 6
+GROUP_B = torch.arange(RESPONSES) // GROUP
 NAN = math.nan
 
 
 def first(**_) -> list[float]:
     """A reward function: what TRL calls is replaced, its name is not."""
-    return [0.0] * REPLIES
+    return [0.0] * RESPONSES
 
 
 def second(**_) -> list[float]:
-    return [0.0] * REPLIES
+    return [0.0] * RESPONSES
 
 
 def trainer(kind, config, folder, **options):
     arguments = config(
-        output_dir=str(folder), per_device_train_batch_size=REPLIES, num_generations=GROUP, max_completion_length=3,
+        output_dir=str(folder), per_device_train_batch_size=RESPONSES, num_generations=GROUP, max_completion_length=3,
         beta=0.0, **ARGUMENTS, **options
     )  # fmt: skip
     made = kind(
@@ -59,7 +59,7 @@ def rloo(tmp_path_factory):
 
 
 def theirs(peer, rewards_BK: torch.Tensor) -> torch.Tensor:
-    """Return the advantages that TRL gives for these rewards: the replies themselves are its own."""
+    """Return the advantages that TRL gives for these rewards: the responses themselves are its own."""
     peer._calculate_rewards = lambda *_: rewards_BK
     inputs = [{"prompt": "ab"}] * GROUP + [{"prompt": "cd"}] * GROUP
     return peer._generate_and_score_completions(inputs)["advantages"]
@@ -70,9 +70,9 @@ def drawn(seed: int, *shape: int) -> torch.Tensor:
 
 
 REWARDS = [
-    drawn(0, REPLIES, 2),
+    drawn(0, RESPONSES, 2),
     torch.tensor([0.0, 0, 0, 1, 1, 1, 0, 1])[:, None].expand(-1, 2).contiguous(),
-    torch.where(torch.arange(REPLIES)[:, None] % 3 == 1, NAN, drawn(1, REPLIES, 2)),  # three without any score
+    torch.where(torch.arange(RESPONSES)[:, None] % 3 == 1, NAN, drawn(1, RESPONSES, 2)),  # three without any score
 ]
 
 
@@ -109,7 +109,7 @@ def test_gdpo_advantages_from_the_algorithm_and_from_the_combiner(grpo, rewards_
 
 def test_gdpo_leaves_a_missing_score_out_of_the_statistics_as_trl_does(grpo) -> None:
     """The released code of GDPO puts a 0 in its place; TRL, like us, leaves it out."""
-    rewards_BK = drawn(2, REPLIES, 2)
+    rewards_BK = drawn(2, RESPONSES, 2)
     rewards_BK[2, 1] = NAN
     grpo.multi_objective_aggregation, grpo.reward_weights = "normalize_then_sum", torch.ones(2)
     ours = decoupled_advantage({"a": rewards_BK[:, 0], "b": rewards_BK[:, 1]}, GROUP_B, weights={})
@@ -140,17 +140,18 @@ def step() -> SimpleNamespace:
     length_B = torch.tensor([6, 1, 4, 3, 5, 2, 6, 2])
     return SimpleNamespace(
         mask_BT=torch.arange(LONGEST) < length_B[:, None],
-        old_BT=-drawn(3, REPLIES, LONGEST).abs(),
-        logp_BT=-drawn(3, REPLIES, LONGEST).abs() + 0.3 * drawn(4, REPLIES, LONGEST),
-        reference_BT=-drawn(3, REPLIES, LONGEST).abs() + 0.3 * drawn(5, REPLIES, LONGEST),  # k3 below its bound of 10
-        advantage_B=drawn(6, REPLIES),
+        old_BT=-drawn(3, RESPONSES, LONGEST).abs(),
+        logp_BT=-drawn(3, RESPONSES, LONGEST).abs() + 0.3 * drawn(4, RESPONSES, LONGEST),
+        reference_BT=-drawn(3, RESPONSES, LONGEST).abs()
+        + 0.3 * drawn(5, RESPONSES, LONGEST),  # k3 below its bound of 10
+        advantage_B=drawn(6, RESPONSES),
     )
 
 
 def their_loss(peer, s: SimpleNamespace, logp_BT: torch.Tensor, **more) -> torch.Tensor:
     peer._get_per_token_logps_and_entropies = lambda *_, **__: (logp_BT, torch.zeros_like(s.old_BT), None)
-    prompt = torch.ones(REPLIES, 2).long()
-    ids = torch.ones(REPLIES, LONGEST).long()
+    prompt = torch.ones(RESPONSES, 2).long()
+    ids = torch.ones(RESPONSES, LONGEST).long()
     told = {"prompt_ids": prompt, "prompt_mask": prompt, "completion_ids": ids, "completion_mask": s.mask_BT.long(),
             "advantages": s.advantage_B}  # fmt: skip
     return peer._compute_loss(peer.model, told | more)
@@ -164,7 +165,7 @@ def test_losses_and_their_gradients(grpo, name) -> None:
     s, (mine, peers) = step(), (step().logp_BT.requires_grad_() for _ in range(2))
     expected = their_loss(grpo, s, peers, old_per_token_logps=s.old_BT, ref_per_token_logps=s.reference_BT,
                           num_items_in_batch=s.mask_BT.sum())  # fmt: skip
-    algorithm = Algorithm(Options(**knobs("grpo", **changes)))
+    algorithm = Algorithm(Options(**hyperparameters("grpo", **changes)))
     advantage_BT = torch.where(s.mask_BT, s.advantage_B[:, None], torch.zeros(()))
     reference = {"reference_logp": s.reference_BT} if algorithm.signals else {}
     given = minibatch(s.mask_BT, advantage_BT, s.old_BT, aggregation=algorithm.aggregation, **reference)
@@ -176,11 +177,13 @@ def test_losses_and_their_gradients(grpo, name) -> None:
 
 
 def test_the_gradient_of_rloo_where_the_policy_has_not_moved(rloo) -> None:
-    """Theirs clips the ratio of the reply, ours of a token; at a ratio of 1 both are A times the gradient of log pi."""
+    """Theirs clips the ratio of the response, ours of a token; at a ratio of 1 both are A times the gradient of log pi."""
     rloo.epsilon_low = rloo.epsilon_high = 0.2
     s, (mine, peers) = step(), (step().old_BT.requires_grad_() for _ in range(2))
     their_loss(rloo, s, peers, old_logps=(s.old_BT * s.mask_BT).sum(1)).backward()
-    algorithm = Algorithm(Options(**knobs("grpo", aggregation="sequence_sum", baseline="leave_one_out", scale="none")))
+    algorithm = Algorithm(
+        Options(**hyperparameters("grpo", aggregation="sequence_sum", baseline="leave_one_out", scale="none"))
+    )
     advantage_BT = torch.where(s.mask_BT, s.advantage_B[:, None], torch.zeros(()))
     algorithm.policy_loss(mine, minibatch(s.mask_BT, advantage_BT, s.old_BT, aggregation="sequence_sum"))[0].backward()
     torch.testing.assert_close(mine.grad, peers.grad, atol=1e-6, rtol=1e-5)

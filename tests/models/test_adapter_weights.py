@@ -50,7 +50,7 @@ def test_a_role_without_an_adapter_has_no_factors(tiny) -> None:
 
 def test_gradients_reach_the_adapters_own_weights(tiny) -> None:
     backbone = tiny("policy")
-    with backbone.speaking("policy", training=True):
+    with backbone.active_adapter("policy", training=True):
         fused = adapter_weights(backbone.model.model.layers, "policy")[0]["qkv"]
         (fused.a_KH.sum() + fused.b_NK.sum()).backward()
     graded = {name: p.grad for name, p in backbone.parameters_of("policy").items() if p.grad is not None}

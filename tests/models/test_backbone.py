@@ -8,7 +8,7 @@ import torch
 
 from repo_exp.errors import ModelError
 from repo_exp.models.backbone import Backbone
-from repo_exp.models.forward import final_scores, lay_out, reply_logp
+from repo_exp.models.forward import final_scores, lay_out, response_logp
 from repo_exp.models.lora import Lora
 from repo_exp.models.packing import pack
 from repo_exp.models.place import resolve
@@ -19,7 +19,7 @@ ROLES = ("policy", "reference", "value", "reward", "judge")
 
 def logits(backbone: Backbone, role: str) -> torch.Tensor:
     packed = pack([[[5, 6, 7, 8]]], pad=0)
-    with torch.no_grad(), backbone.speaking(role):
+    with torch.no_grad(), backbone.active_adapter(role):
         return backbone.head(backbone.hidden(packed))
 
 
@@ -59,14 +59,14 @@ def test_a_fresh_role_gives_the_backbones_own_logits(tiny) -> None:
     backbone = tiny("policy")
     backbone.add("value", seed=3)
     torch.testing.assert_close(logits(backbone, "value"), logits(backbone, "base"))
-    with torch.no_grad(), backbone.speaking("value"):
+    with torch.no_grad(), backbone.active_adapter("value"):
         assert backbone.scalar("value", torch.randn(2, 3, 32)).abs().max() == 0
 
 
 def test_only_the_active_role_takes_gradients(tiny) -> None:
     backbone = tiny("policy", "reward")
-    with backbone.speaking("policy", training=True):
-        reply_logp(backbone, lay_out([[5, 6]], [[7]], pad=0))[0].sum().backward()
+    with backbone.active_adapter("policy", training=True):
+        response_logp(backbone, lay_out([[5, 6]], [[7]], pad=0))[0].sum().backward()
     graded = {name for name, p in backbone.named_parameters() if p.grad is not None}
     assert graded and all(".policy." in name for name in graded)
     assert not any(p.requires_grad for p in backbone.parameters())  # and afterwards nobody does
@@ -104,7 +104,7 @@ def test_a_role_survives_the_disk(tiny, tmp_path, role) -> None:
     torch.testing.assert_close(logits(other, role), logits(backbone, role))
     if role == "reward":
         packed = pack([[[5, 6, 7]]], pad=0)
-        with torch.no_grad(), backbone.speaking(role), other.speaking(role):
+        with torch.no_grad(), backbone.active_adapter(role), other.active_adapter(role):
             torch.testing.assert_close(final_scores(other, packed), final_scores(backbone, packed))
 
 
@@ -133,7 +133,7 @@ def test_any_folder_in_the_hubs_format_will_do(tiny, tmp_path, architecture) -> 
     assert kind == "folder"
     model, tokenizer = read(place, dtype=torch.float32, attention="eager")
     lora = Lora(rank=2, alpha=2, target_modules="all-linear", last_layers={})
-    other = Backbone(model, tokenizer, lora=lora, max_context_tokens=100)
+    other = Backbone(model, tokenizer, lora=lora, max_prompt_tokens=100)
     other.add("policy", seed=0)
     torch.testing.assert_close(logits(other, "policy"), logits(backbone, "base"))
 

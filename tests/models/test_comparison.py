@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from repo_exp.models.forward import lay_out, reply_comparison, reply_logp
+from repo_exp.models.forward import lay_out, response_comparison, response_logp
 
-CONTEXTS, REPLIES = [[5, 6, 7], [5, 6, 7], [9, 8]], [[10, 11, 12], [13], [14, 15]]
-BATCH = lay_out(CONTEXTS, REPLIES, pad=0)
+PROMPTS, RESPONSES = [[5, 6, 7], [5, 6, 7], [9, 8]], [[10, 11, 12], [13], [14, 15]]
+BATCH = lay_out(PROMPTS, RESPONSES, pad=0)
 
 
 def same_token(logp_MV, logq_MV) -> torch.Tensor:
@@ -18,20 +18,20 @@ def same_token(logp_MV, logq_MV) -> torch.Tensor:
 @pytest.mark.parametrize("engine", ["own", "transformers"])
 def test_it_gives_the_log_probabilities_of_each_role_alone(tiny, engine) -> None:
     backbone = tiny("policy", "rollout", engine=engine)
-    compared = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token, temperature=0.7)
+    compared = response_comparison(backbone, BATCH, ("policy", "rollout"), same_token, temperature=0.7)
     for role, found in zip(("policy", "rollout"), compared, strict=False):
-        with torch.no_grad(), backbone.speaking(role):
-            torch.testing.assert_close(found, reply_logp(backbone, BATCH, temperature=0.7)[0])
+        with torch.no_grad(), backbone.active_adapter(role):
+            torch.testing.assert_close(found, response_logp(backbone, BATCH, temperature=0.7)[0])
     assert not torch.equal(compared[0], compared[1])
 
 
 def test_what_is_made_of_both_distributions_by_hand(tiny) -> None:
-    """The whole distributions, laid out: the first token of the last reply follows on context 9 8."""
+    """The whole distributions, laid out: the first token of the last response follows on prompt 9 8."""
     backbone = tiny("policy", "rollout")
-    *_, found = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    *_, found = response_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
     p = []
     for role in ("policy", "rollout"):
-        with torch.no_grad(), backbone.speaking(role):
+        with torch.no_grad(), backbone.active_adapter(role):
             hidden = BATCH.packed.gather(backbone.hidden(BATCH.packed), BATCH.before_NR)
             p.append(backbone.head(hidden[2, 0][None]).softmax(-1)[0])
     assert found[2, 0].item() == pytest.approx((p[0] * p[1]).sum().item(), rel=1e-5)
@@ -46,7 +46,7 @@ def test_the_vocabulary_is_walked_a_block_of_tokens_at_a_time(tiny) -> None:
         return logp_MV[:, 0]
 
     batch = lay_out([[5]] * 15, [[7] * 10] * 15, pad=0)
-    reply_comparison(backbone, batch, ("policy", "rollout"), count)
+    response_comparison(backbone, batch, ("policy", "rollout"), count)
     assert sizes == [64, 64, 22]
 
 
@@ -54,11 +54,11 @@ def test_a_role_takes_the_weights_of_another_and_keeps_them(tiny) -> None:
     backbone = tiny("policy", "rollout")
     names = list(backbone.weights_of("policy"))
     backbone.take("rollout", backbone.weights_of("policy"))
-    first, second, _ = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    first, second, _ = response_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
     assert torch.equal(first, second) and names == list(backbone.weights_of("rollout"))
     for weight in backbone.parameters_of("policy").values():
         weight.data.add_(0.1)
-    moved, stayed, _ = reply_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
+    moved, stayed, _ = response_comparison(backbone, BATCH, ("policy", "rollout"), same_token)
     assert torch.equal(stayed, second) and not torch.allclose(moved, first)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repo_exp.errors import ModelError
-from repo_exp.models.forward import lay_out, reply_logp, reply_values
+from repo_exp.models.forward import lay_out, response_logp, response_values
 from repo_exp.models.packing import pack
 from repo_exp.models.session import DecoderSession
 from repo_exp.models.transformers_body import Body
@@ -13,7 +13,7 @@ from repo_exp.models.transformers_session import transformers_session
 GROUPS = [[[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]], [[3, 4, 5]], [[9, 9, 9, 1], [9, 9, 9, 2], [9, 9, 3, 3, 3]]]
 START = [*range(30, 42)]  # the prefix that all rows of ALIKE share
 ALIKE = [[[*START, 5, 6, 7, 8], [*START, 5, 20, 21]], [[*START, 3]], [[*START, 9, 9, 1], [*START, 9, 9, 3, 3, 3, 3]]]
-CONTEXTS = [[*range(30, 42), 5, 6, 7], [*range(30, 42), 9], [*range(30, 42), 5, 6, 7], [*range(30, 42), 11, 12]]
+PROMPTS = [[*range(30, 42), 5, 6, 7], [*range(30, 42), 9], [*range(30, 42), 5, 6, 7], [*range(30, 42), 11, 12]]
 SHAPES = pytest.mark.parametrize(
     "how",
     [
@@ -34,7 +34,7 @@ def test_hidden_states_are_the_librarys(tiny, how, role, groups) -> None:
     assert packed.shared == (12 if groups is ALIKE else 0)
     for engine in ("own", "transformers"):
         backbone = tiny("policy", engine=engine, **how)
-        with torch.no_grad(), backbone.speaking(role):
+        with torch.no_grad(), backbone.active_adapter(role):
             hidden = backbone.hidden(packed)
         found.append(
             torch.cat(
@@ -50,15 +50,15 @@ def test_hidden_states_are_the_librarys(tiny, how, role, groups) -> None:
 @SHAPES
 @pytest.mark.parametrize("start", [[], START], ids=["different", "alike"])
 def test_gradients_are_the_librarys(tiny, how, start) -> None:
-    contexts = [[*start, 5, 6, 7, 8], [*start, 9, 8], [*start, 9, 8]]
-    batch, found = lay_out(contexts, [[10, 11], [12, 13, 14, 2], [15]], pad=0), []
+    prompts = [[*start, 5, 6, 7, 8], [*start, 9, 8], [*start, 9, 8]]
+    batch, found = lay_out(prompts, [[10, 11], [12, 13, 14, 2], [15]], pad=0), []
     assert batch.packed.shared == len(start)
     for engine in ("own", "transformers"):
         backbone = tiny("policy", "value", engine=engine, **how)
-        with backbone.speaking("policy", training=True):
-            (reply_logp(backbone, batch)[0].exp() * batch.mask_NR).sum().backward()
-        with backbone.speaking("value", training=True):
-            (reply_values(backbone, batch).square() * batch.mask_NR).sum().backward()
+        with backbone.active_adapter("policy", training=True):
+            (response_logp(backbone, batch)[0].exp() * batch.mask_NR).sum().backward()
+        with backbone.active_adapter("value", training=True):
+            (response_values(backbone, batch).square() * batch.mask_NR).sum().backward()
         names = {role: backbone.parameters_of(role) for role in ("policy", "value")}
         found.append({(role, name): p.grad for role in names for name, p in names[role].items()})
     own, library = found
@@ -68,22 +68,22 @@ def test_gradients_are_the_librarys(tiny, how, start) -> None:
 
 
 @pytest.mark.parametrize(
-    "contexts",
-    [CONTEXTS, [[*START, n] for n in (5, 6, 5)], [[*START, 5]] * 3],
+    "prompts",
+    [PROMPTS, [[*START, n] for n in (5, 6, 5)], [[*START, 5]] * 3],
     ids=["longer", "one token more", "the same"],
 )
 @pytest.mark.parametrize("kept_once", [12, 13], ids=["once", "copied"])
 @pytest.mark.parametrize(("architecture", "growth"), [("llama", 64), ("llama", 1), ("qwen3", 3)])
 def test_a_session_gives_the_librarys_hidden_states(
-    tiny, monkeypatch, architecture, growth, kept_once, contexts
+    tiny, monkeypatch, architecture, growth, kept_once, prompts
 ) -> None:
     """Prompts with a shared prefix, some of them twice; then tokens, then fewer rows; room grows on the way."""
     monkeypatch.setattr("repo_exp.models.session.GROWTH", growth)
     monkeypatch.setattr("repo_exp.models.session.KEPT_ONCE", kept_once)
     backbone = tiny("policy", architecture=architecture)
-    with torch.no_grad(), backbone.speaking("policy"):
-        own = backbone.session(contexts, room=4)
-        library = transformers_session(Body(backbone.model), contexts, pad=backbone.tokens.pad, decoding="padded")
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        own = backbone.session(prompts, room=4)
+        library = transformers_session(Body(backbone.model), prompts, pad=backbone.tokens.pad, decoding="padded")
         assert isinstance(own, DecoderSession)
         assert (own._cache.shared_prefix(0) is not None) == (kept_once == 12)
         torch.testing.assert_close(own.last_BH, library.last_BH, atol=1e-5, rtol=1e-5)
@@ -99,10 +99,10 @@ def test_a_session_gives_the_librarys_hidden_states(
 def test_reading_in_parts_changes_nothing(tiny, monkeypatch, kept_once) -> None:
     monkeypatch.setattr("repo_exp.models.session.KEPT_ONCE", kept_once)
     backbone = tiny("policy")
-    with torch.no_grad(), backbone.speaking("policy"):
-        whole = backbone.session(CONTEXTS, room=1)
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        whole = backbone.session(PROMPTS, room=1)
         monkeypatch.setattr("repo_exp.models.session.READ_AT_ONCE", 4)
-        parts = backbone.session(CONTEXTS, room=1)
+        parts = backbone.session(PROMPTS, room=1)
         torch.testing.assert_close(parts.last_BH, whole.last_BH)
         token_B = torch.tensor([1, 2, 3, 4])
         torch.testing.assert_close(parts.step(token_B), whole.step(token_B))
@@ -114,7 +114,7 @@ def test_bfloat16_stays_near_the_library(tiny, groups) -> None:
     packed, found = pack(groups, pad=0), []
     for engine in ("own", "transformers"):
         backbone = tiny("policy", engine=engine, dtype=torch.bfloat16)
-        with torch.no_grad(), backbone.speaking("policy"):
+        with torch.no_grad(), backbone.active_adapter("policy"):
             found.append(packed.gather(backbone.hidden(packed), (packed.length_N - 1)[:, None]).float())
     torch.testing.assert_close(*found, atol=0.1, rtol=0.05)
 
@@ -128,13 +128,13 @@ def test_a_merged_adapter_gives_the_adapters_hidden_states(tiny, monkeypatch, dt
     found = []
     for least in (10**9, 1):
         monkeypatch.setattr("repo_exp.models.forward_path.WORTH_MERGING", least)
-        with torch.no_grad(), backbone.speaking("policy"):
-            session = backbone.session(CONTEXTS, room=4)
+        with torch.no_grad(), backbone.active_adapter("policy"):
+            session = backbone.session(PROMPTS, room=4)
             assert (backbone.path.merged is not None) == (least == 1)
             found.append(session.step(torch.tensor([1, 2, 3, 4])).float())
         assert backbone.path.merged is None
-    with torch.no_grad(), backbone.speaking("base"):
-        base = backbone.session(CONTEXTS, room=4).step(torch.tensor([1, 2, 3, 4])).float()
+    with torch.no_grad(), backbone.active_adapter("base"):
+        base = backbone.session(PROMPTS, room=4).step(torch.tensor([1, 2, 3, 4])).float()
     off = (found[1] - found[0]).abs().mean()
     assert 0 < off < 0.1 * (base - found[0]).abs().mean()
 
@@ -156,4 +156,4 @@ def test_an_architecture_without_an_own_forward_pass_is_refused_or_left_to_the_l
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=259))
     assert not supports(model) and supports(tiny().model)
     with pytest.raises(ModelError, match="GPT2LMHeadModel"):
-        Backbone(model, byte_tokenizer(), lora=Lora(1, 1, "all-linear", {}), max_context_tokens=9, engine="own")
+        Backbone(model, byte_tokenizer(), lora=Lora(1, 1, "all-linear", {}), max_prompt_tokens=9, engine="own")

@@ -17,7 +17,7 @@ ROUTES = [
 
 
 def last_states(backbone, role: str) -> torch.Tensor:
-    with torch.no_grad(), backbone.speaking(role):
+    with torch.no_grad(), backbone.active_adapter(role):
         return backbone.hidden_at(PACKED, (PACKED.length_N - 1)[:, None])
 
 
@@ -28,7 +28,7 @@ def test_every_route_gives_the_same_states_logits_and_completions(tiny, route) -
     assert isinstance(own.path, OwnPath) and isinstance(other.path, TransformersPath)
     for role in ("policy", "base"):
         torch.testing.assert_close(last_states(other, role), last_states(own, role), atol=1e-5, rtol=1e-5)
-    with torch.no_grad(), own.speaking("policy"), other.speaking("policy"):
+    with torch.no_grad(), own.active_adapter("policy"), other.active_adapter("policy"):
         mine, theirs = (each.session([[5, 6, 7], [8, 9], [5, 6, 7]], room=3) for each in (own, other))
         for _ in range(2):
             torch.testing.assert_close(other.head(theirs.last_BH), own.head(mine.last_BH), atol=1e-5, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_taking_the_same_route_again_builds_nothing(tiny) -> None:
 def test_an_inner_role_leaves_the_outer_one_as_it_was(tiny, engine) -> None:
     backbone = tiny("policy", "judge", engine=engine)
     alone = {role: last_states(backbone, role) for role in ("policy", "judge", "base")}
-    with torch.no_grad(), backbone.speaking("policy"):
+    with torch.no_grad(), backbone.active_adapter("policy"):
         for inner in ("judge", "base"):
             torch.testing.assert_close(last_states(backbone, inner), alone[inner])
             states = backbone.hidden_at(PACKED, (PACKED.length_N - 1)[:, None])
@@ -74,8 +74,8 @@ def test_an_inner_role_leaves_the_outer_one_as_it_was(tiny, engine) -> None:
 def test_a_role_that_is_missing_changes_nothing(tiny) -> None:
     backbone = tiny("policy")
     alone = last_states(backbone, "policy")
-    with torch.no_grad(), backbone.speaking("policy"):
-        with pytest.raises(ModelError, match="'judge' was not added"), backbone.speaking("judge"):
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        with pytest.raises(ModelError, match="'judge' was not added"), backbone.active_adapter("judge"):
             pass
         torch.testing.assert_close(backbone.hidden_at(PACKED, (PACKED.length_N - 1)[:, None]), alone)
     assert backbone._active_role == "base"
@@ -83,7 +83,7 @@ def test_a_role_that_is_missing_changes_nothing(tiny) -> None:
 
 def test_a_role_that_fails_is_switched_off_again(tiny) -> None:
     backbone = tiny("policy")
-    with pytest.raises(KeyError), backbone.speaking("policy", training=True):
+    with pytest.raises(KeyError), backbone.active_adapter("policy", training=True):
         raise KeyError
     assert backbone._active_role == "base" and not any(p.requires_grad for p in backbone.parameters())
 
@@ -93,7 +93,7 @@ def test_an_adapter_is_merged_where_enough_is_sampled(tiny, prompts, merges) -> 
     backbone = tiny("policy")
     if not backbone.path.decoder.can_merge:
         pytest.skip("oneDNN packs no weights on this processor")
-    with torch.no_grad(), backbone.speaking("policy"):
+    with torch.no_grad(), backbone.active_adapter("policy"):
         backbone.session([[5, 6]] * prompts, room=4)
         assert (backbone.path.merged is not None) == merges
     assert backbone.path.merged is None
@@ -102,11 +102,11 @@ def test_an_adapter_is_merged_where_enough_is_sampled(tiny, prompts, merges) -> 
 def test_a_merged_copy_is_not_used_for_another_role(tiny) -> None:
     backbone = tiny("policy", "judge")
     many = [[5, 6]] * WORTH_MERGING
-    with torch.no_grad(), backbone.speaking("judge"):
+    with torch.no_grad(), backbone.active_adapter("judge"):
         judge = backbone.session([[5, 6]], room=1).last_BH
-    with torch.no_grad(), backbone.speaking("policy"):
+    with torch.no_grad(), backbone.active_adapter("policy"):
         policy = backbone.session(many, room=1).last_BH[:1]
-        with backbone.speaking("judge"):
+        with backbone.active_adapter("judge"):
             torch.testing.assert_close(backbone.session([[5, 6]], room=1).last_BH, judge)
         torch.testing.assert_close(backbone.session(many, room=1).last_BH[:1], policy)
     assert not torch.allclose(policy, judge)
@@ -114,6 +114,6 @@ def test_a_merged_copy_is_not_used_for_another_role(tiny) -> None:
 
 def test_without_an_adapter_nothing_is_merged(tiny) -> None:
     backbone = tiny("policy")
-    with torch.no_grad(), backbone.speaking("base"):
+    with torch.no_grad(), backbone.active_adapter("base"):
         backbone.session([[5, 6]] * WORTH_MERGING, room=1)
         assert backbone.path.merged is None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repo_exp.models.forward import answer_yes, final_scores, lay_out, reply_logp, reply_values
+from repo_exp.models.forward import answer_yes, final_scores, lay_out, response_logp, response_values
 from repo_exp.models.packing import chunks, common_prefix, group_by_prefix, pack, packed_length, shared_prefix_length
 
 PAIR = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 20, 21]]
@@ -31,7 +31,7 @@ def test_a_pair_by_hand() -> None:
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
 def test_packed_sequences_score_as_they_do_alone(tiny, architecture, attention) -> None:
     backbone = tiny("reward", architecture=architecture, attention=attention)
-    with torch.no_grad(), backbone.speaking("reward"):
+    with torch.no_grad(), backbone.active_adapter("reward"):
         together = final_scores(backbone, pack(GROUPS, pad=0))
         alone = torch.cat([final_scores(backbone, pack([[s]], pad=0)) for group in GROUPS for s in group])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
@@ -47,18 +47,18 @@ def test_a_question_more_does_not_change_the_other_answers(tiny) -> None:
     assert all(0 <= p <= 1 for answers in more for p in answers)
 
 
-def test_reply_log_probabilities_equal_those_of_the_plain_model(tiny) -> None:
+def test_response_log_probabilities_equal_those_of_the_plain_model(tiny) -> None:
     """Compared with transformers' own forward pass and a softmax, one row at a time."""
     backbone = tiny("policy")
-    contexts, replies = [[5, 6, 7, 8], [9, 8]], [[10, 11], [12, 13, 14, 2]]
-    batch = lay_out(contexts, replies, pad=0)
-    with torch.no_grad(), backbone.speaking("policy"):
-        found, spread = reply_logp(backbone, batch, temperature=0.5, with_entropy=True)
-        for row, (context, reply) in enumerate(zip(contexts, replies, strict=True)):
-            logits = backbone.model(torch.tensor([[*context, *reply]])).logits[0] / 0.5
+    prompts, responses = [[5, 6, 7, 8], [9, 8]], [[10, 11], [12, 13, 14, 2]]
+    batch = lay_out(prompts, responses, pad=0)
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        found, spread = response_logp(backbone, batch, temperature=0.5, with_entropy=True)
+        for row, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+            logits = backbone.model(torch.tensor([[*prompt, *response]])).logits[0] / 0.5
             logp = logits.log_softmax(-1)
-            for k, token in enumerate(reply):
-                where = len(context) + k - 1
+            for k, token in enumerate(response):
+                where = len(prompt) + k - 1
                 assert found[row, k].item() == pytest.approx(logp[where, token].item(), abs=1e-5)
                 assert spread[row, k].item() == pytest.approx(-(logp[where].exp() * logp[where]).sum().item(), abs=1e-4)
     assert batch.mask_NR.tolist() == [[True, True, False, False], [True] * 4]
@@ -69,10 +69,10 @@ def test_padding_cannot_change_what_is_said(tiny) -> None:
     alone, wide = lay_out([[5, 6]], [[7, 8]], pad=0), lay_out([[5, 6], [9] * 30], [[7, 8], [3] * 9], pad=0)
     with torch.no_grad():
         for role, forward in (
-            ("policy", lambda b: reply_logp(backbone, b)[0]),
-            ("value", lambda b: reply_values(backbone, b)),
+            ("policy", lambda b: response_logp(backbone, b)[0]),
+            ("value", lambda b: response_values(backbone, b)),
         ):
-            with backbone.speaking(role):
+            with backbone.active_adapter(role):
                 torch.testing.assert_close(forward(wide)[0, :2], forward(alone)[0], atol=1e-5, rtol=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_gradients_through_a_trie_are_those_of_separate_rows(tiny, engine) -> No
     groups = [[[*start, *each] for each in TREE], [[*start, 5, 5, *range(30, 60)]], [[*start, 9]]]
     backbone, found = tiny("reward", engine=engine), []
     for rows in (groups, [[sequence] for group in groups for sequence in group]):
-        with backbone.speaking("reward", training=True):
+        with backbone.active_adapter("reward", training=True):
             scores = final_scores(backbone, pack(rows, pad=0))
             weight_N = torch.linspace(-1, 2, len(scores))
             slopes = torch.autograd.grad((scores * weight_N).sum(), list(backbone.parameters_of("reward").values()))
@@ -184,6 +184,6 @@ def test_groups_with_a_common_prefix_come_together_and_score_the_same(tiny) -> N
 def test_only_what_is_asked_for_leaves_the_last_layer(tiny) -> None:
     backbone, packed = tiny("policy"), pack(GROUPS, pad=0)
     index_NR = torch.tensor([[0, 2], [4, 4], [1, 0], [3, 3], [0, 1], [6, 2]])
-    with torch.no_grad(), backbone.speaking("policy"):
+    with torch.no_grad(), backbone.active_adapter("policy"):
         wanted = packed.gather(backbone.hidden(packed), index_NR)
         torch.testing.assert_close(backbone.hidden_at(packed, index_NR), wanted, atol=1e-5, rtol=1e-5)

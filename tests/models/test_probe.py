@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from repo_exp.errors import ConfigError, ModelError
-from repo_exp.models.forward import answer_yes, lay_out, reply_comparison, reply_logp, yes_logits
+from repo_exp.models.forward import answer_yes, lay_out, response_comparison, response_logp, yes_logits
 from repo_exp.models.forward_path import Route
 from repo_exp.models.packing import chunks, pack
 from repo_exp.models.probe import ROLE, settle
@@ -16,15 +16,15 @@ from tests.models.zoo import WINDOW, backbone, measure, save
 from tests.sampling import sample
 
 START = [*range(30, 62)]  # longer than the windows
-CONTEXTS, REPLIES = [[*START, 5], [*START, 5], [*START, 7, 8, 9]], [[10, 11, 12], [13, 14], [15, 16, 17, 18]]
+PROMPTS, RESPONSES = [[*START, 5], [*START, 5], [*START, 7, 8, 9]], [[10, 11, 12], [13, 14], [15, 16, 17, 18]]
 
 
-def by_the_model(made, contexts, replies, temperature=1.0) -> list[torch.Tensor]:
-    """Return log p of the reply tokens, one sequence at a time through model(...)."""
+def by_the_model(made, prompts, responses, temperature=1.0) -> list[torch.Tensor]:
+    """Return log p of the response tokens, one sequence at a time through model(...)."""
     logps = []
-    for context, reply in zip(contexts, replies, strict=True):
-        logits = made.model(torch.tensor([[*context, *reply]])).logits[0, len(context) - 1 : -1] / temperature
-        logps.append(logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).squeeze(1))
+    for prompt, response in zip(prompts, responses, strict=True):
+        logits = made.model(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1] / temperature
+        logps.append(logits.log_softmax(-1).gather(1, torch.tensor(response)[:, None]).squeeze(1))
     return logps
 
 
@@ -46,28 +46,28 @@ EXAMPLES = ["cohere", "granite", "gemma2", "mistral", "lfm2", "mamba", "gpt2", "
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_learner_and_sampler_give_the_models_own_log_probabilities(kind) -> None:
     made = with_policy(kind)
-    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
-    drawn = sample(made, "policy", CONTEXTS, seed=0, temperature=0.7, max_new_tokens=6, batch_size=8)
-    with torch.no_grad(), made.speaking("policy"):
-        found, entropy = reply_logp(made, batch, with_entropy=True)
-        for row, right in enumerate(by_the_model(made, CONTEXTS, REPLIES)):
+    batch = lay_out(PROMPTS, RESPONSES, pad=made.tokens.pad)
+    drawn = sample(made, "policy", PROMPTS, seed=0, temperature=0.7, max_new_tokens=6, batch_size=8)
+    with torch.no_grad(), made.active_adapter("policy"):
+        found, entropy = response_logp(made, batch, with_entropy=True)
+        for row, right in enumerate(by_the_model(made, PROMPTS, RESPONSES)):
             torch.testing.assert_close(found[row, : len(right)], right, atol=1e-5, rtol=1e-5)
-        replies = [list(reply.tokens) for reply in drawn]
-        for reply, right in zip(drawn, by_the_model(made, CONTEXTS, replies, 0.7), strict=True):
-            torch.testing.assert_close(torch.tensor(reply.logprobs), right, atol=2e-5, rtol=1e-5)
+        responses = [list(response.tokens) for response in drawn]
+        for response, right in zip(drawn, by_the_model(made, PROMPTS, responses, 0.7), strict=True):
+            torch.testing.assert_close(torch.tensor(response.logprobs), right, atol=2e-5, rtol=1e-5)
     assert entropy[batch.mask_NR].min() > 0
 
 
 @pytest.mark.parametrize("kind", ["cohere", "gemma2", "lfm2", "bloom"])
 def test_gradients_are_those_of_the_model(kind) -> None:
     made = with_policy(kind)
-    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
-    with made.speaking("policy", training=True):
-        (reply_logp(made, batch)[0].exp() * batch.mask_NR).sum().backward()
+    batch = lay_out(PROMPTS, RESPONSES, pad=made.tokens.pad)
+    with made.active_adapter("policy", training=True):
+        (response_logp(made, batch)[0].exp() * batch.mask_NR).sum().backward()
         ours = {name: p.grad.clone() for name, p in made.parameters_of("policy").items() if p.grad is not None}
         for p in made.parameters_of("policy").values():
             p.grad = None
-        sum(each.exp().sum() for each in by_the_model(made, CONTEXTS, REPLIES)).backward()
+        sum(each.exp().sum() for each in by_the_model(made, PROMPTS, RESPONSES)).backward()
         right = {name: p.grad for name, p in made.parameters_of("policy").items() if p.grad is not None}
     assert ours.keys() == right.keys() and max(g.abs().max() for g in ours.values()) > 1e-3
     for name, gradient in ours.items():
@@ -154,9 +154,9 @@ def test_the_probe_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "max_position_embeddings"),
                                             ("mpt", "max_seq_len")])  # fmt: skip
-def test_contexts_longer_than_the_positions_are_refused(kind, name) -> None:
+def test_prompts_longer_than_the_positions_are_refused(kind, name) -> None:
     made = backbone(kind, **{name: 450})
-    with pytest.raises(ConfigError, match=r"model\.max_context_tokens=350 or less"):
+    with pytest.raises(ConfigError, match=r"model\.max_prompt_tokens=350 or less"):
         settle(made, longest=500)
     settle(made, longest=450)
 
@@ -188,9 +188,9 @@ def test_a_layer_that_cannot_be_adapted_is_refused(targets) -> None:
 
 def test_layers_whose_weight_is_read_past_an_adapter_get_none() -> None:
     made = with_policy("mamba")
-    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
-    with made.speaking("policy", training=True):
-        reply_logp(made, batch)[0].sum().backward()
+    batch = lay_out(PROMPTS, RESPONSES, pad=made.tokens.pad)
+    with made.active_adapter("policy", training=True):
+        response_logp(made, batch)[0].sum().backward()
     assert "dt_proj" not in made.adaptable and "out_proj" not in made.adaptable
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters_of("policy").values())
 
@@ -224,10 +224,10 @@ def test_a_first_token_of_both_answers_tells_nothing() -> None:
 def test_two_roles_are_compared_through_the_models_own_head() -> None:
     made = with_policy("cohere")
     made.copy("policy", "rollout")
-    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
-    first, second, _ = reply_comparison(made, batch, ("policy", "rollout"), lambda a, b: (a - b).sum(-1))
-    with torch.no_grad(), made.speaking("policy"):
-        torch.testing.assert_close(first, reply_logp(made, batch)[0])
+    batch = lay_out(PROMPTS, RESPONSES, pad=made.tokens.pad)
+    first, second, _ = response_comparison(made, batch, ("policy", "rollout"), lambda a, b: (a - b).sum(-1))
+    with torch.no_grad(), made.active_adapter("policy"):
+        torch.testing.assert_close(first, response_logp(made, batch)[0])
     torch.testing.assert_close(first, second)
 
 
@@ -252,6 +252,6 @@ def test_what_learns_has_no_dropout() -> None:
     """It would make the learner see another model than the sampler does."""
     made = with_policy("gpt2", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)
     made.train()
-    batch = lay_out(CONTEXTS, REPLIES, pad=made.tokens.pad)
-    with torch.no_grad(), made.speaking("policy"):
-        assert torch.equal(reply_logp(made, batch)[0], reply_logp(made, batch)[0])
+    batch = lay_out(PROMPTS, RESPONSES, pad=made.tokens.pad)
+    with torch.no_grad(), made.active_adapter("policy"):
+        assert torch.equal(response_logp(made, batch)[0], response_logp(made, batch)[0])

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-WINDOW = 24  # of models that look back only so far; shorter than every context
+WINDOW = 24  # of models that look back only so far; shorter than every prompt
 SIZE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 KEYS = {**SIZE, "num_key_value_heads": 2}
 HEADS = {**KEYS, "head_dim": 8}
@@ -153,7 +153,7 @@ def backbone(kind: str, *, engine: str = "auto", **changes: Any) -> Any:
     from repo_exp.models.tokens import byte_tokenizer
 
     lora = Lora(rank=4, alpha=8, target_modules="all-linear", last_layers={})
-    return Backbone(tiny_model(kind, **changes), byte_tokenizer(), lora=lora, max_context_tokens=400, engine=engine)
+    return Backbone(tiny_model(kind, **changes), byte_tokenizer(), lora=lora, max_prompt_tokens=400, engine=engine)
 
 
 def table() -> str:

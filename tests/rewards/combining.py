@@ -39,7 +39,7 @@ USUAL = infos("model", "judge", "rules")
 
 
 def combine(name: str, **options: Any):
-    """Return a function: the sources of all replies, and their groups -> what the combiner makes of them."""
+    """Return a function: the sources of all responses, and their groups -> what the combiner makes of them."""
     return partial(_combined, name, {"n": 100.0} | options)
 
 

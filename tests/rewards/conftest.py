@@ -1,4 +1,4 @@
-"""What the tests of the rewards share: replies, sources, a folder of declarations, and a loopback judge."""
+"""What the tests of the rewards share: responses, sources, a folder of declarations, and a loopback judge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from repo_exp.types import Context, Message, Reply, Score, Trajectory
+from repo_exp.types import Message, Prompt, Score, Trajectory
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def conf() -> Path:
 
 @pytest.fixture(scope="session")
 def hotel_facts() -> dict[str, Any]:
-    """The facts of a hotel context with one ticket: 450 now, 390 net, 380 wanted, 372 elsewhere."""
+    """The facts of a hotel prompt with one ticket: 450 now, 390 net, 380 wanted, 372 elsewhere."""
     ticket = {
         "hotel": "Sea View",
         "city": "Lisbon",
@@ -48,12 +48,12 @@ def hotel_facts() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def make_reply() -> Callable[..., Reply]:
-    """Return a function: text, facts, (role, content)... -> reply."""
+def make_response() -> Callable[..., Trajectory]:
+    """Return a function: text, facts, (role, content)... -> response."""
 
-    def make(text: str, facts: dict | None = None, *history: tuple[str, str], finished: bool = True) -> Reply:
+    def make(text: str, facts: dict | None = None, *history: tuple[str, str], finished: bool = True) -> Trajectory:
         turns = tuple(Message(role, content) for role, content in history)
-        return Trajectory.single(Context("c", turns, facts or {}), text, finished, tokens=len(text.split()))
+        return Trajectory.single(Prompt("c", turns, facts or {}), text, finished, tokens=len(text.split()))
 
     return make
 

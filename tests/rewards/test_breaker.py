@@ -18,7 +18,7 @@ def test_a_dead_endpoint_is_left_alone_and_probed_once_a_pause():
     assert breaker.allows() and not breaker.allows()  # the probe, and only one
     breaker.note(reached=False)
     now[0] = 60.0
-    assert not breaker.allows()  # the pause begins anew with the failed probe
+    assert not breaker.allows()  # the pause begins again with the failed probe
     now[0] = 60.2
     assert breaker.allows()
     breaker.note(reached=True)

@@ -1,4 +1,4 @@
-"""The scores of one reply combined: golden values of the paper's formula, gates, several models, missing scores."""
+"""The scores of one response combined: golden values of the paper's formula, gates, several models, missing scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAN = math.nan
 
 
 def one(name: str, **options):
-    """Return a combiner for a single reply: sources -> what it makes of them."""
+    """Return a combiner for a single response: sources -> what it makes of them."""
     rule = combine(name, **options)
     return lambda sources: rule([sources], ["c"])[0]
 
@@ -80,7 +80,7 @@ def test_a_weighted_sum_by_hand(worth):
 
 
 def test_a_sum_without_one_of_its_parts_is_no_total(worth):
-    """Added up from what is there, a reply would be worse for a judge that timed out."""
+    """Added up from what is there, a response would be worse for a judge that timed out."""
     assert math.isnan(one("weighted_sum")(worth(1.5, NAN, -10)).total)
 
 

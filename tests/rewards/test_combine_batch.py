@@ -20,7 +20,7 @@ def totals(combined) -> list[float]:
     return [each.total for each in combined]
 
 
-def test_the_first_source_that_tells_two_replies_apart_decides(worth):
+def test_the_first_source_that_tells_two_responses_apart_decides(worth):
     """Rules put the last one below all; of the first three the model likes the first; 1.0 and 1.2 are alike to it, so
     the judge decides. Of 3 others, first: 3 beaten; second: 1 (the last), 2 lost; third: 2 and 1; last: 3 lost."""
     batch = [worth(2.0, 0, 0), worth(1.2, 10, 0), worth(1.0, 20, 0), worth(9.0, 99, -10)]
@@ -30,7 +30,7 @@ def test_the_first_source_that_tells_two_replies_apart_decides(worth):
     assert not any(each.missing_sources for each in combined)
 
 
-def test_groups_are_compared_by_themselves_and_single_replies_with_the_batch(worth):
+def test_groups_are_compared_by_themselves_and_single_responses_with_the_batch(worth):
     batch = [worth(m, None, 0) for m in (1, 2, 3, 4)]
     assert totals(LEXICOGRAPHIC(batch, "abab")) == [-1, -1, 1, 1]
     assert totals(LEXICOGRAPHIC(batch, "abcd")) == pytest.approx([-1, -1 / 3, 1 / 3, 1])
@@ -47,7 +47,7 @@ def test_a_comparison_without_a_score_decides_nothing(worth):
 
 
 def test_golden_decoupled(worth):
-    """GDPO's sums of z: two prompts with four replies each, two binary rewards; weights 1 1, then 1 0.5."""
+    """GDPO's sums of z: two prompts with four responses each, two binary rewards; weights 1 1, then 1 0.5."""
     first, second = (0, 1, 1, 0, 1, 1, 1, 0), (0, 1, 0, 1, 0, 0, 1, 0)
     batch = [worth(a, b) for a, b in zip(first, second, strict=True)]
     found = totals(DECOUPLED(batch, "aaaabbbb"))
@@ -57,7 +57,7 @@ def test_golden_decoupled(worth):
     assert halved == pytest.approx(expected, abs=1e-6)
 
 
-def test_one_reply_a_context_is_normalised_over_the_batch(worth):
+def test_one_response_a_prompt_is_normalised_over_the_batch(worth):
     """1 2 3 6: mean 3, unbiased deviation 2.160247."""
     found = totals(DECOUPLED([worth(m) for m in (1, 2, 3, 6)], "abcd"))
     assert found == pytest.approx([-0.925777, -0.462889, 0, 1.388666], abs=1e-6)
@@ -85,9 +85,9 @@ rows = st.lists(st.tuples(*[st.sampled_from([-2.0, -1.0, 0.0, 1.0, NAN])] * 3), 
 
 
 @given(rows, st.sampled_from([LEXICOGRAPHIC, DECOUPLED]), st.randoms(use_true_random=False))
-def test_a_combiner_of_batches_knows_no_order_of_replies_and_sums_to_zero_in_a_group(worth, replies, rule, random):
-    """What one reply gains the others lose; only replies without any score are outside of it."""
-    batch = [worth(*each) for each in replies]
+def test_a_combiner_of_batches_knows_no_order_of_responses_and_sums_to_zero_in_a_group(worth, responses, rule, random):
+    """What one response gains the others lose; only responses without any score are outside of it."""
+    batch = [worth(*each) for each in responses]
     found = totals(rule(batch, [0] * len(batch)))
     assert sum(total for total in found if not math.isnan(total)) == pytest.approx(0, abs=1e-9)
     order = list(range(len(batch)))
@@ -97,10 +97,10 @@ def test_a_combiner_of_batches_knows_no_order_of_replies_and_sums_to_zero_in_a_g
 
 
 @given(rows)
-def test_more_of_a_source_never_lowers_a_place(worth, replies):
-    """A judge that is kinder to the first reply leaves its place or lifts it."""
-    batch = [worth(*each) for each in replies]
-    (model, judge, rules), *others = replies
+def test_more_of_a_source_never_lowers_a_place(worth, responses):
+    """A judge that is kinder to the first response leaves its place or lifts it."""
+    batch = [worth(*each) for each in responses]
+    (model, judge, rules), *others = responses
     kinder = [worth(model, judge + 1, rules), *(worth(*each) for each in others)]
     before, after = (totals(LEXICOGRAPHIC(each, [0] * len(batch)))[0] for each in (batch, kinder))
     assert math.isnan(before) == math.isnan(after) and not after < before

@@ -16,7 +16,7 @@ N = 100.0
 
 
 def batch(*sources: dict[str, Score]) -> list[RewardBreakdown]:
-    combined = [combine("enhancement")([each], ["c"])[0] for each in sources]  # tests give some replies fewer sources
+    combined = [combine("enhancement")([each], ["c"])[0] for each in sources]  # tests give some responses fewer sources
     return [
         RewardBreakdown(scores, each.enhancement, each.total, each.clipped, each.missing_sources)
         for scores, each in zip(sources, combined, strict=True)
@@ -45,7 +45,7 @@ def test_the_shares_say_where_points_have_no_effect(worth):
     assert metrics["unscored/rules"] == 0.0
     # model: 2, 1, -1, 0.05 -> mean 2.05 / 4
     assert metrics["reward/model"] == pytest.approx(0.5125)
-    # totals 2.4, 0, 0; not the 0.04 of the reply that was not judged, which is another measure
+    # totals 2.4, 0, 0; not the 0.04 of the response that was not judged, which is another measure
     assert metrics["reward/total"] == pytest.approx(0.8)
     assert metrics["composition/failed"] == pytest.approx(2 / 5)
     # judge: 30, -80, 100, 10 -> mean 15; squares (15^2 + 95^2 + 85^2 + 5^2) / 4 = 4125
@@ -53,7 +53,7 @@ def test_the_shares_say_where_points_have_no_effect(worth):
     assert metrics["reward_std/judge"] == pytest.approx(math.sqrt(4125))
 
 
-def test_violations_are_shares_of_the_replies_that_the_rules_scored():
+def test_violations_are_shares_of_the_responses_that_the_rules_scored():
     def rules(score: Score) -> dict[str, Score]:
         return {"model": Score(1.0), "rules": score}
 

@@ -70,19 +70,22 @@ def raw_server():
         listener.close()
 
 
-def test_a_dead_endpoint_is_not_asked_about_every_reply(endpoint, make_judge, make_reply, verdict_on):
+def test_a_dead_endpoint_is_not_asked_about_every_response(endpoint, make_judge, make_response, verdict_on):
     now = [0.0]
     endpoint.answer = lambda request, number: (503, {}, b"{}")
     judge = make_judge(concurrency=1, breaker=Breaker(failures=3, pause=30.0, clock=lambda: now[0]))
-    scores = judge.judge([make_reply(f"reply {i}") for i in range(10)])
+    scores = judge.judge([make_response(f"response {i}") for i in range(10)])
     assert [score.reason for score in scores] == ["http 503"] * 3 + ["endpoint down"] * 7
     assert len(endpoint.requests) == 3 and judge.counts["calls"] == 3
     endpoint.answer = lambda request, number: verdict_on(request, "polite")
     now[0] = 31.0  # repaired, and asked again
-    assert [score.value for score in judge.judge([make_reply("reply 0"), make_reply("reply 1")])] == [20.0, 20.0]
+    assert [score.value for score in judge.judge([make_response("response 0"), make_response("response 1")])] == [
+        20.0,
+        20.0,
+    ]
 
 
-def test_a_byte_now_and_then_does_not_go_on_for_ever(raw_server, make_judge, make_reply):
+def test_a_byte_now_and_then_does_not_go_on_for_ever(raw_server, make_judge, make_response):
     def drip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{")
         while True:
@@ -90,12 +93,12 @@ def test_a_byte_now_and_then_does_not_go_on_for_ever(raw_server, make_judge, mak
             time.sleep(0.05)
 
     start = time.monotonic()
-    (score,) = make_judge(base_url=raw_server(drip), timeout=0.4).judge([make_reply("a")])
+    (score,) = make_judge(base_url=raw_server(drip), timeout=0.4).judge([make_response("a")])
     assert score.reason == "timeout"
     assert time.monotonic() - start < 2.0
 
 
-def test_headers_that_drip_end_too(raw_server, make_judge, make_reply):
+def test_headers_that_drip_end_too(raw_server, make_judge, make_response):
     def drip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -103,12 +106,12 @@ def test_headers_that_drip_end_too(raw_server, make_judge, make_reply):
             time.sleep(0.05)
 
     start = time.monotonic()
-    (score,) = make_judge(base_url=raw_server(drip), timeout=0.4).judge([make_reply("a")])
+    (score,) = make_judge(base_url=raw_server(drip), timeout=0.4).judge([make_response("a")])
     assert score.missing
     assert time.monotonic() - start < 2.0
 
 
-def test_an_answer_without_end_is_cut_off(raw_server, make_judge, make_reply):
+def test_an_answer_without_end_is_cut_off(raw_server, make_judge, make_response):
     sent = []
 
     def pour(connection):
@@ -116,38 +119,40 @@ def test_an_answer_without_end_is_cut_off(raw_server, make_judge, make_reply):
         while True:
             sent.append(connection.send(b"x" * 65536))
 
-    (score,) = make_judge(base_url=raw_server(pour)).judge([make_reply("a")])
+    (score,) = make_judge(base_url=raw_server(pour)).judge([make_response("a")])
     assert score.reason == "answer too long"
     assert sum(sent) < 30 * MOST_BYTES  # what sockets hold besides
 
 
-def test_what_is_compressed_without_being_asked_for_is_not_unpacked(endpoint, make_judge, make_reply):
+def test_what_is_compressed_without_being_asked_for_is_not_unpacked(endpoint, make_judge, make_response):
     bomb = gzip.compress(b" " * 50_000_000)
     endpoint.answer = lambda request, number: (200, {"content-encoding": "gzip"}, bomb)
-    (score,) = make_judge().judge([make_reply("a")])
+    (score,) = make_judge().judge([make_response("a")])
     assert score.reason == "answer too long"
     assert endpoint.headers[0]["accept-encoding"] == "identity"
 
 
-def test_neither_key_nor_reply_follow_a_redirect_to_another_host(endpoint, make_judge, make_reply, raw_server, caplog):
+def test_neither_key_nor_response_follow_a_redirect_to_another_host(
+    endpoint, make_judge, make_response, raw_server, caplog
+):
     visited = []
     elsewhere = raw_server(lambda connection: visited.append(1))
     endpoint.answer = lambda request, number: (307, {"location": f"{elsewhere}/chat/completions"}, b"")
-    (score,) = make_judge().judge([make_reply("a")])
+    (score,) = make_judge().judge([make_response("a")])
     assert score.reason == "redirected to another host"
     assert not visited
     assert "judge.base_url has to be the address itself" in caplog.text
 
 
-def test_a_redirect_on_the_same_host_is_followed(endpoint, make_judge, make_reply, verdict_on):
+def test_a_redirect_on_the_same_host_is_followed(endpoint, make_judge, make_response, verdict_on):
     endpoint.answer = lambda request, number: (
         (307, {"location": "/v2/chat/completions"}, b"") if number == 1 else verdict_on(request, "polite")
     )
-    assert make_judge().judge([make_reply("a")])[0].value == 20.0
+    assert make_judge().judge([make_response("a")])[0].value == 20.0
 
 
-def test_tls_trouble_is_named_with_what_would_work(endpoint, make_judge, make_reply, caplog):
-    (score,) = make_judge(base_url=endpoint.url.replace("http:", "https:")).judge([make_reply("a")])
+def test_tls_trouble_is_named_with_what_would_work(endpoint, make_judge, make_response, caplog):
+    (score,) = make_judge(base_url=endpoint.url.replace("http:", "https:")).judge([make_response("a")])
     assert score.reason == "TLS failed"
     assert "http:// instead of https://" in caplog.text
 
@@ -164,7 +169,7 @@ def test_a_certificate_is_said_to_be_what_it_is(code, reason):
     assert reason_of(outer) == reason
 
 
-def test_a_query_in_the_address_goes_with_every_request(make_judge, make_reply, raw_server):
+def test_a_query_in_the_address_goes_with_every_request(make_judge, make_response, raw_server):
     lines = []
 
     def handle(connection):
@@ -180,7 +185,7 @@ def test_a_query_in_the_address_goes_with_every_request(make_judge, make_reply, 
 
     threading.Thread(target=accept, daemon=True).start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/deployments/x?api-version=2025-01-01&b=c d".replace(" ", "%20")
-    make_judge(base_url=url).judge([make_reply("a")])
+    make_judge(base_url=url).judge([make_response("a")])
     listener.close()
     assert lines[0].startswith("POST /deployments/x/chat/completions?api-version=2025-01-01&b=c")
 
@@ -192,15 +197,17 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url):
     assert "hunter2" not in str(caught.value) and "judge.base_url" in str(caught.value)
 
 
-def test_verdicts_of_one_endpoint_are_not_those_of_another(endpoint, make_judge, make_reply, tmp_path):
-    make_judge(cache=tmp_path / "c").judge([make_reply("a")])
+def test_verdicts_of_one_endpoint_are_not_those_of_another(endpoint, make_judge, make_response, tmp_path):
+    make_judge(cache=tmp_path / "c").judge([make_response("a")])
     other = make_judge(cache=tmp_path / "c", base_url=endpoint.url + "/other", replay_only=True)
-    assert other.judge([make_reply("a")])[0].reason == "not in the cache"
+    assert other.judge([make_response("a")])[0].reason == "not in the cache"
     same = make_judge(cache=tmp_path / "c", base_url=endpoint.url + "/", replay_only=True)
-    assert not same.judge([make_reply("a")])[0].missing
+    assert not same.judge([make_response("a")])[0].missing
 
 
-def test_a_reply_that_was_begun_is_asked_about_once_with_the_same_score(endpoint, make_judge, make_reply, verdict_on):
+def test_a_response_that_was_begun_is_asked_about_once_with_the_same_score(
+    endpoint, make_judge, make_response, verdict_on
+):
     arrived = threading.Event()
 
     def answer(request, number):
@@ -209,25 +216,25 @@ def test_a_reply_that_was_begun_is_asked_about_once_with_the_same_score(endpoint
 
     endpoint.answer = answer
     judge = make_judge()
-    judge.begin(make_reply("a"))
+    judge.begin(make_response("a"))
     assert arrived.wait(5)  # asked before anybody waits for it
-    scores = judge.judge([make_reply("a"), make_reply("b")])
+    scores = judge.judge([make_response("a"), make_response("b")])
     assert [score.value for score in scores] == [20.0, 20.0]
     assert len(endpoint.requests) == 2
     assert not [thread for thread in threading.enumerate() if thread.name == "judge"]
 
 
-def test_where_calls_are_counted_nobody_is_asked_out_of_order(endpoint, make_judge, make_reply):
+def test_where_calls_are_counted_nobody_is_asked_out_of_order(endpoint, make_judge, make_response):
     judge = make_judge(max_calls=1)
-    judge.begin(make_reply("b"))
-    assert [score.reason for score in judge.judge([make_reply("a"), make_reply("b")])] == ["", "budget"]
+    judge.begin(make_response("b"))
+    assert [score.reason for score in judge.judge([make_response("a"), make_response("b")])] == ["", "budget"]
 
 
-def test_failures_are_not_kept(endpoint, make_judge, make_reply, tmp_path, verdict_on):
+def test_failures_are_not_kept(endpoint, make_judge, make_response, tmp_path, verdict_on):
     endpoint.answer = lambda request, number: (500, {}, b"{}")
-    assert make_judge(cache=tmp_path / "c").judge([make_reply("a")])[0].missing
+    assert make_judge(cache=tmp_path / "c").judge([make_response("a")])[0].missing
     endpoint.answer = lambda request, number: verdict_on(request, "polite")
-    assert make_judge(cache=tmp_path / "c").judge([make_reply("a")])[0].value == 20.0
+    assert make_judge(cache=tmp_path / "c").judge([make_response("a")])[0].value == 20.0
 
 
 def test_what_may_pass_is_told_from_what_will_not():
@@ -235,8 +242,8 @@ def test_what_may_pass_is_told_from_what_will_not():
     assert not any(map(may_pass, ("refused", "unreadable", "contradictory", "no question applies")))
 
 
-def test_nothing_of_a_key_is_logged(endpoint, make_judge, make_reply, caplog):
+def test_nothing_of_a_key_is_logged(endpoint, make_judge, make_response, caplog):
     endpoint.answer = lambda request, number: (401, {}, b'{"error": {"message": "sk-very-secret-key-1234567890"}}')
     with caplog.at_level(logging.INFO):
-        make_judge().judge([make_reply("a")])
+        make_judge().judge([make_response("a")])
     assert "sk-very" not in caplog.text and "JUDGE_KEY (which is set)" in caplog.text

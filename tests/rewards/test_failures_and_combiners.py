@@ -26,7 +26,7 @@ from repo_exp.rewards.judge.reasons import (
 from repo_exp.types import Score
 from tests.rewards.combining import combine
 
-SECRET = "sk-abcdef123456 said the reply"
+SECRET = "sk-abcdef123456 said the response"
 REQUEST = httpx.Request("POST", "https://example.org/v1")
 
 
@@ -34,9 +34,9 @@ def status(code: int) -> openai.APIStatusError:
     return openai.APIStatusError(SECRET, response=httpx.Response(code, request=REQUEST), body=None)
 
 
-def caused(error: BaseException, *, context: bool = False) -> BaseException:
+def caused(error: BaseException, *, prompt: bool = False) -> BaseException:
     outer = openai.APIConnectionError(message=SECRET, request=REQUEST)
-    if context:
+    if prompt:
         outer.__context__ = error
     else:
         outer.__cause__ = error
@@ -49,7 +49,7 @@ def caused(error: BaseException, *, context: bool = False) -> BaseException:
         (NoVerdictError("missing item: rude"), "missing item: rude"),
         (TooLongError(SECRET), "answer too long"),
         (caused(ElsewhereError(SECRET)), "redirected to another host"),
-        (caused(TimeoutError(SECRET), context=True), "timeout"),
+        (caused(TimeoutError(SECRET), prompt=True), "timeout"),
         (openai.APITimeoutError(REQUEST), "timeout"),
         (caused(ssl.SSLError(SECRET)), "TLS failed"),
         (caused(OSError(SECRET)), "no connection"),
@@ -114,7 +114,7 @@ EVERY = {
     "lexicographic": combine("lexicographic", order=["rules", "model", "judge"], tolerance={}),
     "decoupled": combine("decoupled"),
 }
-BY_REPLY = ["enhancement", "model_only", "weighted_sum", "gated"]
+BY_RESPONSE = ["enhancement", "model_only", "weighted_sum", "gated"]
 scores = st.one_of(st.just(math.nan), st.integers(-200, 200).map(float))
 batches = st.lists(st.tuples(scores, scores, scores), min_size=1, max_size=6)
 
@@ -151,8 +151,8 @@ def test_the_order_in_which_sources_are_configured_changes_no_total(worth, rows,
 
 
 @settings(max_examples=30)
-@given(batches, st.sampled_from(BY_REPLY))
-def test_a_combiner_of_single_replies_knows_nothing_of_the_others(worth, rows, name) -> None:
+@given(batches, st.sampled_from(BY_RESPONSE))
+def test_a_combiner_of_single_responses_knows_nothing_of_the_others(worth, rows, name) -> None:
     together = EVERY[name](by_name(worth, rows), range(len(rows)))
     alone = [EVERY[name](by_name(worth, [row]), ["x"])[0] for row in rows]
     assert [each.total for each in alone] == pytest.approx([each.total for each in together], nan_ok=True)

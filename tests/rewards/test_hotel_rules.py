@@ -1,4 +1,4 @@
-"""The shipped hotel rules against the domain's own replies: they spare the good ones and see the named faults."""
+"""The shipped hotel rules against the domain's own responses: they spare the good ones and see the named faults."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def corpus():
         demonstrations=10,
         judgements=50,
         held_out=10,
-        contexts={"train": 5, "development": 5, "test": 5},
+        prompts={"train": 5, "development": 5, "test": 5},
     )
 
 
-def test_good_replies_break_hardly_any_rule_and_named_faults_are_seen(conf, corpus):
+def test_good_responses_break_hardly_any_rule_and_named_faults_are_seen(conf, corpus):
     rules = load_rules(conf / "rules" / "hotel")
     pairs = corpus.preferences["train"]
-    good = [rules.score(Trajectory.single(pair.context, pair.chosen)) for pair in pairs]
+    good = [rules.score(Trajectory.single(pair.prompt, pair.chosen)) for pair in pairs]
     assert sum(bool(score.parts) for score in good) < 0.02 * len(pairs)
-    assert not rules.count_abstentions([Trajectory.single(pair.context, pair.chosen) for pair in pairs])
+    assert not rules.count_abstentions([Trajectory.single(pair.prompt, pair.chosen) for pair in pairs])
     seen, made = Counter(), Counter()
     broken: dict[str, set[str]] = defaultdict(set)
     for pair in pairs:
         if pair.fault in SEEN_BY:
-            parts = rules.score(Trajectory.single(pair.context, pair.rejected)).parts
+            parts = rules.score(Trajectory.single(pair.prompt, pair.rejected)).parts
             made[pair.fault] += 1
             seen[pair.fault] += bool(SEEN_BY[pair.fault] & set(parts))
             broken[pair.fault] |= set(parts)

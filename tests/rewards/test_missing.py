@@ -24,7 +24,7 @@ def test_a_source_above_the_share_stops_with_its_name_and_the_counts_by_reason()
         watch.check(round_of(22, *["timeout"] * 7, *["budget"] * 3))
     (problem,) = caught.value.problems
     assert problem.where == "judge"
-    assert "10 of 32 replies (7 timeout, 3 budget); reward.max_missing allows 25%" in problem.found
+    assert "10 of 32 responses (7 timeout, 3 budget); reward.max_missing allows 25%" in problem.found
     assert "same command" in problem.remedy
 
 
@@ -37,7 +37,7 @@ def test_one_hiccup_in_a_small_round_stops_nothing_but_several_do():
         watch.check(round_of(1, "timeout"))
 
 
-def test_a_run_of_single_replies_without_a_judge_stops_soon():
+def test_a_run_of_single_responses_without_a_judge_stops_soon():
     watch = MissingScores(0.25)
     watch.check(round_of(0, "endpoint down"))
     watch.check(round_of(0, "endpoint down"))
@@ -52,9 +52,9 @@ def test_what_a_source_has_nothing_to_say_of_stops_nothing():
 
 
 def test_a_round_without_any_total_stops_even_if_nothing_failed():
-    none = Score.none("the context has no reference reply", applies=False)
+    none = Score.none("the prompt has no reference response", applies=False)
     worth = [RewardBreakdown({"model": none}, 0.0, math.nan)] * 8
-    with pytest.raises(MissingScoresError, match="none of 8 replies has a total"):
+    with pytest.raises(MissingScoresError, match="none of 8 responses has a total"):
         MissingScores(1.0).check(worth)
 
 

@@ -12,7 +12,7 @@ from repo_exp.errors import RewardError
 from repo_exp.rewards.interface import RewardSource
 from repo_exp.rewards.rubric import Item, Rubric, load_rubric, require_facts
 from repo_exp.rewards.sources import local_judge
-from repo_exp.types import Context
+from repo_exp.types import Prompt
 
 HOTEL = {
     "soothes": 20,
@@ -40,15 +40,15 @@ def test_the_hotel_rubric_has_its_items_and_points(conf):
 def test_a_question_with_a_condition_is_asked_only_where_it_is_true(conf):
     rubric = load_rubric(conf / "rubric" / "hotel")
     names = [
-        {item.name for item in rubric.applicable(Context("c", (), {"hotel_complains": yes}))} for yes in (True, False)
+        {item.name for item in rubric.applicable(Prompt("c", (), {"hotel_complains": yes}))} for yes in (True, False)
     ]
     assert names[0] - names[1] == {"soothes"}
-    assert rubric.applicable(Context("c", ())) == rubric.applicable(Context("c", (), {"hotel_complains": None}))
+    assert rubric.applicable(Prompt("c", ())) == rubric.applicable(Prompt("c", (), {"hotel_complains": None}))
 
 
 def test_the_general_rubric_needs_no_facts(conf):
     rubric = load_rubric(conf / "rubric" / "general")
-    assert rubric.applicable(Context("c", ())) == rubric.items
+    assert rubric.applicable(Prompt("c", ())) == rubric.items
     assert {"polite", "on_topic", "over_promises", "repeats"} <= set(rubric.names)
 
 
@@ -113,7 +113,7 @@ def test_whatever_the_probabilities_the_score_is_missing_or_inside_the_scale(pro
         assert score.value == pytest.approx(max(-100.0, min(100.0, sum(score.parts.values()))))
 
 
-def test_the_local_judge_asks_what_applies_in_one_call(conf, make_reply):
+def test_the_local_judge_asks_what_applies_in_one_call(conf, make_response):
     calls = []
 
     def ask(pairs):
@@ -122,41 +122,41 @@ def test_the_local_judge_asks_what_applies_in_one_call(conf, make_reply):
 
     judge = local(load_rubric(conf / "rubric" / "hotel"), ask)
     assert isinstance(judge, RewardSource) and not judge.remote
-    scores = judge.score([make_reply("a", {"hotel_complains": True}), make_reply("b")])
+    scores = judge.score([make_response("a", {"hotel_complains": True}), make_response("b")])
     # all eight: (20 + 20 + 30 - 60 - 40 - 50 - 50 - 20) / 2 = -75; without soothes -85
     assert [score.value for score in scores] == [-75.0, -85.0]
     assert len(calls) == 1
     assert [len(questions) for _, questions in calls[0]] == [8, 7]
 
 
-def test_a_question_that_hangs_on_no_fact_of_any_context_is_refused() -> None:
+def test_a_question_that_hangs_on_no_fact_of_any_prompt_is_refused() -> None:
     asked = [Item("soothes", "", "Sorry?", 20.0, when="hotel_complain"), Item("kind", "", "Kind?", 5.0)]
-    there = [Context("a", (), {"mood": "calm"}), Context("b", (), {"hotel_complains": None, "tickets": [{"price": 1}]})]
+    there = [Prompt("a", (), {"mood": "calm"}), Prompt("b", (), {"hotel_complains": None, "tickets": [{"price": 1}]})]
     with pytest.raises(RewardError) as refused:
         require_facts(Rubric(tuple(asked)), there)
     text = str(refused.value)
     assert all(part in text for part in ("soothes: when", "'hotel_complain'", "did you mean 'hotel_complains'?"))
     assert "reward.drop_items=[soothes]" in text and "kind" not in text
-    with pytest.raises(RewardError, match="contexts have no facts; without the question"):
-        require_facts(Rubric(tuple(asked)), [Context("a", ())])
+    with pytest.raises(RewardError, match="prompts have no facts; without the question"):
+        require_facts(Rubric(tuple(asked)), [Prompt("a", ())])
     for path in ("hotel_complains", "tickets.*.price"):  # a fact may be unknown everywhere and still be one
         require_facts(Rubric((Item("soothes", "", "Sorry?", 20.0, when=path),)), there)
 
 
-def test_the_local_judge_counts_what_was_not_answered(make_reply):
+def test_the_local_judge_counts_what_was_not_answered(make_response):
     judge = local(RUBRIC, lambda pairs: [[0.5, math.nan, 0.5], [math.nan] * 3])
-    scores = judge.score([make_reply("a"), make_reply("b")])
+    scores = judge.score([make_response("a"), make_response("b")])
     assert scores[0].reason == "no answer to bad"
     assert scores[1].missing
     assert judge.counts["unanswered/bad"] == 2
 
 
-def test_a_local_judge_that_answers_the_wrong_number_of_questions_is_a_programming_error(make_reply):
+def test_a_local_judge_that_answers_the_wrong_number_of_questions_is_a_programming_error(make_response):
     with pytest.raises(ValueError, match="one answer for each question"):
-        local(RUBRIC, lambda pairs: [[0.5]]).score([make_reply("a")])
+        local(RUBRIC, lambda pairs: [[0.5]]).score([make_response("a")])
 
 
-def test_a_reply_to_which_no_question_applies_is_not_sent_to_the_model(make_reply):
+def test_a_response_to_which_no_question_applies_is_not_sent_to_the_model(make_response):
     rubric = Rubric((Item("soothes", "", "Sorry?", 20.0, when="hotel_complains"),))
-    (score,) = local(rubric, lambda pairs: pytest.fail("asked")).score([make_reply("a")])
+    (score,) = local(rubric, lambda pairs: pytest.fail("asked")).score([make_response("a")])
     assert score.reason == "no question applies"

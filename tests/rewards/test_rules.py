@@ -89,8 +89,8 @@ def test_options_are_held_against_the_signature_of_the_kind(declare, options, sa
         ),
         ("{passes: [a], violates: [b], pass: [c]}", "unknown key 'pass'"),
         ("{passes: [{text: a}], violates: [guarantee]}", "unknown key 'text'"),
-        ("{passes: [{reply: a, history: [{role: hotel, content: x}]}], violates: [guarantee]}", "is no turn"),
-        ("{passes: [{reply: a, finished: maybe}], violates: [guarantee]}", "neither true nor false"),
+        ("{passes: [{response: a, history: [{role: hotel, content: x}]}], violates: [guarantee]}", "is no turn"),
+        ("{passes: [{response: a, finished: maybe}], violates: [guarantee]}", "neither true nor false"),
         ("[a, b]", "not a mapping"),
     ],
 )
@@ -127,55 +127,55 @@ def test_an_override_that_makes_no_sense_is_refused(declare, override, said):
     assert said in problems_of(declare(too_long=GOOD), **override)
 
 
-def test_broken_rules_cost_their_points_and_no_others_are_in_the_parts(conf, make_reply, hotel_facts):
+def test_broken_rules_cost_their_points_and_no_others_are_in_the_parts(conf, make_response, hotel_facts):
     rules = load_rules(conf / "rules" / "hotel")
-    score = rules.score(make_reply("We guarantee full rooms if you do 200.", hotel_facts))
+    score = rules.score(make_response("We guarantee full rooms if you do 200.", hotel_facts))
     # 200 is neither a fact (-60) nor above 0.6 * 380 = 228 (-80), and the promise costs 60: -200
     assert score.parts == {"forbidden_promises": -60.0, "numbers_grounded": -60.0, "price_inside_bounds": -80.0}
     assert score.value == -200.0
-    assert rules.score(make_reply("Could you do 380 for the twin?", hotel_facts)).value == 0.0
+    assert rules.score(make_response("Could you do 380 for the twin?", hotel_facts)).value == 0.0
 
 
-def broken(reply, **options):
-    raise ZeroDivisionError("secret text of a reply")
+def broken(response, **options):
+    raise ZeroDivisionError("secret text of a response")
 
 
 def rule(name: str, points: float, check) -> Rule:
     return Rule(name, "", "test", points, check)
 
 
-def test_a_rule_that_cannot_say_abstains_and_the_others_count(make_reply):
+def test_a_rule_that_cannot_say_abstains_and_the_others_count(make_response):
     rules = RuleSet((rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True)))
-    assert rules.score(make_reply("x")).value == -1.0
-    assert rules.score(make_reply("x")).parts == {"hits": -1}
+    assert rules.score(make_response("x")).value == -1.0
+    assert rules.score(make_response("x")).parts == {"hits": -1}
 
 
-def too_slow(reply):
+def too_slow(response):
     raise TimeoutError
 
 
 @pytest.mark.parametrize(
     ("check", "reason"),
-    [(broken, "ZeroDivisionError in 'test'"), (too_slow, "a pattern of 'fails' takes too long on this reply")],
+    [(broken, "ZeroDivisionError in 'test'"), (too_slow, "a pattern of 'fails' takes too long on this response")],
 )
-def test_a_rule_that_fails_counts_neither_as_kept_nor_as_broken(make_reply, check, reason):
+def test_a_rule_that_fails_counts_neither_as_kept_nor_as_broken(make_response, check, reason):
     rules = RuleSet((rule("fails", -10, check), rule("hits", -1, lambda r: True)))
-    score = rules.score(make_reply("x"))
+    score = rules.score(make_response("x"))
     assert score.failed and score.reason == reason and not score.parts
 
 
-def test_abstaining_and_failing_rules_are_counted(make_reply):
+def test_abstaining_and_failing_rules_are_counted(make_response):
     rules = RuleSet(
         (rule("raises", -10, broken), rule("shrugs", -10, lambda r: None), rule("hits", -1, lambda r: True))
     )
-    reply = make_reply("x")
-    assert set(rules.abstentions(reply)) == {"raises", "shrugs"}
-    assert rules.abstentions(reply)["raises"] == "ZeroDivisionError in 'test'"
-    assert rules.count_abstentions([reply, reply]) == {"raises": 2, "shrugs": 2}
+    response = make_response("x")
+    assert set(rules.abstentions(response)) == {"raises", "shrugs"}
+    assert rules.abstentions(response)["raises"] == "ZeroDivisionError in 'test'"
+    assert rules.count_abstentions([response, response]) == {"raises": 2, "shrugs": 2}
 
 
-def test_where_every_rule_abstains_there_is_no_score(make_reply):
-    score = RuleSet((rule("shrugs", -10, lambda r: None),)).score(make_reply("x"))
+def test_where_every_rule_abstains_there_is_no_score(make_response):
+    score = RuleSet((rule("shrugs", -10, lambda r: None),)).score(make_response("x"))
     assert score.missing and not score.failed
 
 
@@ -183,12 +183,12 @@ points = st.lists(st.tuples(st.booleans(), st.integers(-100, 0)), min_size=1, ma
 
 
 @given(points, st.integers(-100, 0))
-def test_the_score_is_the_sum_of_its_parts_and_one_more_violation_never_raises_it(make_reply, given_rules, cost):
-    rules = tuple(rule(f"r{i}", float(p), lambda reply, hit=hit: hit) for i, (hit, p) in enumerate(given_rules))
-    reply = make_reply("x")
-    score = RuleSet(rules).score(reply)
+def test_the_score_is_the_sum_of_its_parts_and_one_more_violation_never_raises_it(make_response, given_rules, cost):
+    rules = tuple(rule(f"r{i}", float(p), lambda response, hit=hit: hit) for i, (hit, p) in enumerate(given_rules))
+    response = make_response("x")
+    score = RuleSet(rules).score(response)
     assert score.value == sum(score.parts.values()) == sum(p for hit, p in given_rules if hit)
-    more = RuleSet((*rules, rule("more", float(cost), lambda reply: True))).score(reply)
+    more = RuleSet((*rules, rule("more", float(cost), lambda response: True))).score(response)
     assert more.value <= score.value
 
 
@@ -199,19 +199,19 @@ def hotel_rules(conf) -> RuleSet:
 
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=[]), max_size=300), turn=st.text(max_size=100))
-def test_no_text_makes_a_rule_fail(hotel_rules, make_reply, hotel_facts, text, turn):
-    reply = make_reply(text, hotel_facts, ("assistant", turn), ("user", turn))
-    assert not hotel_rules.score(reply).missing
-    assert hotel_rules.abstentions(reply) == {}
+def test_no_text_makes_a_rule_fail(hotel_rules, make_response, hotel_facts, text, turn):
+    response = make_response(text, hotel_facts, ("assistant", turn), ("user", turn))
+    assert not hotel_rules.score(response).missing
+    assert hotel_rules.abstentions(response) == {}
 
 
 @pytest.mark.parametrize(
     "piece", ["a", "1", " ", "a1 ", "\u200b", "\ufdfa", "can't guarantee ", "9" * 50 + " ", "<|", "é́"]
 )
-def test_a_very_long_reply_is_judged_in_reasonable_time(hotel_rules, make_reply, hotel_facts, piece):
-    reply = make_reply(piece * (100_000 // len(piece)), hotel_facts, ("assistant", piece * 50_000))
+def test_a_very_long_response_is_judged_in_reasonable_time(hotel_rules, make_response, hotel_facts, piece):
+    response = make_response(piece * (100_000 // len(piece)), hotel_facts, ("assistant", piece * 50_000))
     start = time.perf_counter()
-    score = hotel_rules.score(reply)
+    score = hotel_rules.score(response)
     assert time.perf_counter() - start < 3.0
     assert not score.missing
 
@@ -219,7 +219,7 @@ def test_a_very_long_reply_is_judged_in_reasonable_time(hotel_rules, make_reply,
 @pytest.mark.parametrize(
     "facts", [None, {"tickets": None}, {"tickets": [None, 3, {"selling_price": "x"}]}, {"tickets": {}}]
 )
-def test_odd_facts_make_rules_abstain_and_never_fail(hotel_rules, make_reply, facts):
-    reply = make_reply("Our target is 380, the selling price is 450.", facts)
-    assert not any("Error" in why for why in hotel_rules.abstentions(reply).values())
-    assert "numbers_grounded" in hotel_rules.abstentions(reply)
+def test_odd_facts_make_rules_abstain_and_never_fail(hotel_rules, make_response, facts):
+    response = make_response("Our target is 380, the selling price is 450.", facts)
+    assert not any("Error" in why for why in hotel_rules.abstentions(response).values())
+    assert "numbers_grounded" in hotel_rules.abstentions(response)

@@ -78,6 +78,6 @@ def test_the_fingerprint_changes_with_whatever_can_change_a_score():
     assert first.fingerprint != second.fingerprint
     assert first.fingerprint == length.Source("b", length.Options(kind="length", points=1.0)).fingerprint
     options = rules.Options(kind="rules")
-    kept, changed = (RuleSet((Rule("short", "", "empty", points, lambda reply: False),)) for points in (-1.0, -2.0))
+    kept, changed = (RuleSet((Rule("short", "", "empty", points, lambda response: False),)) for points in (-1.0, -2.0))
     assert rules.Source("r", options, kept).fingerprint != rules.Source("r", options, changed).fingerprint
     assert rules.Source("r", options, kept).part_names == ("short",)

@@ -19,7 +19,7 @@ SAMPLING = Sampling(temperature=1.0, max_new_tokens=8)
 class Letters:
     """A tokenizer whose tokens are the characters of the last message."""
 
-    def context(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
         return [ord(letter) for letter in messages[-1].content]
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -132,7 +132,7 @@ def test_one_turn_draws_what_the_engine_draws_with_the_seeds_of_the_places(tiny)
     engine = TorchEngine(backbone, batch_size=2)
     prompts = [prompt(text) for text in ("How much?", "Hello", "A longer question, is it not?")]
     found = collect(prompts, engine, backbone.tokens, SAMPLING, seed=11)
-    ids = [backbone.tokens.context(each.messages) for each in prompts]
+    ids = [backbone.tokens.prompt(each.messages) for each in prompts]
     wanted = engine.generate(ids, SAMPLING, seeds=[derived_seed(11, i) for i in range(3)])
     assert [each.turns[0].completion_ids for each in found] == [each.tokens for each in wanted]
     assert [each.turns[0].logprobs for each in found] == [each.logprobs for each in wanted]

@@ -4,44 +4,44 @@ import pytest
 import torch
 
 from repo_exp.errors import NotFiniteError
-from repo_exp.models.forward import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, response_logp
 from repo_exp.rollout.drawing import draw
 from repo_exp.rollout.engine import Completion, Sampling
 from repo_exp.rollout.seeds import derived_seed
 from repo_exp.rollout.torch_engine import TorchEngine
 from tests.sampling import sample
 
-CONTEXTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
-KNOBS = {"temperature": 0.8, "max_new_tokens": 12}
+PROMPTS = [[5, 6, 7, 8] * 3, [9, 8, 7, 6, 5], [20, 21, 22, 23, 24, 25], [40] * 9]
+HYPERPARAMETERS = {"temperature": 0.8, "max_new_tokens": 12}
 
 
-def test_the_batch_a_reply_is_in_does_not_change_it(tiny) -> None:
+def test_the_batch_a_response_is_in_does_not_change_it(tiny) -> None:
     backbone = tiny("policy")
-    wide = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=4, **KNOBS)
-    narrow = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=1, **KNOBS)
-    assert [reply.tokens for reply in wide] == [reply.tokens for reply in narrow]
+    wide = sample(backbone, "policy", PROMPTS, seed=3, batch_size=4, **HYPERPARAMETERS)
+    narrow = sample(backbone, "policy", PROMPTS, seed=3, batch_size=1, **HYPERPARAMETERS)
+    assert [response.tokens for response in wide] == [response.tokens for response in narrow]
 
 
 def test_the_seed_decides(tiny) -> None:
     backbone = tiny("policy")
-    again = [sample(backbone, "policy", CONTEXTS, seed=seed, batch_size=4, **KNOBS) for seed in (1, 1, 2)]
+    again = [sample(backbone, "policy", PROMPTS, seed=seed, batch_size=4, **HYPERPARAMETERS) for seed in (1, 1, 2)]
     assert again[0] == again[1] != again[2]
 
 
 def test_the_learner_sees_the_probabilities_that_the_sampler_drew_from(tiny) -> None:
     """Left-padded decoding with a cache against one packed pass: the same log-probabilities."""
     backbone = tiny("policy")
-    replies = sample(backbone, "policy", CONTEXTS, seed=3, batch_size=3, **KNOBS)
-    with torch.no_grad(), backbone.speaking("policy"):
-        logp, _ = reply_logp(backbone, lay_out(CONTEXTS, [r.tokens for r in replies], pad=0), temperature=0.8)
-    for row, reply in zip(logp.tolist(), replies, strict=True):
-        assert row[: len(reply.tokens)] == pytest.approx(reply.logprobs, abs=1e-4)
+    responses = sample(backbone, "policy", PROMPTS, seed=3, batch_size=3, **HYPERPARAMETERS)
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        logp, _ = response_logp(backbone, lay_out(PROMPTS, [r.tokens for r in responses], pad=0), temperature=0.8)
+    for row, response in zip(logp.tolist(), responses, strict=True):
+        assert row[: len(response.tokens)] == pytest.approx(response.logprobs, abs=1e-4)
 
 
 def test_the_engine_scores_its_own_completions_as_it_drew_them(tiny) -> None:
     engine = TorchEngine(tiny("policy"), batch_size=3)
-    found = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[7, 8, 9, 10])
-    scored = engine.score(CONTEXTS, [each.tokens for each in found], temperature=KNOBS["temperature"])
+    found = engine.generate(PROMPTS, Sampling(**HYPERPARAMETERS), seeds=[7, 8, 9, 10])
+    scored = engine.score(PROMPTS, [each.tokens for each in found], temperature=HYPERPARAMETERS["temperature"])
     for row, each in zip(scored, found, strict=True):
         assert row == pytest.approx(each.logprobs, abs=1e-4)
 
@@ -52,42 +52,42 @@ def test_the_engine_samples_from_the_role_that_was_published_last(tiny) -> None:
         for weight in backbone.parameters_of("policy").values():
             weight.add_(0.5)
     engine = TorchEngine(backbone, "policy", batch_size=4)
-    first = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4])
+    first = engine.generate(PROMPTS, Sampling(**HYPERPARAMETERS), seeds=[1, 2, 3, 4])
     engine.publish("reference", 1)
-    second = engine.generate(CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4])
+    second = engine.generate(PROMPTS, Sampling(**HYPERPARAMETERS), seeds=[1, 2, 3, 4])
     assert [r.tokens for r in first] != [r.tokens for r in second]
     assert second == TorchEngine(backbone, "reference", batch_size=4).generate(
-        CONTEXTS, Sampling(**KNOBS), seeds=[1, 2, 3, 4]
+        PROMPTS, Sampling(**HYPERPARAMETERS), seeds=[1, 2, 3, 4]
     )
 
 
 def test_greedy_tokens_are_those_of_the_librarys_generate(tiny) -> None:
     backbone = tiny("policy")
-    found = sample(backbone, "policy", CONTEXTS[:1], seed=0, temperature=0, max_new_tokens=8, batch_size=1)[0].tokens
-    with torch.no_grad(), backbone.speaking("policy"):
-        out = backbone.model.generate(torch.tensor(CONTEXTS[:1]), max_new_tokens=8, do_sample=False)
-    wanted = out[0, len(CONTEXTS[0]) :].tolist()
+    found = sample(backbone, "policy", PROMPTS[:1], seed=0, temperature=0, max_new_tokens=8, batch_size=1)[0].tokens
+    with torch.no_grad(), backbone.active_adapter("policy"):
+        out = backbone.model.generate(torch.tensor(PROMPTS[:1]), max_new_tokens=8, do_sample=False)
+    wanted = out[0, len(PROMPTS[0]) :].tolist()
     assert list(found) == wanted[: len(found)]
 
 
-def test_an_end_finishes_a_reply_and_the_budget_cuts_it(tiny) -> None:
+def test_an_end_finishes_a_response_and_the_budget_cuts_it(tiny) -> None:
     backbone = tiny("policy")
-    replies = sample(backbone, "policy", CONTEXTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
-    ended = [r for r in replies if r.finished]
+    responses = sample(backbone, "policy", PROMPTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
+    ended = [r for r in responses if r.finished]
     assert ended and all(r.tokens[-1] == backbone.tokens.eos for r in ended)
-    assert all(backbone.tokens.eos not in r.tokens[:-1] for r in replies)
-    assert all(len(r.tokens) == 60 for r in replies if not r.finished)
-    assert all(len(r.logprobs) == len(r.tokens) for r in replies)
+    assert all(backbone.tokens.eos not in r.tokens[:-1] for r in responses)
+    assert all(len(r.tokens) == 60 for r in responses if not r.finished)
+    assert all(len(r.logprobs) == len(r.tokens) for r in responses)
 
 
-def test_a_reply_ends_at_any_of_the_models_ends(tiny) -> None:
+def test_a_response_ends_at_any_of_the_models_ends(tiny) -> None:
     backbone = tiny("policy")
     backbone.tokens.other_ends = frozenset({40, 41, 42})
     ends = {40, 41, 42, backbone.tokens.eos}
-    replies = sample(backbone, "policy", CONTEXTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
-    assert {r.tokens[-1] for r in replies if r.finished} == ends
-    assert all(not ends & set(r.tokens[:-1]) and r.finished == (r.tokens[-1] in ends) for r in replies)
-    assert all(backbone.tokens.text(r.tokens) == backbone.tokens.text(r.tokens[:-1]) for r in replies if r.finished)
+    responses = sample(backbone, "policy", PROMPTS * 20, seed=5, temperature=3.0, max_new_tokens=60, batch_size=80)
+    assert {r.tokens[-1] for r in responses if r.finished} == ends
+    assert all(not ends & set(r.tokens[:-1]) and r.finished == (r.tokens[-1] in ends) for r in responses)
+    assert all(backbone.tokens.text(r.tokens) == backbone.tokens.text(r.tokens[:-1]) for r in responses if r.finished)
 
 
 def test_draws_follow_the_softmax() -> None:
@@ -118,17 +118,17 @@ def test_derived_seeds_are_the_same_in_every_process() -> None:
     assert derived_seed(0, "policy") != derived_seed(1, "policy")
 
 
-def test_each_reply_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
+def test_each_response_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
     backbone = tiny("policy")
     heard: dict[int, Completion] = {}
 
-    def hear(place: int, reply: Completion) -> None:
+    def hear(place: int, response: Completion) -> None:
         assert place not in heard
-        heard[place] = reply
+        heard[place] = response
 
-    told = sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS, on_finished=hear)
+    told = sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS, on_finished=hear)
     assert [heard[place] for place in range(len(told))] == told
-    assert told == sample(backbone, "policy", CONTEXTS * 8, seed=3, batch_size=5, **KNOBS)
+    assert told == sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8, 1.0])
@@ -138,13 +138,13 @@ def test_logits_that_are_not_finite_end_the_sampling_and_name_role_and_prompts(t
     next(iter(backbone.parameters_of("policy").values())).data.fill_(bad)
     told = {"seed": 3, "temperature": temperature, "max_new_tokens": 12, "batch_size": 2}
     with pytest.raises(NotFiniteError, match=r"role policy: its logits .* not finite for 2 of 4 prompts: prompt \d"):
-        sample(backbone, "policy", CONTEXTS, **told)
-    assert len(sample(backbone, "reference", CONTEXTS, **told)) == 4
+        sample(backbone, "policy", PROMPTS, **told)
+    assert len(sample(backbone, "reference", PROMPTS, **told)) == 4
 
 
 def test_a_temperature_that_overflows_the_logits_is_named(tiny) -> None:
     with pytest.raises(NotFiniteError, match="over temperature 1e-44 are not finite"):
-        sample(tiny("policy"), "policy", CONTEXTS, seed=3, temperature=1e-44, max_new_tokens=12, batch_size=4)
+        sample(tiny("policy"), "policy", PROMPTS, seed=3, temperature=1e-44, max_new_tokens=12, batch_size=4)
 
 
 @pytest.mark.parametrize("vocabulary", [3, 256, 300])

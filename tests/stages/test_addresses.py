@@ -55,7 +55,7 @@ READ_BY: Table = {
     "model.lora.last_layers.judge": ("judge",),
     "model.lora.*": TRAINED,
     "model.random.*": ("lengths", "sft", "judge"),
-    "model.max_context_tokens": ("lengths", "sft", "judge"),
+    "model.max_prompt_tokens": ("lengths", "sft", "judge"),
     "model.dtype": ("sft", "judge"),
     "model.engine": ("sft", "judge"),
     "model.attention": ("sft", "judge"),
@@ -120,7 +120,7 @@ KINDS: dict[str, Table] = {  # the section reward_model of the kinds with a stag
         "reward_model.*": ("reward_model",),
     },
     "polar": {
-        **dict.fromkeys(("reward_model.epochs", "reward_model.calibration_replies"), ("reward_model",)),
+        **dict.fromkeys(("reward_model.epochs", "reward_model.calibration_responses"), ("reward_model",)),
         "reward_model.*": ("reward_pretraining",),
     },
 }
@@ -340,6 +340,6 @@ def test_measuring_in_another_way_trains_nothing_again(method):
     for path in leaves(plain["evaluation"], ("evaluation",)):
         changed = changed_by(plain, path, before)
         assert changed is not None and changed <= set(MEASURED), path
-    after = pipeline.addresses(load(replaced(plain, ("evaluation", "capability_every"), 0)))
+    after = pipeline.addresses(load(replaced(plain, ("evaluation", "validation_every"), 0)))
     assert before.keys() - after.keys() == {"capability"}
     assert {name: before[name] for name in after} == after

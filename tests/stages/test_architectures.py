@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from repo_exp.models.forward import lay_out, reply_logp
+from repo_exp.models.forward import lay_out, response_logp
 from repo_exp.models.probe import settle
 from tests.models.zoo import ARCHITECTURES, backbone, save, table
 
@@ -15,12 +15,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 TINY = [
     "model=any",
     "model.dtype=float32",
-    "model.max_context_tokens=400",
+    "model.max_prompt_tokens=400",
     "model.lora.rank=4",
     "model.lora.alpha=8",
-    "data.contexts={train: 4, development: 2, test: 2}",
+    "data.prompts={train: 4, development: 2, test: 2}",
     "budget={updates: 1, rollouts: 4}",
-    "evaluation.capability_every=0",
+    "evaluation.validation_every=0",
 ]
 
 
@@ -44,8 +44,8 @@ def test_an_architecture_goes_through_every_stage(experiment, tmp_path, kind) ->
     settle(ours, longest=500)
     ours.load("policy", Path(made["policy"]) / "policy")
     prompt, response = [*range(50, 80)], [*range(90, 100)]
-    with torch.no_grad(), ours.speaking("policy"):
-        found, _ = reply_logp(ours, lay_out([prompt], [response], pad=ours.tokens.pad))
+    with torch.no_grad(), ours.active_adapter("policy"):
+        found, _ = response_logp(ours, lay_out([prompt], [response], pad=ours.tokens.pad))
         logp_TV = plain.eval()(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
     wanted = logp_TV.gather(1, torch.tensor(response)[:, None]).squeeze(1)
     torch.testing.assert_close(found[0], wanted, atol=2e-5, rtol=1e-4)

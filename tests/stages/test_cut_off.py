@@ -52,7 +52,7 @@ def stage(root: Path) -> None:
         saves = Checkpoint(folder, every=2, done=done)
         for update in range(learner.done, UPDATES):
             learner.state = hashlib.sha256(f"{learner.state}{update}".encode()).hexdigest()
-            rows = [{"update": update, "reply": learner.state, "tokens": 3, "total": 1.0}]
+            rows = [{"update": update, "response": learner.state, "tokens": 3, "total": 1.0}]
             rollouts.write(folder, update, rows)
             learner.done = update + 1
             learner.history.append({"step": learner.done, "loss": int(learner.state[:4], 16) / 7})
@@ -114,7 +114,7 @@ def test_a_lost_file_of_rollouts_starts_the_stage_again_with_a_word(tmp_path, ca
     (work,) = (root / "store" / ".work").glob("policy-*/")
     (work / rollouts.PARTS / "000000.jsonl").unlink()
     stage(root)
-    assert "the replies of update 1 cannot be read" in caplog.text and "the stage starts again" in caplog.text
+    assert "the responses of update 1 cannot be read" in caplog.text and "the stage starts again" in caplog.text
     assert left(root) == left(tmp_path / "whole")
 
 
@@ -187,7 +187,7 @@ def test_a_full_disk_in_the_middle_of_a_stage_is_a_plain_error_and_the_stage_goe
             replace(source, target)
 
         root = tmp_path / str(failing)
-        with monkeypatch.context() as patched:
+        with monkeypatch.prompt() as patched:
             patched.setattr(os, "replace", refuse)
             with pytest.raises(WriteError):
                 stage(root)
@@ -203,7 +203,7 @@ def run_left(folder: Path, store: Path) -> dict:
     assert not [path for path in store.glob("*/*/*") if path.suffix in (".ckpt", ".tmp", ".parts")]
     assert not list(store.glob("*/*.damaged-*"))
     rows = sorted((row["stage"], row["step"], str(row["metrics"])) for row in read_metrics(folder / "metrics.jsonl"))
-    texts = {name: (folder / name).read_bytes() for name in ("rollouts.jsonl", "replies.jsonl")}
+    texts = {name: (folder / name).read_bytes() for name in ("rollouts.jsonl", "responses.jsonl")}
     return {"records": records, "metrics": rows, "texts": texts}
 
 

@@ -6,18 +6,18 @@ from types import SimpleNamespace
 import pytest
 
 from repo_exp.stages import forecast
-from repo_exp.types import Context, Corpus, Demonstration, Judgement, Message, Preference
+from repo_exp.types import Corpus, Demonstration, Judgement, Message, Preference, Prompt
 
 
 def corpus() -> Corpus:
-    """Contexts of one message of 376 bytes: 376 / 4 + 6 = 100 tokens; replies of 36 bytes: 36 / 4 + 1 = 10."""
-    context, reply = Context("c", (Message("user", "x" * 376),)), "y" * 36
-    pair, judged = Preference(context, reply, reply), Judgement(context, reply, {})
+    """Prompts of one message of 376 bytes: 376 / 4 + 6 = 100 tokens; responses of 36 bytes: 36 / 4 + 1 = 10."""
+    prompt, response = Prompt("c", (Message("user", "x" * 376),)), "y" * 36
+    pair, judged = Preference(prompt, response, response), Judgement(prompt, response, {})
     return Corpus(
-        {"train": (Demonstration(context, reply),) * 40},
+        {"train": (Demonstration(prompt, response),) * 40},
         {"train": (pair,) * 30, "development": (pair,) * 5},
         {"train": (judged,) * 20, "development": (judged,) * 2},
-        {"train": (context,) * 9, "test": (context,) * 7},
+        {"train": (prompt,) * 9, "test": (prompt,) * 7},
     )
 
 
@@ -25,9 +25,9 @@ def settings(kind: str = "sft") -> SimpleNamespace:
     layers = SimpleNamespace(model_dump=lambda: {"policy": None, "value": 5, "reward": 5, "judge": 5})
     return SimpleNamespace(
         sft=SimpleNamespace(epochs=2),
-        reward_model=SimpleNamespace(epochs=1, calibration_replies=4),
+        reward_model=SimpleNamespace(epochs=1, calibration_responses=4),
         algorithm={"kind": kind},
-        model=SimpleNamespace(max_context_tokens=320, lora=SimpleNamespace(last_layers=layers)),
+        model=SimpleNamespace(max_prompt_tokens=320, lora=SimpleNamespace(last_layers=layers)),
         rollout=SimpleNamespace(max_new_tokens=48),
     )
 

@@ -200,21 +200,21 @@ def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "reply", "where", "way_out"),
+    ("prompt", "response", "where", "way_out"),
     [
         (100, 14, None, ""),  # 100 + 2 x 14 are 128
-        (100, 15, "model.max_context_tokens", "model.max_context_tokens=98"),
+        (100, 15, "model.max_prompt_tokens", "model.max_prompt_tokens=98"),
         (100, 29, "rollout.max_new_tokens", "rollout.max_new_tokens=14"),
         (10, 100_000, "rollout.max_new_tokens", "rollout.max_new_tokens=59"),
-        (128, 1, "model.max_context_tokens", "model.max_context_tokens=126"),
+        (128, 1, "model.max_prompt_tokens", "model.max_prompt_tokens=126"),
     ],
 )
-def test_a_check_says_with_numbers_what_the_positions_cannot_hold(tmp_path, context, reply, where, way_out) -> None:
+def test_a_check_says_with_numbers_what_the_positions_cannot_hold(tmp_path, prompt, response, where, way_out) -> None:
     (tmp_path / "config.json").write_text('{"n_positions": 128}')
     told = {"source": "folder", "package": None, "gguf": None, "hub": None, "revision": None, "name": "m"}
     config = SimpleNamespace(
-        model=SimpleNamespace(**told, folder=str(tmp_path), max_context_tokens=context),
-        rollout=SimpleNamespace(max_new_tokens=reply),
+        model=SimpleNamespace(**told, folder=str(tmp_path), max_prompt_tokens=prompt),
+        rollout=SimpleNamespace(max_new_tokens=response),
         reward_model=SimpleNamespace(kind="bradley_terry"),
         reward=SimpleNamespace(sources={"model": {"kind": "reward_model", "settings": {"kind": "bradley_terry"}}}),
         evaluation=SimpleNamespace(sources="all"),

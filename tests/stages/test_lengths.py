@@ -12,16 +12,16 @@ from repo_exp.stages import lengths
 from repo_exp.stages.lengths import Readers
 from repo_exp.stages.reward_models.bradley_terry import RewardModel
 from repo_exp.stages.value_model import training_examples
-from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Message, Preference
+from repo_exp.types import SPLITS, Corpus, Demonstration, Message, Preference, Prompt
 
 
-def corpus(replies: list[tuple[str, str]], prompt: str = "Hi") -> Corpus:
+def corpus(responses: list[tuple[str, str]], prompt: str = "Hi") -> Corpus:
     """Return a corpus of these pairs, all of them to train on."""
-    contexts = [Context(str(n), (Message("user", f"{prompt} {n}"),)) for n in range(len(replies))]
-    pairs = tuple(Preference(c, *both) for c, both in zip(contexts, replies, strict=True))
-    shown = tuple(Demonstration(p.context, p.chosen) for p in pairs)
+    prompts = [Prompt(str(n), (Message("user", f"{prompt} {n}"),)) for n in range(len(responses))]
+    pairs = tuple(Preference(c, *both) for c, both in zip(prompts, responses, strict=True))
+    shown = tuple(Demonstration(p.prompt, p.chosen) for p in pairs)
     empty: dict = dict.fromkeys(SPLITS, ())
-    return Corpus(empty | {"train": shown}, empty | {"train": pairs}, empty, empty | {"train": tuple(contexts)})
+    return Corpus(empty | {"train": shown}, empty | {"train": pairs}, empty, empty | {"train": tuple(prompts)})
 
 
 PAIRS, ONLINE, RULES = Readers(True, True), Readers(False, True), Readers(False, False)
@@ -29,28 +29,28 @@ PAIRS, ONLINE, RULES = Readers(True, True), Readers(False, True), Readers(False,
 
 @pytest.fixture
 def tokens() -> ChatTokenizer:
-    return ChatTokenizer(byte_tokenizer(), max_context_tokens=60)
+    return ChatTokenizer(byte_tokenizer(), max_prompt_tokens=60)
 
 
 def test_what_is_cut_is_counted_by_hand(tokens):
-    # A token is a byte, and a reply has one more for its end: "12345678" has 9. The template takes 50 bytes or more.
-    replies = [
+    # A token is a byte, and a response has one more for its end: "12345678" has 9. The template takes 50 bytes or more.
+    responses = [
         ("12345678", "1234567x"),
         ("12345678", "12345678 and more"),
         ("abc", "abd"),
         ("12345678901", "1234567890z"),
     ]
-    counts = lengths.count(tokens, corpus(replies), max_new_tokens=8)
+    counts = lengths.count(tokens, corpus(responses), max_new_tokens=8)
     assert counts["demonstrations_cut"] == 3  # all but "abc"
     # in 8 tokens: the 2nd and the 4th pair; the 1st differs in its 8th byte
     assert counts["pairs_alike"] == 2
     assert counts["pairs_alike_to_reward"] == 0  # in 16 tokens the 2nd differs at its 9th: one ends there
-    assert counts["contexts"] == counts["pairs"] == 4
-    assert lengths.count(tokens, corpus(replies, prompt="x" * 60), max_new_tokens=8)["contexts_cut"] == 4
+    assert counts["prompts"] == counts["pairs"] == 4
+    assert lengths.count(tokens, corpus(responses, prompt="x" * 60), max_new_tokens=8)["prompts_cut"] == 4
 
 
 def test_what_fits_is_not_remarked_upon(tokens):
-    tokens.max_context_tokens = 400
+    tokens.max_prompt_tokens = 400
     assert lengths.notes(lengths.count(tokens, corpus([("a", "b")]), max_new_tokens=8), PAIRS) == []
 
 
@@ -63,7 +63,7 @@ def test_only_whoever_learns_from_pairs_is_named(tokens):
     assert "pairs" not in rules
     assert "nothing teaches the policy to end" not in online
     every = lengths.count(tokens, corpus([("x" * 40, "y")]), max_new_tokens=8)
-    assert "1 of 1 replies to imitate" in "\n".join(lengths.notes(every, ONLINE))
+    assert "1 of 1 responses to imitate" in "\n".join(lengths.notes(every, ONLINE))
     assert "nothing teaches the policy to end" in "\n".join(lengths.notes(every, ONLINE))
 
 

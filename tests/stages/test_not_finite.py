@@ -16,11 +16,11 @@ from repo_exp.stages import judge, reward_model, value_model
 from repo_exp.stages.digests import digest
 from repo_exp.stages.finite import require_all, require_some
 from repo_exp.stages.store import Store
-from repo_exp.training.losses import Imitation, Judging, Preferring, RewardedItem, Valuing
+from repo_exp.training.losses import JudgeLoss, RewardedItem, RewardModelLoss, SFTLoss, ValueLoss
 from repo_exp.types import Message
 from tests.stages.test_pipeline import made, rows
 
-SHORT = ("evaluation.capability_every=0", "budget={updates: 1, rollouts: 4}", "evaluation.resamples=100")
+SHORT = ("evaluation.validation_every=0", "budget={updates: 1, rollouts: 4}", "evaluation.resamples=100")
 FAST = (*SHORT, "reward=rm", "evaluation.sources=as_trained")
 
 
@@ -45,7 +45,7 @@ def spoilt(loss_of):
 
 def stops_in(experiment, monkeypatch, store, stage, owner, name, *overrides) -> str:
     """Run with a loss that is NaN in one stage; return what is said."""
-    with monkeypatch.context() as patched:
+    with monkeypatch.prompt() as patched:
         patched.setattr(owner, name, spoilt(getattr(owner, name)))
         with pytest.raises(NotFiniteError, match=f"the stage {stage} stops: step 1 of ") as error:
             experiment(f"{stage}-bad", f"store={store}", *overrides, "optimizer.max_skipped_steps=0")
@@ -61,9 +61,9 @@ def test_a_loss_of_nan_stops_each_stage_and_poisons_nothing(experiment, monkeypa
     def stops(stage, owner, name="loss") -> str:
         return stops_in(experiment, monkeypatch, store, stage, owner, name, *SHORT)
 
-    assert "learning_rate.sft" in stops("sft", Imitation)
-    assert "learning_rate.reward_model" in stops("reward_model", Preferring)
-    assert "learning_rate.judge" in stops("judge", Judging)
+    assert "learning_rate.sft" in stops("sft", SFTLoss)
+    assert "learning_rate.reward_model" in stops("reward_model", RewardModelLoss)
+    assert "learning_rate.judge" in stops("judge", JudgeLoss)
     said = stops("policy", find("ppo").Algorithm, "policy_loss")
     assert "learning_rate.policy" in said and "response 0 " in said
     assert "role value" in stops("policy", find("ppo").Algorithm, "value_loss")
@@ -77,9 +77,9 @@ def test_a_loss_of_nan_stops_each_stage_and_poisons_nothing(experiment, monkeypa
 @pytest.mark.parametrize(
     ("stage", "owner", "name", "overrides"),
     [
-        ("value_model", Valuing, "loss", ["algorithm=dvpo", "algorithm.value_batch_size=8"]),
-        ("first_reward_model", Preferring, "loss", ["reward_model=rrm"]),
-        ("reward_pretraining", Preferring, "loss", ["reward_model=polar"]),
+        ("value_model", ValueLoss, "loss", ["algorithm=dvpo", "algorithm.value_batch_size=8"]),
+        ("first_reward_model", RewardModelLoss, "loss", ["reward_model=rrm"]),
+        ("reward_pretraining", RewardModelLoss, "loss", ["reward_model=polar"]),
         ("policy", find("grpo").Algorithm, "policy_loss", ["algorithm=grpo", "algorithm.group_size=2"]),
         ("policy", find("dpo").Algorithm, "loss", ["algorithm=dpo"]),
     ],
@@ -90,13 +90,13 @@ def test_so_does_every_other_stage(experiment, monkeypatch, tmp_path, stage, own
 
 
 def scores_of(monkeypatch, change) -> None:
-    """Let the reward model's raw scores be changed where replies are scored."""
+    """Let the reward model's raw scores be changed where responses are scored."""
     told = reward_model.raw_scores
     monkeypatch.setattr(reward_model, "raw_scores", lambda kind, responses: change(told(kind, responses)))
 
 
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:
-    """In the calibration it is left out; the reply is no lesson; the figures of the others are there."""
+    """In the calibration it is left out; the response is no lesson; the figures of the others are there."""
     scores_of(monkeypatch, lambda raw: [math.inf, *raw[1:]])
     folder = experiment("a", f"store={tmp_path / 'store'}", *FAST, "evaluation.max_unscored=0.5")
     scored = rows(folder / "rollouts.jsonl")
@@ -105,8 +105,8 @@ def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path
     assert all(row["total"] is not None for row in scored[1:])
     stages = made(folder)
     calibration = json.loads((Path(stages["reward_model"]) / "calibration.json").read_text())
-    assert calibration["replies"] == 3 and math.isfinite(calibration["mean"]) and calibration["std"] > 0
-    total = json.loads((Path(stages["evaluate"]) / "results.json").read_text())["arms"]["base"]["total"]
+    assert calibration["responses"] == 3 and math.isfinite(calibration["mean"]) and calibration["std"] > 0
+    total = json.loads((Path(stages["evaluate"]) / "results.json").read_text())["variants"]["base"]["total"]
     assert total["missing"] == 1 and math.isfinite(total["mean"])
     nothing_broken(tmp_path / "store")
 
@@ -114,31 +114,31 @@ def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path
 @pytest.mark.slow
 def test_a_reward_model_without_a_finite_score_stops(experiment, monkeypatch, tmp_path) -> None:
     store = f"store={tmp_path / 'store'}"
-    with monkeypatch.context() as patched:
+    with monkeypatch.prompt() as patched:
         scores_of(patched, lambda raw: [math.nan] * len(raw))
         with pytest.raises(
             NotFiniteError, match=r"reward_model stops: .*\n  role reward: 4 of 4 raw scores to calibrate"
         ):
             experiment("a", store, *FAST)
     experiment("b", store, *FAST, "algorithm=sft")
-    with monkeypatch.context() as patched:
+    with monkeypatch.prompt() as patched:
         scores_of(patched, lambda raw: [math.inf] * len(raw))
         with pytest.raises(
-            NotFiniteError, match=r"policy stops: step 1 of 1: .*\n  role reward: 4 of 4 scores of replies"
+            NotFiniteError, match=r"policy stops: step 1 of 1: .*\n  role reward: 4 of 4 scores of responses"
         ):
             experiment("c", store, *FAST)
     assert not list((tmp_path / "store").glob("policy/*"))
 
 
 @pytest.mark.slow
-def test_replies_that_all_score_alike_calibrate_to_0(experiment, monkeypatch, tmp_path, caplog) -> None:
+def test_responses_that_all_score_alike_calibrate_to_0(experiment, monkeypatch, tmp_path, caplog) -> None:
     """There is no spread to divide by: the unit stays 1, and it is said."""
     scores_of(monkeypatch, lambda raw: [2.5] * len(raw))
     folder = experiment("a", f"store={tmp_path / 'store'}", *FAST)
     calibration = json.loads((Path(made(folder)["reward_model"]) / "calibration.json").read_text())
-    assert calibration == {"mean": 2.5, "std": 1.0, "replies": 4}
+    assert calibration == {"mean": 2.5, "std": 1.0, "responses": 4}
     assert all(row["total"] == 0 for row in rows(folder / "rollouts.jsonl"))
-    assert "all calibration replies the same score" in caplog.text
+    assert "all calibration responses the same score" in caplog.text
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_broken_judge_neither_judges_nor_agrees_with_anybody(tiny) -> None:
 
 
 def test_a_broken_value_model_puts_no_pair_right(tiny) -> None:
-    valuing = Valuing(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
+    valuing = ValueLoss(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
     items = [RewardedItem([5, 6], [7, 2], worth) for worth in (1.0, -1.0)]
-    with pytest.raises(NotFiniteError, match="role value: 2 of 2 values of held-out replies"):
+    with pytest.raises(NotFiniteError, match="role value: 2 of 2 values of held-out responses"):
         value_model._quality(broken(tiny, "value"), valuing, items, microbatch_tokens=400)

@@ -17,12 +17,12 @@ def test_pairs_go_through_the_whole_pipeline(experiment) -> None:
     policy = [row["metrics"] for row in rows(run / "metrics.jsonl") if row["stage"] == "policy"]
     assert {"loss/policy", "implicit/accuracy"} <= set(policy[0])
     html = (run / "report.html").read_text()
-    assert "trained on pairs of a better and a worse reply" in html and "Implicit reward" in html
+    assert "trained on pairs of a better and a worse response" in html and "Implicit reward" in html
 
 
 def test_a_reward_that_is_not_asked_does_not_train_the_policy_anew(experiment) -> None:
     """Nor does its judge have to be there."""
-    runs = [experiment(str(i), "algorithm=simpo", "evaluation.capability_every=0", *more)
+    runs = [experiment(str(i), "algorithm=simpo", "evaluation.validation_every=0", *more)
             for i, more in enumerate(([], ["reward=rm", "judge=none"], ["rollout.temperature=0.9"]))]  # fmt: skip
     assert len({made(run)["policy"] for run in runs}) == 1
     assert "judge" not in made(runs[1])
@@ -38,6 +38,6 @@ def test_the_record_says_what_the_policy_cost(experiment) -> None:
     assert paired["tokens"]["sampled"] == 0 < paired["tokens"]["learnt"]
     said = sum(row["tokens"] for row in rows(online / "rollouts.jsonl"))
     cost = record(online)["cost"]
-    assert cost["tokens"] == {"sampled": said, "learnt": 2 * said}  # two passes, and every reply had a total
+    assert cost["tokens"] == {"sampled": said, "learnt": 2 * said}  # two passes, and every response had a total
     assert cost["peak_memory"]["process"] > 2**20 and "train: policy" in cost["phases"]
     assert record(online, "sft")["cost"] == {}

@@ -1,4 +1,4 @@
-"""The whole story on the tiny model: every stage, what is reused, what is made anew, and what is left to read."""
+"""The whole story on the tiny model: every stage, what is reused, what is made again, and what is left to read."""
 
 import json
 import re
@@ -41,15 +41,15 @@ def test_one_command_goes_from_data_to_report(experiment) -> None:
     rollouts = rows(folder / "rollouts.jsonl")
     assert len(rollouts) == 2 * 4
     assert {"model", "judge", "rules"} <= set(rollouts[0]["sources"])
-    replies = rows(folder / "replies.jsonl")
-    assert [sum(row["arm"] == arm for row in replies) for arm in ("base", "sft", "repo")] == [4, 4, 4]
+    responses = rows(folder / "responses.jsonl")
+    assert [sum(row["variant"] == variant for row in responses) for variant in ("base", "sft", "repo")] == [4, 4, 4]
 
     metrics = rows(folder / "metrics.jsonl")
     assert {row["stage"] for row in metrics} == {"sft", "reward_model", "judge", "policy", "capability"}
-    policy, capability = ([row for row in metrics if row["stage"] == name] for name in ("policy", "capability"))
+    policy, validation = ([row for row in metrics if row["stage"] == name] for name in ("policy", "capability"))
     assert [row["step"] for row in policy] == [1, 2] and "reward/total" in policy[0]["metrics"]
-    assert [row["step"] for row in capability] == [0, 1, 2]
-    assert all("capability/total" in row["metrics"] for row in capability)
+    assert [row["step"] for row in validation] == [0, 1, 2]
+    assert all("capability/total" in row["metrics"] for row in validation)
 
 
 def test_a_table_of_runs_reads_what_a_run_writes(experiment) -> None:
@@ -59,14 +59,14 @@ def test_a_table_of_runs_reads_what_a_run_writes(experiment) -> None:
     (folder / ".hydra/hydra.yaml").write_text(json.dumps({"hydra": hydra}))
     (folder / ".hydra/config.yaml").write_text(json.dumps({"seed": 0}))
     [run], unfinished = read_runs(folder.parent)
-    assert unfinished == [] and run.method == "repo" and run.arm["n"] == 4
+    assert unfinished == [] and run.method == "repo" and run.variant["n"] == 4
     assert {"sources", "combine", "total"} <= set(run.metric)
 
 
 def test_a_second_run_makes_nothing_and_says_the_same(experiment) -> None:
     first, second = experiment("a"), experiment("b")
     assert made(first) == made(second)
-    for name in ("replies.jsonl", "rollouts.jsonl"):
+    for name in ("responses.jsonl", "rollouts.jsonl"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert "from the store" in (second / "report.html").read_text() or "reused" in (second / "report.html").read_text()
 
@@ -106,7 +106,7 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, 
             raise PowerCut
 
     whole, store = made(experiment("a")), f"store={tmp_path / 'other'}"
-    with monkeypatch.context() as patched:
+    with monkeypatch.prompt() as patched:
         patched.setattr(StageProgress, "update", cut)
         with pytest.raises(PowerCut):
             experiment("b", store)
@@ -127,7 +127,7 @@ def test_another_n_retrains_the_policy_alone(experiment) -> None:
 
 def test_measuring_in_another_way_trains_nothing(experiment) -> None:
     before = made(experiment("a"))
-    after = made(experiment("b", "evaluation.n=50", "evaluation.capability_contexts=3"))
+    after = made(experiment("b", "evaluation.n=50", "evaluation.validation_prompts=3"))
     assert {stage for stage in before if before[stage] != after[stage]} == {"capability", "evaluate"}
 
 
@@ -144,7 +144,7 @@ def test_another_seed_shares_nothing(experiment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "arms"),
+    ("overrides", "variants"),
     [
         (["algorithm=sft"], ["base", "sft"]),
         (["algorithm=ppo", "reward=rm", "algorithm.kl_coefficient=0.05"], ["base", "sft", "ppo"]),
@@ -154,16 +154,16 @@ def test_another_seed_shares_nothing(experiment) -> None:
     ],
     ids=["sft", "ppo with a KL", "a moving average", "rules alone", "no reward model"],
 )
-def test_other_experiments_run_to_their_report(experiment, overrides, arms) -> None:
+def test_other_experiments_run_to_their_report(experiment, overrides, variants) -> None:
     folder = experiment("a", *overrides)
     results = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())
-    assert results["order"] == arms
+    assert results["order"] == variants
     assert (folder / "report.html").is_file()
 
 
-def test_training_stops_before_it_learns_from_replies_that_a_dead_judge_left_unscored(experiment, tmp_path) -> None:
+def test_training_stops_before_it_learns_from_responses_that_a_dead_judge_left_unscored(experiment, tmp_path) -> None:
     store = tmp_path / "store"
-    with pytest.raises(MissingScoresError, match="no score for 4 of 4 replies") as caught:
+    with pytest.raises(MissingScoresError, match="no score for 4 of 4 responses") as caught:
         experiment("a", f"store={store}", *judge_at("http://127.0.0.1:9"))
     assert "judge: " in str(caught.value) and "reward.max_missing" in str(caught.value)
     assert not list(store.glob("policy/*")) and list(store.glob(".work/policy-*"))
@@ -175,7 +175,7 @@ def test_a_share_of_one_lets_training_go_on_and_the_evaluation_says_so_first(exp
     assert all(row["sources"]["judge"]["value"] is None and row["sources"]["judge"]["reason"] for row in scored)
     told = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())["verdict"]
     assert told["status"] == "withheld"
-    assert told["text"].startswith("No reply has a score from the judge (")
+    assert told["text"].startswith("No response has a score from the judge (")
     curve = [row["metrics"] for row in rows(folder / "metrics.jsonl") if row["stage"] == "capability"]
     assert all("capability/total" not in each and "capability/judge" not in each for each in curve)
     assert all(each["capability/unscored"] == 1.0 for each in curve)
@@ -184,7 +184,7 @@ def test_a_share_of_one_lets_training_go_on_and_the_evaluation_says_so_first(exp
 
 
 def opinion(request) -> str:
-    """A judge that says yes or no by the reply alone, whenever it is asked."""
+    """A judge that says yes or no by the response alone, whenever it is asked."""
     number = zlib.crc32(request["messages"][-1]["content"].encode())
     return verdict(request, *[name for place, name in enumerate(asked_items(request)) if number >> place & 1])
 
@@ -254,8 +254,8 @@ def test_own_data_runs_with_general_rules(experiment, tmp_path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder = experiment("a", "data=jsonl", f"data.path={path}")
     html = (folder / "report.html").read_text()
-    assert "nothing teaches the policy to end" in html and "no training reply has a label of the rubric" in html
-    with pytest.raises(RewardError, match="no context has the fact 'hotel_complains'"):
+    assert "nothing teaches the policy to end" in html and "no training response has a label of the rubric" in html
+    with pytest.raises(RewardError, match="no prompt has the fact 'hotel_complains'"):
         experiment("a", "data=jsonl", f"data.path={path}", "domain.rubric=hotel")
 
 

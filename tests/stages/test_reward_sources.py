@@ -11,7 +11,7 @@ from tests.stages.test_pipeline import made, rows
 
 RM2 = "++reward.sources.rm2={kind: reward_model, seed: 1, settings: {epochs: 2}}"
 LENGTH = "++reward.sources.length={kind: length, start: 2, end: 6, points: 60}"
-MEASURE_NO_JUDGE = ("judge=none", "evaluation.capability_every=1")
+MEASURE_NO_JUDGE = ("judge=none", "evaluation.validation_every=1")
 
 
 def results(folder: Path) -> dict:
@@ -35,14 +35,14 @@ def test_a_second_reward_model_and_a_length_penalty_are_an_entry_each(experiment
         base = (scores["model"] + scores["rm2"]) / 2
         e = max(-100.0, min(100.0, scores["rules"] + scores["length"]))
         assert row["enhancement"] == e and row["total"] == pytest.approx(base + abs(base) * e / 100)
-        words = len(row["reply"].split())
+        words = len(row["response"].split())
         assert scores["length"] == pytest.approx(-60 * min(max(words - 2, 0) / 4, 1))
     trained = curve(folder, "policy")[-1]
     assert {"reward/rm2", "reward_std/length", "unscored/rm2", "composition/dead_zone"} <= trained.keys()
     assert {"capability/rm2", "capability/length"} <= curve(folder, "capability")[-1].keys()
     found = results(folder)
     assert found["sources"] == ["model", "rules", "rm2", "length"]
-    assert found["source_info"]["rm2"]["symbol"] == "R_rm2" and set(found["arms"]["repo"]["sources"]) == set(scores)
+    assert found["source_info"]["rm2"]["symbol"] == "R_rm2" and set(found["variants"]["repo"]["sources"]) == set(scores)
     html = (folder / "report.html").read_text()
     assert "R_base = mean(R_model, R_rm2)" in html and "E = clip(E_func + E_length," in html
     assert "Reward model rm2" in html and "Reward model rm2 on: " in html and "Length" in html
@@ -51,9 +51,11 @@ def test_a_second_reward_model_and_a_length_penalty_are_an_entry_each(experiment
 def test_the_total_of_the_evaluation_is_the_same_whatever_further_sources_the_reward_has(experiment) -> None:
     plain, further = (experiment(str(i), "reward=rf", "algorithm=sft", *more, *MEASURE_NO_JUDGE)
                       for i, more in enumerate(([], [LENGTH])))  # fmt: skip
-    totals = [{name: arm["total"] for name, arm in results(each)["arms"].items()} for each in (plain, further)]
+    totals = [
+        {name: variant["total"] for name, variant in results(each)["variants"].items()} for each in (plain, further)
+    ]
     assert totals[0] == totals[1]
-    assert "length" in results(further)["arms"]["sft"]["sources"]
+    assert "length" in results(further)["variants"]["sft"]["sources"]
 
 
 @pytest.mark.slow
@@ -72,8 +74,8 @@ def test_sources_need_not_have_the_usual_names_nor_be_combined_as_usual(experime
     group = ["algorithm=grpo", "algorithm.group_size=2", "evaluation.sources=as_trained"]
     folder = experiment("a", *entries, *group, *lexicographic)
     assert results(folder)["sources"] == ["safe", "style", "helpful"]
-    assert "style/question" in results(folder)["arms"]["grpo"]["rules"] or not any(
-        row["sources"]["style"]["parts"] for row in rows(folder / "replies.jsonl")
+    assert "style/question" in results(folder)["variants"]["grpo"]["rules"] or not any(
+        row["sources"]["style"]["parts"] for row in rows(folder / "responses.jsonl")
     )
     assert "violations/safe/too_long" in curve(folder, "policy")[0]
     assert list(made(folder)) == ["data", "sft", "judge_helpful", "policy", "capability", "evaluate"]

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from repo_exp.config.schema import Correction
-from repo_exp.stages.rollouts import PARTS, ROLLOUTS, gather, unreadable, write
 from repo_exp.stages.inputs import as_json
+from repo_exp.stages.rollouts import PARTS, ROLLOUTS, gather, unreadable, write
 
 
 def rows(*values: tuple[int, float]) -> list[dict]:
-    return [{"reply": "é\ud800\n", "tokens": tokens, "total": total} for tokens, total in values]
+    return [{"response": "é\ud800\n", "tokens": tokens, "total": total} for tokens, total in values]
 
 
 def test_updates_are_gathered_in_their_order_and_tokens_with_a_total_are_counted(tmp_path) -> None:
@@ -24,7 +24,7 @@ def test_updates_are_gathered_in_their_order_and_tokens_with_a_total_are_counted
     assert gather(tmp_path, 11) == (55 + 1100, 55)
     lines = [json.loads(line) for line in (tmp_path / ROLLOUTS).read_text("utf-8").split("\n")[:-1]]
     assert [line["tokens"] for line in lines] == [n for update in range(11) for n in (update, 100)]
-    assert {line["total"] for line in lines} == {1.0, None} and lines[0]["reply"] == "é\ud800\n"
+    assert {line["total"] for line in lines} == {1.0, None} and lines[0]["response"] == "é\ud800\n"
     assert len(list((tmp_path / PARTS).iterdir())) == 11  # a run that is cut off here needs them again
 
 
@@ -43,7 +43,7 @@ def test_an_update_that_cannot_be_read_is_named_from_one(tmp_path, harm) -> None
     assert unreadable(tmp_path, 3) == ""
     part = tmp_path / PARTS / "000001.jsonl"
     part.unlink() if harm == "gone" else part.write_text(part.read_text("utf-8", "surrogatepass") + harm)
-    assert unreadable(tmp_path, 3) == ("" if not harm else "the replies of update 2 cannot be read")
+    assert unreadable(tmp_path, 3) == ("" if not harm else "the responses of update 2 cannot be read")
     assert unreadable(tmp_path, 1) == ""
 
 

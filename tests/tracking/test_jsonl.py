@@ -56,7 +56,7 @@ def test_summaries_add_up_and_tables_stay_in_the_folder(tmp_path):
     tracker = JsonlTracker(tmp_path)
     tracker.summary({"p": 0.5, "n": 3})
     tracker.summary({"p": math.nan})
-    tracker.table("../replies/best of", ["text", "score"], [["caf\u00e9 \ud800", 1.0]])
+    tracker.table("../responses/best of", ["text", "score"], [["caf\u00e9 \ud800", 1.0]])
     tracker.finish(True)
     assert json.loads((tmp_path / "summary.json").read_text()) == {"p": None, "n": 3}
     (table,) = (tmp_path / "tables").iterdir()

@@ -40,7 +40,7 @@ class Memory:
 
 def everything(trackers: Trackers) -> None:
     trackers.log("policy", 1, {"reward/total": 0.5})
-    trackers.table("samples", ["reply"], [["hello"]])
+    trackers.table("samples", ["response"], [["hello"]])
     trackers.summary({"p": 0.01})
     trackers.file(Path("report.html"))
 

@@ -21,7 +21,7 @@ def test_an_offline_run_holds_config_curves_tables_and_report(tmp_path, read_off
     for step in range(3):
         tracker.log("sft", step, {"loss/train": 2.0 - step})
     tracker.log("policy", 0, {"reward/total": 0.5, "policy/entropy": 1.5, "reward/judge": math.nan})
-    tracker.table("replies", ["text", "score"], [["hello", 1], ["bye", None], [("a", "b"), 0.5]])
+    tracker.table("responses", ["text", "score"], [["hello", 1], ["bye", None], [("a", "b"), 0.5]])
     tracker.summary({"p": 0.004})
     tracker.file(report)
     tracker.finish(True)
@@ -36,7 +36,7 @@ def test_an_offline_run_holds_config_curves_tables_and_report(tmp_path, read_off
     (policy,) = [row for row in seen.history if "policy/step" in row]
     assert (policy["policy/reward/total"], policy["policy/entropy"]) == (0.5, 1.5)
     kinds = {name: value for row in seen.history for name, value in row.items() if name.endswith("/_type")}
-    assert kinds == {"replies/_type": "table-file", "report/_type": "html-file"}
+    assert kinds == {"responses/_type": "table-file", "report/_type": "html-file"}
     assert [path.read_text() for path in seen.folder.rglob("*.html")] == [report.read_text()]
     assert seen.summary["p"] == 0.004
     assert seen.exit == 0

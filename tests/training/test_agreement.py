@@ -23,7 +23,7 @@ def test_rounding_passes_and_more_does_not() -> None:
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_nothing_is_learnt_from_replies_that_the_learner_sees_differently(online, monkeypatch, passes) -> None:
+def test_nothing_is_learnt_from_responses_that_the_learner_sees_differently(online, monkeypatch, passes) -> None:
     learner = online(updates=0, passes=passes)
     before = [p.detach().clone() for p in learner.backbone.parameters_of("policy").values()]
     plain = learner.backbone.session

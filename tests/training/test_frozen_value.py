@@ -1,4 +1,4 @@
-"""A value model learns from replies of known worth; DVPO then learns from it, and leaves it as it is."""
+"""A value model learns from responses of known worth; DVPO then learns from it, and leaves it as it is."""
 
 import json
 import random
@@ -6,11 +6,11 @@ import random
 import pytest
 import torch
 
-from repo_exp.models.forward import lay_out, reply_values
+from repo_exp.models.forward import lay_out, response_values
 from repo_exp.training.fit import fit
-from repo_exp.training.losses import PairItem, Preferring, RewardedItem, Valuing
+from repo_exp.training.losses import PairItem, RewardedItem, RewardModelLoss, ValueLoss
 from repo_exp.training.supervised import SupervisedModule, heldout_loss
-from tests.training.toy import CONTEXTS, TRAINER, Stop, settings
+from tests.training.toy import PROMPTS, TRAINER, Stop, settings
 
 HOW = {"targets": "lambda_return", "gamma": 1.0, "gae_lambda": 0.95}
 
@@ -29,12 +29,12 @@ def taught(backbone, objective, items, folder, *, epochs=1, microbatch_tokens=40
 
 
 def worths(tokens, count: int = 96) -> list[RewardedItem]:
-    """Replies of odd characters are worth 1, replies of even ones -1."""
+    """Responses of odd characters are worth 1, responses of even ones -1."""
     rng, items = random.Random(0), []
     for i in range(count):
         text = "".join(chr(rng.choice(range(34 + i % 2, 127, 2))) for _ in range(8))
         worth = 1.0 if i % 2 else -1.0
-        items.append(RewardedItem(tokens.context(CONTEXTS[i % len(CONTEXTS)].messages), tokens.reply(text), worth))
+        items.append(RewardedItem(tokens.prompt(PROMPTS[i % len(PROMPTS)].messages), tokens.response(text), worth))
     return items
 
 
@@ -47,7 +47,7 @@ def likes_odd(tiny, tmp_path):
         if of not in state:
             teacher = tiny("policy", "value")
             teacher.add("value", seed=9)
-            taught(teacher, Valuing(**HOW, of=of), worths(teacher.tokens), tmp_path / f"value-{of}", epochs=4)
+            taught(teacher, ValueLoss(**HOW, of=of), worths(teacher.tokens), tmp_path / f"value-{of}", epochs=4)
             state[of] = {name: p.detach().clone() for name, p in teacher.parameters_of("value").items()}
         for name, p in backbone.parameters_of("value").items():
             p.data.copy_(state[of][name])
@@ -64,36 +64,38 @@ def same(a, b) -> bool:
 
 
 @pytest.mark.parametrize("targets", ["lambda_return", "td0", "monte_carlo"])
-def test_a_value_model_learns_what_replies_are_worth(tiny, tmp_path, targets) -> None:
+def test_a_value_model_learns_what_responses_are_worth(tiny, tmp_path, targets) -> None:
     backbone = tiny("value")
     backbone.add("value", seed=9)
-    objective = Valuing(**HOW | {"targets": targets}, of="action")
+    objective = ValueLoss(**HOW | {"targets": targets}, of="action")
     items = worths(backbone.tokens, 48)
     taught(backbone, objective, items, tmp_path / "w", epochs=6)
-    with torch.no_grad(), backbone.speaking("value"):
+    with torch.no_grad(), backbone.active_adapter("value"):
         value_NR, mask_NR = objective.values(backbone, items)
     last_N = value_NR.gather(1, mask_NR.sum(1, keepdim=True) - 1).squeeze(1)
     good_N = torch.tensor([item.reward > 0 for item in items])
     assert last_N[good_N].mean() > 0.3 and last_N[~good_N].mean() < -0.3
 
 
-def test_an_untaught_value_model_is_off_by_what_replies_are_worth(tiny) -> None:
+def test_an_untaught_value_model_is_off_by_what_responses_are_worth(tiny) -> None:
     """V is 0, so the monte carlo target is the worth at every token: half of 1 squared."""
     backbone = tiny("value")
     backbone.add("value", seed=9)
     items = worths(backbone.tokens, 8)
-    found = heldout_loss(backbone, Valuing(**HOW | {"targets": "monte_carlo"}, of="state"), items, microbatch_tokens=99)
+    found = heldout_loss(
+        backbone, ValueLoss(**HOW | {"targets": "monte_carlo"}, of="state"), items, microbatch_tokens=99
+    )
     assert found == pytest.approx(0.5)
 
 
 def test_a_value_of_the_action_knows_its_token_and_one_of_the_state_does_not(tiny) -> None:
     backbone = tiny("value")
     one, other = (lay_out([[5, 6, 7]], [[20, 30, last]], pad=0) for last in (40, 50))
-    with torch.no_grad(), backbone.speaking("value"):
+    with torch.no_grad(), backbone.active_adapter("value"):
         for of, tells in (("state", False), ("action", True)):
-            difference = (reply_values(backbone, one, of=of) - reply_values(backbone, other, of=of)).abs()[0]
+            difference = (response_values(backbone, one, of=of) - response_values(backbone, other, of=of)).abs()[0]
             assert (difference[-1] > 1e-6) == tells and (difference[:-1] < 1e-6).all()
-        state, action = (reply_values(backbone, one, of=of)[0] for of in ("state", "action"))
+        state, action = (response_values(backbone, one, of=of)[0] for of in ("state", "action"))
     torch.testing.assert_close(state[1:], action[:-1])
 
 
@@ -103,10 +105,12 @@ def test_a_value_model_is_taught_where_it_is_read(tiny, of) -> None:
     backbone, item = tiny("value"), RewardedItem([5, 6, 7], [20, 30, 40], 1.0)
     backbone.add("value", seed=9)
     torch.nn.init.normal_(backbone.heads["value"].weight, std=0.2)
-    with torch.no_grad(), backbone.speaking("value"):
-        found, _ = Valuing(**HOW, of=of).values(backbone, [item])
-        torch.testing.assert_close(found, reply_values(backbone, lay_out([item.context], [item.reply], pad=0), of=of))
-        other, _ = Valuing(**HOW, of=of).values(backbone, [RewardedItem([5, 6, 7], [20, 30, 50], 1.0)])
+    with torch.no_grad(), backbone.active_adapter("value"):
+        found, _ = ValueLoss(**HOW, of=of).values(backbone, [item])
+        torch.testing.assert_close(
+            found, response_values(backbone, lay_out([item.prompt], [item.response], pad=0), of=of)
+        )
+        other, _ = ValueLoss(**HOW, of=of).values(backbone, [RewardedItem([5, 6, 7], [20, 30, 50], 1.0)])
     assert ((found - other).abs()[0, -1] > 1e-6) == (of == "action")
 
 
@@ -114,7 +118,7 @@ def test_cutting_into_microbatches_cannot_change_what_a_value_model_learns(tiny,
     learnt = []
     for budget in (4096, 70):
         backbone = tiny("value")
-        taught(backbone, Valuing(**HOW, of="action"), worths(backbone.tokens, 16), tmp_path / str(budget),
+        taught(backbone, ValueLoss(**HOW, of="action"), worths(backbone.tokens, 16), tmp_path / str(budget),
                microbatch_tokens=budget)  # fmt: skip
         learnt.append({name: p.detach() for name, p in backbone.parameters_of("value").items()})
     for name, p in learnt[0].items():
@@ -123,7 +127,7 @@ def test_cutting_into_microbatches_cannot_change_what_a_value_model_learns(tiny,
 
 def test_margins_labels_and_weights_of_pairs_are_learnt_from(tiny) -> None:
     """A pair's loss counts as much as its weight says, and a step divides by the weights of its pairs."""
-    backbone, objective = tiny("reward"), Preferring(centring=0.0)
+    backbone, objective = tiny("reward"), RewardModelLoss(centring=0.0)
     plain, far, tie = (
         PairItem([5, 6], [40, 2], [50, 2], **how) for how in ({}, {"margin": 0.5}, {"label": 0.5, "weight": 0.25})
     )

@@ -10,7 +10,7 @@ from repo_exp.core.advantage import group_advantage
 from repo_exp.training.fp32_weights import FP32Weights
 from repo_exp.types import RewardBreakdown
 from tests.training.test_online import history, same, weights
-from tests.training.toy import CONTEXTS, Stop, oddness
+from tests.training.toy import PROMPTS, Stop, oddness
 
 METHODS = {
     "gopo": {"kind": "gopo"},
@@ -25,7 +25,7 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_toy_reward_rises(online, name) -> None:
-    # labels of 0 and 1 from three minibatches of few replies are noisy: it rises more slowly
+    # labels of 0 and 1 from three minibatches of few responses are noisy: it rises more slowly
     learner = online(updates=60 if name == "sppo-hard" else 30, rollouts=24, **METHODS[name])
     totals = [row["reward/total"] for row in learner.history]
     assert sum(totals[-10:]) / 10 > sum(totals[:3]) / 3 + 0.05
@@ -57,7 +57,7 @@ def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path, name
 
 
 def watched(monkeypatch, kind) -> list:
-    """Keep what an algorithm's loss is handed: the advantages of each part's replies."""
+    """Keep what an algorithm's loss is handed: the advantages of each part's responses."""
     from repo_exp.algorithms.registry import find
 
     seen, before = [], find(kind).Algorithm.policy_loss
@@ -71,16 +71,16 @@ def watched(monkeypatch, kind) -> list:
 
 
 def test_a_pair_is_never_cut_apart(online, monkeypatch) -> None:
-    """Twelve replies in three minibatches, and microbatches too small for a reply: six parts of one pair each."""
+    """Twelve responses in three minibatches, and microbatches too small for a response: six parts of one pair each."""
     parts = watched(monkeypatch, "p3o")
     online(kind="p3o", updates=1, minibatches=3, microbatch_tokens=5)
     assert [len(part) for part in parts] == [2] * 6
     assert all(first == -second for first, second in parts)
 
 
-def test_a_context_of_which_one_reply_has_no_total_is_left_out(online, monkeypatch) -> None:
-    def partly(replies):
-        return [RewardBreakdown({}, 0.0, math.nan) if i in (1, 6, 7) else w for i, w in enumerate(oddness(replies))]
+def test_a_prompt_of_which_one_response_has_no_total_is_left_out(online, monkeypatch) -> None:
+    def partly(responses):
+        return [RewardBreakdown({}, 0.0, math.nan) if i in (1, 6, 7) else w for i, w in enumerate(oddness(responses))]
 
     parts = watched(monkeypatch, "p3o")
     learner = online(kind="p3o", updates=1, score=partly)  # of the pairs 0-1 to 10-11 four are whole
@@ -90,10 +90,10 @@ def test_a_context_of_which_one_reply_has_no_total_is_left_out(online, monkeypat
 
 
 def test_metrics_are_means_over_the_steps_that_were_taken(online) -> None:
-    """Four minibatches are planned; as three contexts of four have no total, there is one step, and its ratio is 1."""
+    """Four minibatches are planned; as three prompts of four have no total, there is one step, and its ratio is 1."""
 
-    def seldom(replies):
-        return [RewardBreakdown({}, 0.0, math.nan) if i > 1 else w for i, w in enumerate(oddness(replies))]
+    def seldom(responses):
+        return [RewardBreakdown({}, 0.0, math.nan) if i > 1 else w for i, w in enumerate(oddness(responses))]
 
     learner = online(kind="p3o", updates=1, rollouts=8, minibatches=4, score=seldom)
     assert learner.history[-1]["policy/ratio"] == pytest.approx(1, abs=1e-4)
@@ -107,8 +107,8 @@ def test_only_the_best_and_the_worst_of_a_group_are_computed(online, monkeypatch
 
 
 def test_an_update_without_a_winner_changes_nothing(online, tmp_path) -> None:
-    def alike(replies):
-        return [RewardBreakdown({}, 0.0, 0.25)] * len(replies)
+    def alike(responses):
+        return [RewardBreakdown({}, 0.0, 0.25)] * len(responses)
 
     learner, fresh = online(kind="sppo", updates=1, score=alike), online(kind="sppo", updates=1, folder=tmp_path / "b")
     assert "loss/policy" not in learner.history[-1] and learner.history[-1]["credit/silent"] == 1
@@ -116,10 +116,10 @@ def test_an_update_without_a_winner_changes_nothing(online, tmp_path) -> None:
     assert same(weights(learner), {k.replace("reference", "policy"): v for k, v in weights(fresh, "reference").items()})
 
 
-def test_a_context_that_comes_twice_in_a_round_is_two_pairs(online, monkeypatch) -> None:
-    """Twenty contexts and 48 replies: four contexts are asked twice, and have four replies each."""
+def test_a_prompt_that_comes_twice_in_a_round_is_two_pairs(online, monkeypatch) -> None:
+    """Twenty prompts and 48 responses: four prompts are asked twice, and have four responses each."""
     parts = watched(monkeypatch, "p3o")
-    online(kind="p3o", updates=1, rollouts=2 * (len(CONTEXTS) + 4))
+    online(kind="p3o", updates=1, rollouts=2 * (len(PROMPTS) + 4))
     assert sum(len(part) for part in parts) == 48
     assert all(part[i] == -part[i + 1] for part in parts for i in range(0, len(part), 2))
 
@@ -140,7 +140,7 @@ def test_the_average_follows_every_so_many_updates(online, tmp_path) -> None:
 
 
 def test_the_bonus_asks_the_average_and_not_the_policy(online, tmp_path, monkeypatch) -> None:
-    """One that never follows stays the SFT policy, so it says of its replies what the reference says of them."""
+    """One that never follows stays the SFT policy, so it says of its responses what the reference says of them."""
     from repo_exp.algorithms.grpo_care import Algorithm
 
     heard, before = [], Algorithm.credit
@@ -159,19 +159,19 @@ def test_the_bonus_asks_the_average_and_not_the_policy(online, tmp_path, monkeyp
 
 def test_the_bonus_asks_the_average_about_the_answer_alone(online, tmp_path) -> None:
     """Behind words that nobody says there is no answer and no bonus; else it is earned, and changes what is learnt."""
-    spoken, silent, none = (
+    decode, silent, none = (
         online(updates=2, kind="grpo_care", folder=tmp_path / str(k), **options)
-        for k, options in enumerate(({}, {"answer_after": "the answer is"}, {"bonus": 0.0}))
+        for k, options in enumerate(({}, {"answer_delimiter": "the answer is"}, {"bonus": 0.0}))
     )
-    assert spoken.history[0]["credit/consistent"] > 0 and silent.history[0]["credit/consistent"] == 0
-    assert same(weights(silent), weights(none)) and not same(weights(spoken), weights(none))
+    assert decode.history[0]["credit/consistent"] > 0 and silent.history[0]["credit/consistent"] == 0
+    assert same(weights(silent), weights(none)) and not same(weights(decode), weights(none))
 
 
 def test_answers_are_what_stands_behind_the_last_words(online) -> None:
-    learner = online(updates=1, kind="grpo_care", answer_after="=>")
+    learner = online(updates=1, kind="grpo_care", answer_delimiter="=>")
     tokens = learner.backbone.tokens
     for text, rest in (("a=>b=>cd", 3), ("=>", 1), ("ab", 0), ("a=>", 1)):  # the end-of-sequence token is said too
-        said = tokens.reply(text)
+        said = tokens.response(text)
         assert len(said) - tokens.behind(said, "=>") == rest
 
 
@@ -191,8 +191,8 @@ def test_a_follower_that_keeps_nothing_is_a_copy_to_the_bit() -> None:
 def test_gopo_scores_of_a_group_need_no_unit(online, tmp_path) -> None:
     """A reward a thousand times as large, and squashed, gives the same policy to the bit; GRPO's does not."""
 
-    def larger(replies):
-        return [RewardBreakdown({}, 0.0, math.exp(9 * w.total)) for w in oddness(replies)]
+    def larger(responses):
+        return [RewardBreakdown({}, 0.0, math.exp(9 * w.total)) for w in oddness(responses)]
 
     plain, other = (online(kind="gopo", updates=2, score=s, folder=tmp_path / s.__name__) for s in (oddness, larger))
     assert same(weights(plain), weights(other))

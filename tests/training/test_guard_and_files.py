@@ -133,7 +133,7 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before_with_a_word(tmp_p
 
 def test_what_a_stage_cannot_use_is_said_and_it_starts_again(tmp_path, caplog) -> None:
     keep(tmp_path / LAST, 6), keep(tmp_path / PREVIOUS, 3)
-    found = newest(tmp_path, lambda done: f"the replies of update {done} cannot be read")
+    found = newest(tmp_path, lambda done: f"the responses of update {done} cannot be read")
     assert found == (None, 0, [])
     assert "update 6" in caplog.text and "update 3" in caplog.text and "the stage starts again" in caplog.text
     assert newest(tmp_path, lambda done: "no" if done == 6 else "")[1] == 3

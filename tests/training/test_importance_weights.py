@@ -63,7 +63,7 @@ def test_where_sampler_and_learner_agree_a_correction_changes_next_to_nothing(on
     assert found["loss/policy"] == pytest.approx(plain["loss/policy"], abs=1e-5)
 
 
-def test_replies_come_from_the_copy_and_the_copy_is_taken_anew(online) -> None:
+def test_responses_come_from_the_copy_and_the_copy_is_taken_anew(online) -> None:
     """Three updates, copies before the first and the third: in the second the answers are an update behind.
 
     Z is the share that is kept on average, over all of some hundred tokens.
@@ -130,16 +130,16 @@ def test_cutting_into_microbatches_cannot_change_what_is_rejected(online, tmp_pa
         assert cut.history[-1][name] == pytest.approx(whole.history[-1][name], abs=1e-5)
 
 
-def test_a_reply_at_its_groups_mean_counts_and_silent_groups_do_not(online, tmp_path) -> None:
-    """Of three groups of 4 one is worth 0 1 1 2, where two replies have no credit: all 4 count, and 8 do not."""
+def test_a_response_at_its_groups_mean_counts_and_silent_groups_do_not(online, tmp_path) -> None:
+    """Of three groups of 4 one is worth 0 1 1 2, where two responses have no credit: all 4 count, and 8 do not."""
 
-    def score(replies) -> list[RewardBreakdown]:
+    def score(responses) -> list[RewardBreakdown]:
         return [RewardBreakdown({}, 0.0, float(worth)) for worth in (0, 1, 1, 2, *[5] * 8)]
 
     options = {"kind": "grpo", "aggregation": "sequence_mean", "scale": "none", "updates": 1, "score": score}
     all_count = online(**options)
     dropped = online(folder=tmp_path / "b", drop_silent_groups=True, **options)
     assert dropped.history[-1]["credit/silent"] == pytest.approx(10 / 12)
-    # a step's loss is a mean over the replies that count: 12 of them, or 4 - and not the 2 with credit
+    # a step's loss is a mean over the responses that count: 12 of them, or 4 - and not the 2 with credit
     norm = all_count.history[-1]["grad/policy_norm"]
     assert dropped.history[-1]["grad/policy_norm"] == pytest.approx(3 * norm, rel=1e-4)

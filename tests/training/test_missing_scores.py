@@ -1,4 +1,4 @@
-"""No advantage ever comes from a score that is missing: every combiner with every method that compares replies."""
+"""No advantage ever comes from a score that is missing: every combiner with every method that compares responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.algorithms.parts import rollouts
 from tests.rewards.combining import units
 
 TOKENS = 3
-# what every reply of a group is worth, by source, but for the judge's score of the last one, which is not there
+# what every response of a group is worth, by source, but for the judge's score of the last one, which is not there
 WORTH = {"model": 0.5, "judge": 0.8, "rules": 1.0}
 
 
@@ -33,7 +33,7 @@ def algorithm(option: str) -> OnlineAlgorithm | None:
     """Return the algorithm if it learns online from groups."""
     told = section("algorithm", f"algorithm={option}")
     kind = told["kind"]
-    online = learns_from(kind) == "own replies"
+    online = learns_from(kind) == "own responses"
     made = find(kind).Algorithm(options_of(kind).model_validate(told)) if online else None
     return made if made is not None and made.group_size > 1 else None
 
@@ -42,7 +42,7 @@ GROUP_METHODS = [name for name in stems(conf_dir() / "algorithm") if algorithm(n
 
 
 def credited(method: OnlineAlgorithm, combiner: str, batch: list[dict[str, Score]]) -> tuple[list[int], torch.Tensor]:
-    """Return which replies of a single group take part, and the advantage of each of their tokens."""
+    """Return which responses of a single group take part, and the advantage of each of their tokens."""
     combined = build(combiner, units(batch[0]), section("reward"))(batch, ["c"] * len(batch))
     worths = [
         RewardBreakdown(scores, each.enhancement, each.total, each.clipped, each.missing_sources)
@@ -60,15 +60,15 @@ def credited(method: OnlineAlgorithm, combiner: str, batch: list[dict[str, Score
 
 def group(size: int, **first: float) -> list[dict[str, Score]]:
     """Return a group of which all are alike, the judge has no word on the last one, and the first may be special."""
-    replies = [{name: Score(value) for name, value in WORTH.items()} for _ in range(size)]
-    replies[0] |= {name: Score(value) for name, value in first.items()}
-    replies[-1]["judge"] = Score.none("timeout")
-    return replies
+    responses = [{name: Score(value) for name, value in WORTH.items()} for _ in range(size)]
+    responses[0] |= {name: Score(value) for name, value in first.items()}
+    responses[-1]["judge"] = Score.none("timeout")
+    return responses
 
 
 @pytest.mark.parametrize("combiner", names())
 @pytest.mark.parametrize("option", GROUP_METHODS)
-def test_replies_that_are_alike_in_every_score_there_is_are_not_told_apart(option, combiner) -> None:
+def test_responses_that_are_alike_in_every_score_there_is_are_not_told_apart(option, combiner) -> None:
     method = algorithm(option)
     _, advantage_BT = credited(method, combiner, group(method.group_size))
     assert advantage_BT.abs().max() == 0
@@ -76,8 +76,8 @@ def test_replies_that_are_alike_in_every_score_there_is_are_not_told_apart(optio
 
 @pytest.mark.parametrize("combiner", names())
 @pytest.mark.parametrize("option", [name for name in GROUP_METHODS if algorithm(name).group_size > 2])
-def test_a_reply_without_a_score_is_no_better_and_no_worse_for_what_others_get(option, combiner) -> None:
-    """The judge likes the first reply better: that is for those to be compared with whom the judge spoke of."""
+def test_a_response_without_a_score_is_no_better_and_no_worse_for_what_others_get(option, combiner) -> None:
+    """The judge likes the first response better: that is for those to be compared with whom the judge spoke of."""
     method = algorithm(option)
     last = method.group_size - 1
     usable, advantage_BT = credited(method, combiner, group(method.group_size, judge=50.0))
@@ -85,11 +85,11 @@ def test_a_reply_without_a_score_is_no_better_and_no_worse_for_what_others_get(o
         assert advantage_BT[usable.index(last)].abs().max() < 1e-6  # GDPO subtracts a mean of the batch: rounding
 
 
-def test_some_methods_compare_replies() -> None:
+def test_some_methods_compare_responses() -> None:
     assert {"grpo", "dr_grpo", "dapo", "rloo", "gdpo"} <= set(GROUP_METHODS)
 
 
-def test_replies_that_lack_the_same_are_compared_with_one_another() -> None:
+def test_responses_that_lack_the_same_are_compared_with_one_another() -> None:
     """Two were judged, two were not; rules tell each pair apart: R = (8 - 10) / 100, 8 / 100, and -10 / 100, 0."""
     batch = [{"judge": Score(8.0), "rules": Score(r)} for r in (-10.0, 0.0)]
     batch += [{"judge": Score.none("timeout"), "rules": Score(r)} for r in (-10.0, 0.0)]

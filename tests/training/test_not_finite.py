@@ -13,15 +13,15 @@ from repo_exp.errors import NotFiniteError
 from repo_exp.training.callbacks.checkpoint import LAST
 from repo_exp.training.callbacks.guard import StepGuard, check_checkpoint
 from repo_exp.training.fit import fit
-from repo_exp.training.losses import Imitation, Judging, Preferring, RewardedItem, Valuing
+from repo_exp.training.losses import JudgeLoss, RewardedItem, RewardModelLoss, SFTLoss, ValueLoss
 from repo_exp.training.supervised import SupervisedModule, heldout_loss
 from tests.training.test_paired import paired  # noqa: F401 - pytest finds it by name
-from tests.training.test_supervised import PAIRS, QUESTIONS, REPLIES
+from tests.training.test_supervised import PAIRS, QUESTIONS, RESPONSES
 from tests.training.toy import OPTIMIZER, TRAINER, oddness, settings
 
-WORTHS = [RewardedItem(item.context, item.reply, 1.0) for item in REPLIES]
-VALUING = Valuing(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
-KINDS = [(Imitation(), REPLIES), (Preferring(centring=0.01), PAIRS), (Judging(), QUESTIONS), (VALUING, WORTHS)]
+WORTHS = [RewardedItem(item.prompt, item.response, 1.0) for item in RESPONSES]
+VALUING = ValueLoss(targets="lambda_return", gamma=1.0, gae_lambda=0.95, of="state")
+KINDS = [(SFTLoss(), RESPONSES), (RewardModelLoss(centring=0.01), PAIRS), (JudgeLoss(), QUESTIONS), (VALUING, WORTHS)]
 NAMES = ["imitation", "preferring", "judging", "valuing"]
 
 
@@ -82,7 +82,7 @@ def test_a_skipped_step_leaves_everything_as_it_was(tiny, tmp_path) -> None:
     found = []
     for epochs, at in ((2, lambda call: call == 1), (1, lambda call: False)):
         backbone = tiny("policy")
-        run(backbone, Spoilt(Imitation(), at=at), REPLIES[:8], tmp_path / str(epochs), epochs=epochs)
+        run(backbone, Spoilt(SFTLoss(), at=at), RESPONSES[:8], tmp_path / str(epochs), epochs=epochs)
         found.append(backbone.parameters_of("policy"))
     assert all(torch.equal(weight, found[1][name]) for name, weight in found[0].items())
 
@@ -90,9 +90,9 @@ def test_a_skipped_step_leaves_everything_as_it_was(tiny, tmp_path) -> None:
 @pytest.mark.parametrize(("bound", "epochs"), [(0, 2), (3, 2)])
 def test_more_skipped_steps_than_the_bound_end_the_stage(tiny, tmp_path, bound, epochs) -> None:
     """It is a bound on the whole stage: good steps in between do not help."""
-    bad = Spoilt(Imitation(), at=lambda call: call in (0, 1, 3, 5))
+    bad = Spoilt(SFTLoss(), at=lambda call: call in (0, 1, 3, 5))
     with pytest.raises(NotFiniteError) as error:
-        run(tiny("policy"), bad, REPLIES, tmp_path / "w", bound=bound, epochs=epochs)
+        run(tiny("policy"), bad, RESPONSES, tmp_path / "w", bound=bound, epochs=epochs)
     said = str(error.value)
     assert f"{bound + 1} of " in said and f"max_skipped_steps is {bound}" in said
     assert "learning_rate.sft (it is 0.01)" in said and "clip_norm" in said
@@ -100,7 +100,7 @@ def test_more_skipped_steps_than_the_bound_end_the_stage(tiny, tmp_path, bound, 
 
 def test_a_stage_whose_every_step_is_skipped_has_not_finished(tiny, tmp_path) -> None:
     """Three steps are within the bound, and nothing was learnt."""
-    bad = Spoilt(Preferring(centring=0.0), at=lambda call: True)
+    bad = Spoilt(RewardModelLoss(centring=0.0), at=lambda call: True)
     with pytest.raises(NotFiniteError, match="every step was skipped"):
         run(tiny("reward"), bad, PAIRS, tmp_path / "w", epochs=1, stage="reward_model")
 
@@ -113,7 +113,7 @@ def test_a_rate_that_overflows_the_weights_stops_at_the_first_step(tiny, tmp_pat
 
 
 def test_a_rate_of_0_is_sound(tiny, tmp_path) -> None:
-    assert run(tiny("policy"), Imitation(), REPLIES, tmp_path / "w", rate=0.0).guard.taken == {"policy": 6}
+    assert run(tiny("policy"), SFTLoss(), RESPONSES, tmp_path / "w", rate=0.0).guard.taken == {"policy": 6}
 
 
 def test_a_gradient_whose_square_overflows_is_not_taken() -> None:
@@ -133,7 +133,7 @@ def test_the_last_good_checkpoint_stays_and_skipped_steps_are_counted_on(tiny, t
         return lambda call: call + offset in bad
 
     with pytest.raises(NotFiniteError, match="4 of 7 steps"):
-        run(tiny("policy"), Spoilt(Imitation(), at=at(0)), REPLIES, folder, epochs=3)
+        run(tiny("policy"), Spoilt(SFTLoss(), at=at(0)), RESPONSES, folder, epochs=3)
     kept = torch.load(folder / LAST, weights_only=True)
     assert kept["progress"]["done"] == 6 and kept["progress"]["steps"] == {
         "taken": {"policy": 3},
@@ -141,7 +141,7 @@ def test_the_last_good_checkpoint_stays_and_skipped_steps_are_counted_on(tiny, t
     }
     check_checkpoint(kept, stage="sft", remedy="")
     with pytest.raises(NotFiniteError, match="4 of 7 steps"):
-        run(tiny("policy"), Spoilt(Imitation(), at=at(6)), REPLIES, folder, epochs=3)
+        run(tiny("policy"), Spoilt(SFTLoss(), at=at(6)), RESPONSES, folder, epochs=3)
 
 
 @pytest.mark.parametrize("place", ["state_dict", "optimizer_states", "algorithm"])
@@ -161,19 +161,19 @@ def test_a_checkpoint_that_is_not_finite_is_neither_written_nor_read(place) -> N
 def test_a_poisoned_checkpoint_of_before_is_not_taken_up(tiny, tmp_path) -> None:
     folder = tmp_path / "w"
     with pytest.raises(NotFiniteError):
-        run(tiny("policy"), Spoilt(Imitation(), at=lambda call: call > 3), REPLIES, folder, epochs=3, bound=0)
+        run(tiny("policy"), Spoilt(SFTLoss(), at=lambda call: call > 3), RESPONSES, folder, epochs=3, bound=0)
     kept = torch.load(folder / LAST, weights_only=True)
     kept["optimizer_states"][0]["state"][0]["exp_avg"][0] = math.nan
     torch.save(kept, folder / LAST)
     with pytest.raises(NotFiniteError, match="remove it, and the stage starts again"):
-        run(tiny("policy"), Imitation(), REPLIES, folder, epochs=3)
+        run(tiny("policy"), SFTLoss(), RESPONSES, folder, epochs=3)
 
 
 def test_a_batch_whose_items_weigh_nothing_is_a_step_that_changes_nothing(tiny, tmp_path) -> None:
     """Ties may weigh 0, and a batch may hold nothing else: 0 / 0 would be NaN."""
     ties = [replace(pair, weight=0.0, label=0.5) for pair in PAIRS]
     backbone, untouched = tiny("reward"), tiny("reward").parameters_of("reward")
-    learner = run(backbone, Preferring(centring=0.0), ties, tmp_path / "w")
+    learner = run(backbone, RewardModelLoss(centring=0.0), ties, tmp_path / "w")
     assert learner.history[-1]["loss/train"] == 0 and not learner.guard.skipped
     assert all(torch.equal(weight, untouched[name]) for name, weight in backbone.parameters_of("reward").items())
 
@@ -182,15 +182,15 @@ def test_a_broken_role_has_no_held_out_loss(tiny) -> None:
     backbone = tiny("policy")
     next(iter(backbone.parameters_of("policy").values())).data.fill_(math.nan)
     with pytest.raises(NotFiniteError, match="role policy: its loss on held-out items"):
-        heldout_loss(backbone, Imitation(), REPLIES, microbatch_tokens=99)
-    assert math.isnan(heldout_loss(backbone, Imitation(), [], microbatch_tokens=99))
+        heldout_loss(backbone, SFTLoss(), RESPONSES, microbatch_tokens=99)
+    assert math.isnan(heldout_loss(backbone, SFTLoss(), [], microbatch_tokens=99))
 
 
-# -- learning from replies ------------------------------------------------------------------------------------
+# -- learning from responses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["ppo", "grpo", "gopo", "sppo", "p3o", "jackpot", "grpo_care"])
-def test_an_update_whose_loss_is_not_finite_is_skipped_and_names_its_replies(
+def test_an_update_whose_loss_is_not_finite_is_skipped_and_names_its_responses(
     online, monkeypatch, caplog, tmp_path, kind
 ) -> None:
     from repo_exp.algorithms.registry import find
@@ -211,7 +211,7 @@ def test_an_update_whose_loss_is_not_finite_is_skipped_and_names_its_replies(
     assert "policy, step 1, role policy" in caplog.text and "trained on: response " in caplog.text
 
 
-def test_values_that_are_not_finite_stop_naming_the_replies(online) -> None:
+def test_values_that_are_not_finite_stop_naming_the_responses(online) -> None:
     def break_it(backbone) -> None:
         backbone.heads["value"].weight.data.fill_(math.inf)
 
@@ -241,8 +241,8 @@ def test_a_reference_that_is_not_finite_is_named(tiny) -> None:
 def test_scores_beyond_float32_make_no_step(online) -> None:
     """1e300 is finite, and infinite once it is a tensor of the learner."""
 
-    def huge(replies):
-        return [replace(each, total=1e300 * each.total) for each in oddness(replies)]
+    def huge(responses):
+        return [replace(each, total=1e300 * each.total) for each in oddness(responses)]
 
     with pytest.raises(NotFiniteError, match="of the role policy"):
         online(score=huge)

@@ -55,16 +55,16 @@ def test_a_toy_reward_rises(online, name) -> None:
     ("kind", "combiner"), [("ppo", "lexicographic"), ("ppo", "gated"), ("grpo", "decoupled"), ("grpo", "lexicographic")]
 )
 def test_a_toy_reward_rises_through_any_combiner(online, kind, combiner) -> None:
-    """The sources are the share of odd characters, and a rule that is broken by replies below one half of it."""
+    """The sources are the share of odd characters, and a rule that is broken by responses below one half of it."""
     order, gate = ["rules", "model"], {"source": "rules", "threshold": 0.0, "otherwise": -1.0}
     rule = combine(combiner, order=order, gate=gate)
     shares: list[float] = []
 
-    def score(replies):
-        found = [each.total for each in oddness(replies)]
+    def score(responses):
+        found = [each.total for each in oddness(responses)]
         shares.append(sum(found) / len(found))
         batch = [{"model": Score(share), "rules": Score(-10.0 if share < 0 else 0.0)} for share in found]
-        totals = rule(batch, [reply.context.id for reply in replies])
+        totals = rule(batch, [response.prompt.id for response in responses])
         return [RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)]
 
     online(kind=kind, updates=30, rollouts=32, score=score)
@@ -112,7 +112,7 @@ def test_the_ratio_is_one_on_the_first_pass(online) -> None:
 
 @pytest.mark.parametrize("kind", ["ppo", "grpo"])
 def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path, kind) -> None:
-    """Whole groups in one row, or (GRPO) groups cut in two that compute their context twice."""
+    """Whole groups in one row, or (GRPO) groups cut in two that compute their prompt twice."""
     whole, cut = (
         online(kind=kind, updates=1, microbatch_tokens=9999),
         online(kind=kind, updates=1, microbatch_tokens=80, folder=tmp_path / "b"),
@@ -123,7 +123,7 @@ def test_cutting_into_microbatches_cannot_change_the_step(online, tmp_path, kind
 
 
 def test_values_asked_for_while_learning_are_those_asked_for_before(online, tmp_path, monkeypatch) -> None:
-    """A single step reads every reply once with the value network; asking it first changes nothing but the time."""
+    """A single step reads every response once with the value network; asking it first changes nothing but the time."""
     once = online(updates=3)
     assert "precompute: value" not in once.phases.seconds
     before = ppo.Algorithm.__init__
@@ -148,8 +148,8 @@ def test_values_are_clipped_around_what_they_were_before_the_update(online, tmp_
     assert not same(weights(free, "value"), weights(held, "value"))
 
 
-def test_a_long_context_is_read_once_for_its_group() -> None:
-    """100 tokens and four replies of 10 are one row of 140, though a microbatch has 50; at 200 a row is full."""
+def test_a_long_prompt_is_read_once_for_its_group() -> None:
+    """100 tokens and four responses of 10 are one row of 140, though a microbatch has 50; at 200 a row is full."""
     short, long = [1] * 10, [1] * 100
     for prompt, count, expected in ((long, 4, [4]), (long, 12, [10, 2]), (short, 6, [4, 2])):
         zeros = torch.zeros(count)
@@ -170,12 +170,12 @@ def test_a_long_context_is_read_once_for_its_group() -> None:
         assert [len(part) for part in whole] == [count]
 
 
-def test_each_context_is_answered_by_a_whole_group(online) -> None:
+def test_each_prompt_is_answered_by_a_whole_group(online) -> None:
     asked = []
 
-    def score(replies):
-        asked.append([reply.context.id for reply in replies])
-        return oddness(replies)
+    def score(responses):
+        asked.append([response.prompt.id for response in responses])
+        return oddness(responses)
 
     online(kind="grpo", updates=2, score=score)
     for ids in asked:
@@ -183,11 +183,11 @@ def test_each_context_is_answered_by_a_whole_group(online) -> None:
     assert not set(asked[0]) & set(asked[1])
 
 
-def test_replies_without_a_total_take_no_part(online, tmp_path) -> None:
+def test_responses_without_a_total_take_no_part(online, tmp_path) -> None:
     """A learner that sees NaN for the second half equals one that never got the second half's credit."""
 
-    def half(replies):
-        worths = oddness(replies)
+    def half(responses):
+        worths = oddness(responses)
         return [w if k % 2 else RewardBreakdown({}, 0.0, math.nan) for k, w in enumerate(worths)]
 
     learner = online(updates=2, score=half)
@@ -224,7 +224,7 @@ def test_the_engine_is_told_which_role_samples_and_when_its_weights_have_changed
             published.append((role, version))
             before(self, role, version)
 
-        with monkeypatch.context() as patched:
+        with monkeypatch.prompt() as patched:
             patched.setattr(TorchEngine, "publish", publish)
             online(kind=kind, updates=3, **options)
         assert published == expected

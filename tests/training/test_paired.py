@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from repo_exp.algorithms.registry import find, options_of
-from repo_exp.models.forward import reply_logp
+from repo_exp.models.forward import response_logp
 from repo_exp.training.fit import fit
 from repo_exp.training.losses import PairItem
 from repo_exp.training.paired import PairedModule
 from repo_exp.training.policy import Updates
-from tests.algorithms.parts import pair_knobs
+from tests.algorithms.parts import pair_hyperparameters
 from tests.sampling import sample
-from tests.training.toy import CONTEXTS, TRAINER, Stop, settings
+from tests.training.toy import PROMPTS, TRAINER, Stop, settings
 
 OPTIONS = ("dpo", "cdpo", "robust_dpo", "ipo", "simpo", "ld_dpo", "nca", "apo_zero")
 ODD, EVEN = "acegikmoqsuwy", "bdfhjlnprtvxz"
@@ -28,10 +28,10 @@ def pairs_of(backbone, count: int = 24) -> list[PairItem]:
     draw = random.Random(0)
 
     def said(letters: str) -> list[int]:
-        return backbone.tokens.reply("".join(draw.choice(letters) for _ in range(draw.randint(4, 9))))
+        return backbone.tokens.response("".join(draw.choice(letters) for _ in range(draw.randint(4, 9))))
 
-    contexts = [backbone.tokens.context(CONTEXTS[i % len(CONTEXTS)].messages) for i in range(count)]
-    return [PairItem(context, said(ODD), said(EVEN)) for context in contexts]
+    prompts = [backbone.tokens.prompt(PROMPTS[i % len(PROMPTS)].messages) for i in range(count)]
+    return [PairItem(prompt, said(ODD), said(EVEN)) for prompt in prompts]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def paired(tiny, tmp_path) -> Callable:
 
         learner = PairedModule(
             backbone,
-            find("dpo").Algorithm(options_of("dpo")(**pair_knobs(option, **changes))),
+            find("dpo").Algorithm(options_of("dpo")(**pair_hyperparameters(option, **changes))),
             pairs_of(backbone, pairs),
             settings=settings({"policy": 1e-2}, stage="policy", seed=seed, microbatch_tokens=budget, report=report),
             updates=Updates(updates, 16, save=keep, save_after=kept),
@@ -71,7 +71,7 @@ def same(a: dict, b: dict) -> bool:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_relative_learns_which_reply_is_better(paired, option) -> None:
+def test_every_relative_learns_which_response_is_better(paired, option) -> None:
     history = paired(option=option, updates=20).history
     assert sum(row["implicit/accuracy"] for row in history[-4:]) / 4 > 0.95
     assert history[-1]["implicit/margin"] > history[0]["implicit/margin"]
@@ -85,11 +85,11 @@ def test_every_other_loss_learns_it_too(paired, changes) -> None:
 
 
 @pytest.mark.parametrize("option", ["dpo", "simpo"])
-def test_what_is_learnt_from_pairs_is_said_in_replies(paired, option) -> None:
+def test_what_is_learnt_from_pairs_is_said_in_responses(paired, option) -> None:
     """A toy reward that no step has seen, letters of odd codes less those of even ones, rises."""
     learner = paired(option=option, updates=30)
     tokens = learner.backbone.tokens
-    prompts = [tokens.context(context.messages) for context in CONTEXTS] * 4
+    prompts = [tokens.prompt(prompt.messages) for prompt in PROMPTS] * 4
 
     def reward(role: str) -> float:
         said = sample(learner.backbone, role, prompts, seed=5, temperature=1.0, max_new_tokens=10, batch_size=80)
@@ -112,9 +112,9 @@ def test_the_reference_is_asked_once_and_does_not_move(paired, tiny, monkeypatch
 
     def counted(backbone, batch):
         passes.append((backbone._active_role, len(batch.token_NR)))
-        return reply_logp(backbone, batch)
+        return response_logp(backbone, batch)
 
-    monkeypatch.setattr("repo_exp.training.paired.reply_logp", counted)
+    monkeypatch.setattr("repo_exp.training.paired.response_logp", counted)
     learner, start = paired(updates=6), tiny("policy").parameters_of("policy")
     assert passes == [("reference", 16)] * 3 + [("policy", 16)] * 6
     for name, p in weights(learner, "reference").items():
@@ -136,12 +136,12 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(paired, tmp_path
 
 @pytest.mark.parametrize("option", ["dpo", "simpo"])
 def test_stopping_and_resuming_equals_not_stopping_bit_for_bit(paired, tmp_path, option) -> None:
-    knobs = {"option": option, "updates": 7, "budget": 200, "sft_weight": 0.1}
-    whole = paired(**knobs)
+    hyperparameters = {"option": option, "updates": 7, "budget": 200, "sft_weight": 0.1}
+    whole = paired(**hyperparameters)
     with pytest.raises(Stop):
-        paired(stop_at=5, folder=tmp_path / "cut", **knobs)
+        paired(stop_at=5, folder=tmp_path / "cut", **hyperparameters)
     assert (tmp_path / "cut" / "last.ckpt").is_file()
-    resumed = paired(folder=tmp_path / "cut", **knobs)
+    resumed = paired(folder=tmp_path / "cut", **hyperparameters)
     assert json.dumps(resumed.history) == json.dumps(whole.history)
     assert same(weights(resumed), weights(whole))
 
@@ -149,10 +149,10 @@ def test_stopping_and_resuming_equals_not_stopping_bit_for_bit(paired, tmp_path,
 @pytest.mark.parametrize("option", ["dpo", "ipo", "simpo"])
 def test_cutting_into_microbatches_cannot_change_the_step(paired, tmp_path, option) -> None:
     """One of all pairs; some of several, padded differently; each pair alone."""
-    knobs = {"option": option, "updates": 1, "sft_weight": 0.5}
-    whole = paired(budget=9999, **knobs)
+    hyperparameters = {"option": option, "updates": 1, "sft_weight": 0.5}
+    whole = paired(budget=9999, **hyperparameters)
     for budget in (300, 1):
-        cut = paired(budget=budget, folder=tmp_path / str(budget), **knobs)
+        cut = paired(budget=budget, folder=tmp_path / str(budget), **hyperparameters)
         for name, p in weights(whole).items():
             torch.testing.assert_close(weights(cut)[name], p, atol=1e-5, rtol=1e-4)
         for name, value in whole.history[-1].items():

@@ -70,7 +70,7 @@ SAMPLER = torch.tensor([[-1.0, -1.0 - math.log(4), -1.0 + math.log(4)], [-1.0, 0
 def weighed(monkeypatch, correction, *, importance=None, old=OLD) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the weights that reach the algorithm's loss, and the metrics of the step; the policy says -1.5."""
     logp, found = torch.full((3, 3), -1.5), []
-    monkeypatch.setattr(steps, "reply_logp", lambda *args, **how: (logp, torch.full((3, 3), 0.7)))
+    monkeypatch.setattr(steps, "response_logp", lambda *args, **how: (logp, torch.full((3, 3), 0.7)))
 
     def policy_loss(logp_BT, minibatch):
         found.append(minibatch)

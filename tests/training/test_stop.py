@@ -26,16 +26,16 @@ def done(folder: Path) -> int:
     return torch.load(folder / "last.ckpt", weights_only=True)["progress"]["done"]
 
 
-def test_a_stop_while_replies_are_scored_comes_at_once_and_keeps_the_steps_before(online, tmp_path) -> None:
+def test_a_stop_while_responses_are_scored_comes_at_once_and_keeps_the_steps_before(online, tmp_path) -> None:
     """Checkpoints are due every three steps; five are done when the judge is asked for the sixth time."""
     calls = []
 
-    def score(replies):
-        calls.append(len(replies))
+    def score(responses):
+        calls.append(len(responses))
         if len(calls) == 6:
             stop()
             pytest.fail("the stop did not come")
-        return oddness(replies)
+        return oddness(responses)
 
     whole = online(updates=7)
     with stopping.handled(), pytest.raises(stopping.Stopped) as caught:
@@ -61,7 +61,7 @@ def test_a_stop_while_weights_change_waits_for_the_end_of_the_step(online, tmp_p
             stop()
         return apply(self, role, **how)
 
-    with monkeypatch.context() as patched, stopping.handled():
+    with monkeypatch.prompt() as patched, stopping.handled():
         patched.setattr(OnlineModule, "apply_gradients", applied)
         with pytest.raises(stopping.Stopped):
             online(folder=tmp_path / "cut", **options)
@@ -74,7 +74,7 @@ def test_a_stop_while_weights_change_waits_for_the_end_of_the_step(online, tmp_p
 def test_an_interrupt_that_nobody_handles_is_an_interrupt(online) -> None:
     """In a notebook; Lightning would end the program with 1 and no word."""
 
-    def score(replies):
+    def score(responses):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -95,11 +95,11 @@ def test_a_damaged_checkpoint_costs_steps_and_no_bit(online, tmp_path, caplog) -
 def test_an_error_that_the_user_can_mend_keeps_the_steps_before(online, tmp_path) -> None:
     calls = []
 
-    def score(replies):
-        calls.append(len(replies))
+    def score(responses):
+        calls.append(len(responses))
         if len(calls) == 3:
             raise RewardError("the judge is away")
-        return oddness(replies)
+        return oddness(responses)
 
     with pytest.raises(RewardError):
         online(updates=7, folder=tmp_path / "cut", score=score)

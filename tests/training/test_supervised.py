@@ -7,12 +7,12 @@ import torch
 
 from repo_exp.training.fit import fit
 from repo_exp.training.fp32_weights import FP32Weights
-from repo_exp.training.losses import Imitation, Judging, PairItem, Preferring, QuestionsItem, ReplyItem
+from repo_exp.training.losses import JudgeLoss, PairItem, QuestionsItem, ResponseItem, RewardModelLoss, SFTLoss
 from repo_exp.training.optimizer import rate_factor
 from repo_exp.training.supervised import SupervisedModule, heldout_loss, step_count
 from tests.training.toy import OPTIMIZER, TRAINER, settings
 
-REPLIES = [ReplyItem([5, 6, 7, 8 + i % 3], [20 + i % 3, 30, 2]) for i in range(24)]
+RESPONSES = [ResponseItem([5, 6, 7, 8 + i % 3], [20 + i % 3, 30, 2]) for i in range(24)]
 PAIRS = [PairItem([5, 6, i % 9 + 3], [40, 41, 2], [50, 41, 2]) for i in range(24)]
 QUESTIONS = [
     QuestionsItem([[5, 6, 40 + i % 2, 9], [5, 6, 40 + i % 2, 10]], [bool(i % 2), not i % 2]) for i in range(24)
@@ -35,7 +35,7 @@ def run(backbone, objective, items, folder, *, epochs=6, batch_size=8, microbatc
 
 @pytest.mark.parametrize(
     ("objective", "items"),
-    [(Imitation(), REPLIES), (Preferring(centring=0.01), PAIRS), (Judging(), QUESTIONS)],
+    [(SFTLoss(), RESPONSES), (RewardModelLoss(centring=0.01), PAIRS), (JudgeLoss(), QUESTIONS)],
     ids=["imitation", "preferring", "judging"],
 )
 def test_the_loss_falls(tiny, tmp_path, objective, items) -> None:
@@ -52,12 +52,12 @@ def test_the_losses_are_means_over_tokens_pairs_and_questions(tiny) -> None:
 
     backbone = tiny("policy", "reward", "judge")
     asked = [QuestionsItem([[5, 6, 40, 9], [5, 6, 40, 10], [5, 6, 40, 11]], [True, False, True]), QUESTIONS[0]]
-    written = [ReplyItem([5, 6], [20, 30, 40, 2]), ReplyItem([5, 6, 7], [2])]
+    written = [ResponseItem([5, 6], [20, 30, 40, 2]), ResponseItem([5, 6, 7], [2])]
     for objective, items, sizes in (
-        (Judging(), asked, [3, 2]), (Imitation(), written, [4, 1]), (Preferring(centring=0.0), PAIRS[:2], [1, 1]),
+        (JudgeLoss(), asked, [3, 2]), (SFTLoss(), written, [4, 1]), (RewardModelLoss(centring=0.0), PAIRS[:2], [1, 1]),
     ):  # fmt: skip
         assert [objective.weight(item) for item in items] == sizes
-        with backbone.speaking(objective.role):
+        with backbone.active_adapter(objective.role):
             whole = objective.loss(backbone, items, count=sum(sizes))
             parts = [objective.loss(backbone, [item], count=size) for item, size in zip(items, sizes, strict=True)]
         expected = sum(loss * size for loss, size in zip(parts, sizes, strict=True)) / sum(sizes)
@@ -65,16 +65,16 @@ def test_the_losses_are_means_over_tokens_pairs_and_questions(tiny) -> None:
     yes = torch.tensor([p for group in answer_yes(backbone, [item.prompts for item in asked], microbatch_tokens=99)
                         for p in group])  # fmt: skip
     right = torch.tensor([answer for item in asked for answer in item.answers])
-    with backbone.speaking("judge"):
-        found = Judging().loss(backbone, asked, count=5)
+    with backbone.active_adapter("judge"):
+        found = JudgeLoss().loss(backbone, asked, count=5)
     torch.testing.assert_close(found, -torch.where(right, yes, 1 - yes).log().mean())
 
 
 def test_every_item_is_seen_once_an_epoch_in_an_order_that_hangs_on_the_seed(tiny, tmp_path) -> None:
-    learner = run(tiny("policy"), Imitation(), REPLIES, tmp_path / "w", epochs=2, batch_size=10)
+    learner = run(tiny("policy"), SFTLoss(), RESPONSES, tmp_path / "w", epochs=2, batch_size=10)
     epochs = [[id(item) for step in steps for item in learner.batch(step)] for steps in ((0, 1, 2), (3, 4, 5))]
     for epoch in epochs:
-        assert sorted(epoch) == sorted(map(id, REPLIES))
+        assert sorted(epoch) == sorted(map(id, RESPONSES))
     assert epochs[0] != epochs[1]
     assert learner.steps == step_count(24, epochs=2, batch_size=10) == 6
 
@@ -82,7 +82,7 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_that_hangs_on_the_seed(tin
 def test_cutting_into_microbatches_cannot_change_the_step(tiny, tmp_path) -> None:
     def learnt(budget):
         backbone = tiny("reward")
-        run(backbone, Preferring(centring=0.1), PAIRS, tmp_path / str(budget), epochs=1, microbatch_tokens=budget)
+        run(backbone, RewardModelLoss(centring=0.1), PAIRS, tmp_path / str(budget), epochs=1, microbatch_tokens=budget)
         return backbone.parameters_of("reward")
 
     whole, cut = learnt(99), learnt(10)

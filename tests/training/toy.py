@@ -15,8 +15,8 @@ from repo_exp.training.fit import fit
 from repo_exp.training.module import OnlineModule
 from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.policy import Updates
-from repo_exp.types import Context, Message, RewardBreakdown
-from tests.algorithms.parts import knobs
+from repo_exp.types import Message, Prompt, RewardBreakdown
+from tests.algorithms.parts import hyperparameters
 
 OPTIMIZER = OptimizerSettings(
     betas=(0.9, 0.95),
@@ -31,18 +31,20 @@ TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
 )
 OPTIONS = {
-    "ppo": knobs("ppo"),
-    "grpo": knobs("grpo", group_size=4),
-    "jackpot": knobs("grpo", group_size=4) | knobs("jackpot"),
-    "dvpo": knobs("dvpo", passes=1),
+    "ppo": hyperparameters("ppo"),
+    "grpo": hyperparameters("grpo", group_size=4),
+    "jackpot": hyperparameters("grpo", group_size=4) | hyperparameters("jackpot"),
+    "dvpo": hyperparameters("dvpo", passes=1),
 }
-OPTIONS |= {kind: knobs(kind, group_size=4) for kind in ("gdpo", "gopo", "grpo_care", "sppo")} | {"p3o": knobs("p3o")}
-CONTEXTS = [Context(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
+OPTIONS |= {kind: hyperparameters(kind, group_size=4) for kind in ("gdpo", "gopo", "grpo_care", "sppo")} | {
+    "p3o": hyperparameters("p3o")
+}
+PROMPTS = [Prompt(str(i), (Message("system", "Odd."), Message("user", f"{i}"))) for i in range(20)]
 
 
-def oddness(replies) -> list[RewardBreakdown]:
+def oddness(responses) -> list[RewardBreakdown]:
     """Score the share of characters with an odd code, centred."""
-    shares = [sum(ord(c) % 2 for c in reply.response) / max(len(reply.response), 1) for reply in replies]
+    shares = [sum(ord(c) % 2 for c in response.response) / max(len(response.response), 1) for response in responses]
     return [RewardBreakdown({}, 0.0, share - 0.5) for share in shares]
 
 
@@ -80,7 +82,7 @@ def online(tiny, tmp_path) -> Callable:
         module = OnlineModule(
             backbone,
             algorithm,
-            CONTEXTS,
+            PROMPTS,
             settings=settings(
                 {role: {"policy": 2e-2, "value": 1e-2}[role] for role in algorithm.trained_roles},
                 stage="policy",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from repo_exp.core.choices import Aggregation, KLEstimator
 from repo_exp.errors import Problem
 
-LearnsFrom = Literal["own replies", "pairs", "nothing"]
+LearnsFrom = Literal["own responses", "pairs", "nothing"]
 CreditFrom = Literal["total", "sources", "value model", "nothing"]
 
 
@@ -23,7 +23,7 @@ class MethodOptions(BaseModel):
 
     Attributes:
         learns_from: what a method learns from beyond SFT.
-            own replies   online: it samples, and a reward scores the responses
+            own responses   online: it samples, and a reward scores the responses
             pairs         offline: responses that exist, the better one known; it samples nothing and asks no reward
             nothing       the policy is the SFT policy
         credit_from: what an online method's advantages are made of.
@@ -59,10 +59,10 @@ class MethodOptions(BaseModel):
 class StepOptions(MethodOptions):
     """The options of every online method: how often a batch is learned from."""
 
-    learns_from: ClassVar[LearnsFrom] = "own replies"
+    learns_from: ClassVar[LearnsFrom] = "own responses"
     credit_from: ClassVar[CreditFrom] = "total"
 
-    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of replies is learnt from")
+    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of responses is learnt from")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
 
 
@@ -111,6 +111,6 @@ class WholeResponseOptions(StepOptions):
         if config.rollout.correction.kind != "none":
             yield Problem(
                 "rollout.correction.kind",
-                f"{config.rollout.correction.kind} weighs tokens, and the loss of {self.name} is of whole replies",
+                f"{config.rollout.correction.kind} weighs tokens, and the loss of {self.name} is of whole responses",
                 "rollout.correction.kind=none; or a method whose loss is of tokens, such as algorithm=grpo",
             )

@@ -31,19 +31,19 @@ class Options(MethodOptions):
     loss: PairLoss = Field(description="of a pair's scores: the formulas are in repo_exp/core/direct.py")
     beta: Annotated[float, Field(gt=0)] = Field(description="the larger, the closer to the reference")
     reference: bool = Field(description="measure log-probabilities against the SFT policy's; false needs no reference")
-    aggregation: Literal["sum", "mean"] = Field(description="a reply's score: of its tokens the sum or the mean")
+    aggregation: Literal["sum", "mean"] = Field(description="a response's score: of its tokens the sum or the mean")
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         description="share of pairs taken to be the wrong way round (sigmoid, robust)"
     )
     margin: Annotated[float, Field(ge=0)] = Field(
-        description="by which the better reply should win (sigmoid, robust, hinge)"
+        description="by which the better response should win (sigmoid, robust, hinge)"
     )
     length_desensitizing: Annotated[float, Field(ge=0, le=1)] = Field(
-        description="weight of tokens beyond the shorter reply's length; 1 is no difference"
+        description="weight of tokens beyond the shorter response's length; 1 is no difference"
     )
     divergence: Divergence = Field(description="what holds the policy to the reference")
     divergence_alpha: Annotated[float, Field(ge=0, lt=1)] = Field(description="of divergence=alpha")
-    sft_weight: Annotated[float, Field(ge=0)] = Field(description="weight of imitating the better replies besides")
+    sft_weight: Annotated[float, Field(ge=0)] = Field(description="weight of imitating the better responses besides")
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -68,18 +68,20 @@ class Options(MethodOptions):
                 f"0; or loss {', '.join(OF_THE_DIFFERENCE)}",
             )
         if self.loss in ("nca", "apo_zero", "sppo_hard") and not self.reference:
-            found = f"the loss {self.loss} asks whether a reply became likelier, and there is nothing to compare with"
+            found = (
+                f"the loss {self.loss} asks whether a response became likelier, and there is nothing to compare with"
+            )
             yield Problem("algorithm.reference", found, "true; or another loss")
         of_a_reference = self.reference and self.aggregation == "sum" and self.loss in OF_THE_DIFFERENCE
         if self.divergence != "reverse_kl" and not of_a_reference:
             yield Problem(
                 "algorithm.divergence",
-                f"{self.divergence} is of whole replies to a reference, by the losses {', '.join(OF_THE_DIFFERENCE)}",
+                f"{self.divergence} is of whole responses to a reference, by the losses {', '.join(OF_THE_DIFFERENCE)}",
                 "reverse_kl; or reference=true, aggregation=sum and one of these losses",
             )
         if rollouts % 2:
             yield Problem(
                 "budget.rollouts",
-                f"{rollouts} replies are no whole pairs",
+                f"{rollouts} responses are no whole pairs",
                 f"{rollouts + 1}: a step learns from half as many pairs",
             )

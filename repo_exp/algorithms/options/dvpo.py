@@ -22,4 +22,4 @@ class Options(OnlineOptions):
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(description="of lambda_return, and of advantage: released")
     value_targets: ValueTargets = Field(description="what the value model aims at: lambda_return, td0 or monte_carlo")
     value_epochs: Annotated[int, Field(ge=1)] = Field(description="the value model's passes over the pairs")
-    value_batch_size: Annotated[int, Field(ge=1)] = Field(description="its replies in an optimiser step")
+    value_batch_size: Annotated[int, Field(ge=1)] = Field(description="its responses in an optimiser step")

@@ -13,9 +13,9 @@ from repo_exp.core.choices import Baseline, Scale
 class LossOptions(OnlineOptions):
     """The options of GRPO's loss: what methods share that differ from it in their advantages."""
 
-    group_size: Annotated[int, Field(ge=2)] = Field(description="replies to each context, judged against one another")
+    group_size: Annotated[int, Field(ge=2)] = Field(description="responses to each prompt, judged against one another")
     surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
-    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the reply's")
+    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the response's")
     drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
 
     @field_validator("surrogate")
@@ -30,8 +30,8 @@ class Options(LossOptions):
     """The options of GRPO and its relatives."""
 
     kind: Literal["grpo"]
-    baseline: Baseline = Field(description="what a reply is compared with: group_mean or leave_one_out")
+    baseline: Baseline = Field(description="what a response is compared with: group_mean or leave_one_out")
     scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
     overlong_cache: Annotated[int, Field(ge=0)] = Field(
-        description="tokens before the limit over which a reply loses up to 1; 0 is no penalty"
+        description="tokens before the limit over which a response loses up to 1; 0 is no penalty"
     )

@@ -21,8 +21,8 @@ class Options(LossOptions):
     )
     likelihood_cap: Annotated[float, Field(gt=0, le=1)] = Field(description="above it all answers count as alike")
     margin: Annotated[float, Field(ge=0)] = Field(description="how far below the usual likelihood still earns it")
-    answer_after: Annotated[str, Field(min_length=1)] | None = Field(
-        description="words behind which the answer begins, such as </think>; null: all of the reply is the answer"
+    answer_delimiter: Annotated[str, Field(min_length=1)] | None = Field(
+        description="words behind which the answer begins, such as </think>; null: all of the response is the answer"
     )
     average_keep: Annotated[float, Field(ge=0, le=1)] = Field(
         description="what the policy's moving average keeps of itself in a step; 1 leaves it the SFT policy"

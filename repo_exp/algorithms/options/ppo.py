@@ -25,12 +25,12 @@ class Options(OnlineOptions):
     whiten_advantages: bool = Field(description="standardise the advantages over the batch")
     whiten_rewards: bool = Field(description="divide the rewards of a batch by their spread; the mean stays")
     missing_eos_penalty: Annotated[float, Field(ge=0)] = Field(
-        description="what the total of a reply that does not end loses"
+        description="what the total of a response that does not end loses"
     )
     kl_target: Annotated[float, Field(gt=0)] | None = Field(
-        description="KL of a reply, in nats, that the weight of the KL steers to; null keeps the weight"
+        description="KL of a response, in nats, that the weight of the KL steers to; null keeps the weight"
     )
-    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="replies over which that weight adapts")
+    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="responses over which that weight adapts")
 
     def problems(self, config: Any) -> Iterator[Problem]:
         """A weight that adapts by factors cannot leave 0."""

@@ -142,7 +142,7 @@ def compose(
     return expand(rng, rules or rules_for(situation), act, words | dict(facts or {}))
 
 
-def reply(situation: Situation, rng: random.Random) -> Said:
+def response(situation: Situation, rng: random.Random) -> Said:
     """Return what the expert says: the act that the SOP calls for, short, and in words it has not used before."""
     act = act_for(situation, rng)
     rules, facts = rules_for(situation), word_facts(situation, choose_asks(situation, act, rng), rng)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from repo_exp.domains.hotel.expert import reply
+from repo_exp.domains.hotel.expert import response
 from repo_exp.domains.hotel.faults import FAULTS, NEEDS, commit
 from repo_exp.domains.hotel.options import KIND_SIZES, HotelOptions, kind_sizes
 from repo_exp.domains.hotel.play import stops
 from repo_exp.domains.hotel.situation import Said, Situation
 from repo_exp.domains.hotel.sop import Move
-from repo_exp.types import SPLITS, Context, Corpus, Demonstration, Judgement, Preference, Split
+from repo_exp.types import SPLITS, Corpus, Demonstration, Judgement, Preference, Prompt, Split
 
 KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
@@ -68,7 +68,7 @@ KIND_FAULTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     }
 )
 
-# What judge examples are drawn from: (weight, fault or "" for a good reply, what the situation must be like).
+# What judge examples are drawn from: (weight, fault or "" for a good response, what the situation must be like).
 _ANY: Callable[[Situation], bool] = lambda s: True  # noqa: E731 - a table of conditions reads best in one line each
 _JUDGED: tuple[tuple[int, str, Callable[[Situation], bool]], ...] = (
     (3, "over_promise", _ANY),
@@ -114,12 +114,12 @@ def _faulty(name: str, situations: _Situations, rng: random.Random) -> tuple[Sit
     """Return a situation that a fault can be made in, a good reply to it, and the faulty one, of like length."""
     while True:
         situation = situations.next(NEEDS.get(name, _ANY))
-        good = reply(situation, rng)
+        good = response(situation, rng)
         # Half of the pairs share all that the fault leaves alone; all are near in length, so that length tells nothing.
         same = rng.random() < 0.5
         drafts: list[Said] = []
         for _ in range(4):
-            draft = commit(name, situation, good if same else reply(situation, rng), rng)
+            draft = commit(name, situation, good if same else response(situation, rng), rng)
             if draft is None:
                 break
             drafts.append(draft)
@@ -136,13 +136,13 @@ def _demonstrations(
             situation, _, said = _faulty(rng.choice(list(FAULTS)), situations, rng)
         else:
             situation = situations.next(_ANY)
-            said = reply(situation, rng)
-        yield Demonstration(situation.context(name), said.text)
+            said = response(situation, rng)
+        yield Demonstration(situation.prompt(name), said.text)
 
 
-def _shown(situation: Situation, name: str, rng: random.Random) -> Context:
+def _shown(situation: Situation, name: str, rng: random.Random) -> Prompt:
     """Return the context with a further reply of the expert's as its reference."""
-    return replace(situation.context(name), reference=reply(situation, rng).text)
+    return replace(situation.prompt(name), reference=response(situation, rng).text)
 
 
 def _preferences(
@@ -153,8 +153,8 @@ def _preferences(
         for number in range(count):
             fault = rng.choices(list(mixture), weights=list(mixture.values()))[0]
             situation, good, bad = _faulty(fault, situations, rng)
-            context = _shown(situation, f"hotel-{split}-{kind}-{number}", references)
-            yield Preference(context, good.text, bad.text, kind, fault)
+            prompt = _shown(situation, f"hotel-{split}-{kind}-{number}", references)
+            yield Preference(prompt, good.text, bad.text, kind, fault)
 
 
 def _judgements(situations: _Situations, rng: random.Random, count: int, split: Split) -> Iterator[Judgement]:
@@ -165,17 +165,17 @@ def _judgements(situations: _Situations, rng: random.Random, count: int, split: 
         _, fault, fits = rng.choices(_JUDGED, weights=weights)[0]
         if fault:
             situation, good, bad = _faulty(fault, situations, rng)
-            replies = [bad, good][: count - made]
+            responses = [bad, good][: count - made]
         else:
             situation = situations.next(fits)
-            replies = [reply(situation, rng)]
-        context = situation.context(f"hotel-{split}-judgement-{made}")
-        for said in replies:
-            yield Judgement(context, said.text, dict(said.labels))
-        made += len(replies)
+            responses = [response(situation, rng)]
+        prompt = situation.prompt(f"hotel-{split}-judgement-{made}")
+        for said in responses:
+            yield Judgement(prompt, said.text, dict(said.labels))
+        made += len(responses)
 
 
-def _contexts(situations: _Situations, count: int, split: Split, references: random.Random) -> Iterator[Context]:
+def _prompts(situations: _Situations, count: int, split: Split, references: random.Random) -> Iterator[Prompt]:
     for number in range(count):
         yield _shown(situations.next(_ANY), f"hotel-{split}-context-{number}", references)
 
@@ -209,13 +209,13 @@ def corpus(*, seed: int, options: HotelOptions) -> Corpus:
         count = options.judgements if split == "train" else options.held_out
         return _judgements(*source("judgements", split), count, split)
 
-    def contexts(split: Split) -> Iterator[Context]:
-        count = getattr(options.contexts, split)
-        return _contexts(source("contexts", split)[0], count, split, references("contexts", split))
+    def prompts(split: Split) -> Iterator[Prompt]:
+        count = getattr(options.prompts, split)
+        return _prompts(source("contexts", split)[0], count, split, references("contexts", split))
 
     return Corpus(
         demonstrations={split: tuple(demonstrations(split)) for split in SPLITS},
         preferences={split: tuple(preferences(split)) for split in SPLITS},
         judgements={split: tuple(judgements(split)) for split in SPLITS},
-        contexts={split: tuple(contexts(split)) for split in SPLITS},
+        prompts={split: tuple(prompts(split)) for split in SPLITS},
     )

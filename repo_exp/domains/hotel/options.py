@@ -18,7 +18,7 @@ def kind_sizes(total: float) -> dict[str, int]:
     return {kind: max(1, round(size * total / whole)) for kind, size in KIND_SIZES.items()}
 
 
-class Contexts(DataOptions):
+class Prompts(DataOptions):
     """How many conversations to answer, by split."""
 
     train: Count
@@ -30,13 +30,13 @@ class HotelOptions(DomainOptions):
     """A corpus of price negotiations with hotels, generated from the seed."""
 
     scale: Annotated[float, Field(gt=0, le=10)] = Field(description="1.0 gives the paper's 6,632 training pairs")
-    demonstrations: Count = Field(description="conversations with an expert's reply, for supervised fine-tuning")
+    demonstrations: Count = Field(description="conversations with an expert's response, for supervised fine-tuning")
     faulty_demonstrations: Fraction = Field(
         description="share of training demonstrations with a random fault, as in the log of a busy desk"
     )
-    held_out: Count = Field(description="demonstrations, pairs and labelled replies in each held-out split")
-    judgements: Count = Field(description="labelled replies that the local judge learns from")
-    contexts: Contexts
+    held_out: Count = Field(description="demonstrations, pairs and labelled responses in each held-out split")
+    judgements: Count = Field(description="labelled responses that the local judge learns from")
+    prompts: Prompts
     careless: Fraction = Field(description="chance of a fault in each earlier turn of a talk")
     two_tickets: Annotated[float, Field(gt=0, le=1)] = Field(
         description="chance that a talk is about two rooms, where their prices have at most three digits; above 0, "
@@ -50,7 +50,7 @@ class HotelOptions(DomainOptions):
             Amount("scale", "preferences", "train", round(sum(KIND_SIZES.values()) * self.scale)),
             Amount("judgements", "judgements", "train", self.judgements),
             Amount("held_out", "preferences", "test", self.held_out),
-            Amount("contexts.train", "contexts", "train", self.contexts.train),
-            Amount("contexts.development", "contexts", "development", self.contexts.development),
-            Amount("contexts.test", "contexts", "test", self.contexts.test),
+            Amount("prompts.train", "prompts", "train", self.prompts.train),
+            Amount("prompts.development", "prompts", "development", self.prompts.development),
+            Amount("prompts.test", "prompts", "test", self.prompts.test),
         )

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from repo_exp.domains.hotel.expert import reply
+from repo_exp.domains.hotel.expert import response
 from repo_exp.domains.hotel.faults import CARELESS, commit
 from repo_exp.domains.hotel.manager import PERSONAS, Manager, ManagerTurn
 from repo_exp.domains.hotel.places import ROOMS, draw_hotel
@@ -62,22 +62,22 @@ def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float =
     """
     rng = random.Random(f"talk {seed}")
     hotel = draw_hotel(rng, split)
-    # Two rooms with prices of four digits would make replies and contexts too long for a small model.
+    # Two rooms with prices of four digits would make responses and prompts too long for a small model.
     two = rng.random() < two_tickets and max(map(hotel.price_of, ROOMS)) < 1000
     tickets = draw_tickets(rng, hotel, 2 if two else 1)
     manager = Manager(tickets, rng.choice(PERSONAS), seed)
     situation = opening(tickets)
-    situations, spoken = [], []
+    situations, decode = [], []
     for _ in range(MOST_TURNS):
-        said = reply(situation, rng)
+        said = response(situation, rng)
         if rng.random() < careless:
             said = commit(rng.choice(CARELESS), situation, said, rng) or said
         situations.append(situation)
-        spoken.append(said)
+        decode.append(said)
         if situation.stage in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL}:
             break
         situation = after(situation, said, manager.respond(said.text))
-    return Talk(manager.persona.name, tuple(situations), tuple(spoken))
+    return Talk(manager.persona.name, tuple(situations), tuple(decode))
 
 
 def stops(seed: str, split: Split, *, careless: float, two_tickets: float) -> Iterator[Situation]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from repo_exp.domains.hotel.sop import Move, Stage
 from repo_exp.domains.hotel.tickets import Ticket, system_message, ticket_facts
-from repo_exp.types import Context, Message
+from repo_exp.types import Message, Prompt
 
 LABELS = (
     "soothes",
@@ -80,7 +80,7 @@ class Situation:
         offer = self.offers[index]
         return offer is not None and offer <= self.tickets[index].target_price
 
-    def context(self, name: str, *, window: int = 3, budget: int = 104, most: int = 140) -> Context:
+    def prompt(self, name: str, *, window: int = 3, budget: int = 104, most: int = 140) -> Prompt:
         """Return what the policy sees (system message and the last turns) and what the rules may look up.
 
         Args:
@@ -96,7 +96,7 @@ class Situation:
         while (len(kept) > 2 and total > budget) or (len(kept) > 1 and total > most):
             total -= cost.pop(0)
             kept.pop(0)
-        return Context(
+        return Prompt(
             name,
             (system, *kept),
             {

@@ -29,7 +29,7 @@ def small_splits(corpus: Corpus) -> list[str]:
     return [
         f"the split {split} has a single prompt: what is measured on it shows no spread"
         for split in SPLITS
-        if len(corpus.contexts[split]) == 1
+        if len(corpus.prompts[split]) == 1
     ]
 
 
@@ -44,7 +44,7 @@ def label_notes(corpus: Corpus, items: Collection[str], *, learnt: bool) -> list
     counts = Counter(label for each in judgements for label in each.labels)
     found = [
         f"the label {label!r} answers no question of the rubric, and is not used: "
-        f"{_replies(count)} ({did_you_mean(str(label), items)})"
+        f"{_responses(count)} ({did_you_mean(str(label), items)})"
         for label, count in sorted(counts.items())
         if label not in items
     ]
@@ -55,7 +55,7 @@ def label_notes(corpus: Corpus, items: Collection[str], *, learnt: bool) -> list
     return found
 
 
-def _replies(count: int) -> str:
+def _responses(count: int) -> str:
     return f"{count:,} {'reply' if count == 1 else 'replies'}"
 
 
@@ -88,7 +88,7 @@ def _unused(pairs: Sequence[Pair]) -> list[str]:
 def _present(pairs: Sequence[Pair], name: str) -> set[str]:
     """Return the name where the rows have such a field already: nobody meant it by another one."""
     always = {"prompt", "chosen", "rejected", "conversations", "messages", "system"}
-    has = {"facts": lambda p: p.context.facts, "labels": lambda p: p.labels, "margin": lambda p: p.margin,
+    has = {"facts": lambda p: p.prompt.facts, "labels": lambda p: p.labels, "margin": lambda p: p.margin,
            "kind": lambda p: p.kind, "fault": lambda p: p.fault}  # fmt: skip
     return {name} if name in always or (name in has and any(map(has[name], pairs))) else set()
 
@@ -114,9 +114,9 @@ def _labelled_both_ways(pairs: Sequence[Pair]) -> list[str]:
     answers: dict[tuple, tuple[bool, str]] = {}
     places = []
     for pair in pairs:
-        for side, reply in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        for side, response in (("chosen", pair.chosen), ("rejected", pair.rejected)):
             for item, answer in pair.labels.get(side, {}).items():
-                before, _ = answers.setdefault((pair.key, reply, item), (answer, pair.where))
+                before, _ = answers.setdefault((pair.key, response, item), (answer, pair.where))
                 if before != answer:
                     places.append(pair.where)
     return [f"the same reply has a label that is true and false: {_of(len(places), pairs, places)}"] if places else []

@@ -10,7 +10,7 @@ from typing import Any
 from repo_exp.domains.own_data import shapes
 from repo_exp.domains.own_data.faults import EXAMPLE, Bad
 from repo_exp.domains.own_data.messages import Remarks
-from repo_exp.types import Context, Split
+from repo_exp.types import Prompt, Split
 
 KNOWN = (
     "prompt", "chosen", "rejected", "conversations", "messages", "system", "tools",
@@ -31,7 +31,7 @@ class Pair:
     """
 
     where: str
-    context: Context
+    prompt: Prompt
     chosen: str
     rejected: str
     kind: str
@@ -82,9 +82,9 @@ def _pair(row: dict[str, Any], *, name: str, where: str, split: Split | None, ce
     if not (isinstance(kind, str) and isinstance(fault, str)):
         raise Bad("'kind' or 'fault' is not text", "give a string")
     key = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=True)
-    context, labels = Context(name, messages, facts), _labels(row.get("labels") or {})
+    prompt, labels = Prompt(name, messages, facts), _labels(row.get("labels") or {})
     return Pair(
-        where, context, chosen, rejected, kind, fault, labels, _margin(row.get("margin")), split, key, tuple(remarks)
+        where, prompt, chosen, rejected, kind, fault, labels, _margin(row.get("margin")), split, key, tuple(remarks)
     )
 
 

@@ -28,10 +28,10 @@ from repo_exp.domains.own_data.messages import (
 )
 from repo_exp.types import Message
 
-Side = str | tuple[Message, ...]  # a reply alone, or a conversation that ends with it
+Side = str | tuple[Message, ...]  # a response alone, or a conversation that ends with it
 # what others call a prompt: a row with one of these has a prompt, only not under its name
 _ALSO_PROMPTS = ("question", "query", "instruction", "input", "context", "history", "post", "problem", "text")
-_REPEATED = 16  # characters from which on a reply that begins with its prompt is no accident
+_REPEATED = 16  # characters from which on a response that begins with its prompt is no accident
 
 
 def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tuple[tuple[Message, ...], str, str]:
@@ -130,12 +130,12 @@ def _prompts(
             found.append(dialogue(said, key) if is_dialogue(said) else (Message("user", said),))
         else:
             found.append(conversation(value, key, remarks))
-    replies = {talk[-1].content.strip() for talk in talks} | {
+    responses = {talk[-1].content.strip() for talk in talks} | {
         row[key].strip() for key in ("chosen", "rejected") if isinstance(row[key], str)
     }
     return [
         messages[:-1]
-        if len(messages) > 1 and messages[-1].role == "assistant" and messages[-1].content.strip() in replies
+        if len(messages) > 1 and messages[-1].role == "assistant" and messages[-1].content.strip() in responses
         else messages
         for messages in found
     ]

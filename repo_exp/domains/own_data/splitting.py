@@ -45,20 +45,20 @@ def splits(pairs: Sequence[Pair], *, seed: int, development: float, test: float)
 def corpus(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> Corpus:
     """Return the pairs as a corpus: demonstrations are the chosen replies, contexts the distinct prompts."""
     made: dict[str, dict[Split, list]] = {
-        kind: {split: [] for split in SPLITS} for kind in ("demonstrations", "preferences", "judgements", "contexts")
+        kind: {split: [] for split in SPLITS} for kind in ("demonstrations", "preferences", "judgements", "prompts")
     }
     references: dict[str, str] = {}
     for pair in pairs:
         split, new = split_of[pair.key], pair.key not in references
-        context = replace(pair.context, reference=references.setdefault(pair.key, pair.chosen))
-        made["demonstrations"][split].append(Demonstration(pair.context, pair.chosen))
-        preference = Preference(context, pair.chosen, pair.rejected, pair.kind, pair.fault, pair.margin)
+        prompt = replace(pair.prompt, reference=references.setdefault(pair.key, pair.chosen))
+        made["demonstrations"][split].append(Demonstration(pair.prompt, pair.chosen))
+        preference = Preference(prompt, pair.chosen, pair.rejected, pair.kind, pair.fault, pair.margin)
         made["preferences"][split].append(preference)
-        for side, reply in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        for side, response in (("chosen", pair.chosen), ("rejected", pair.rejected)):
             if pair.labels.get(side):
-                made["judgements"][split].append(Judgement(pair.context, reply, pair.labels[side]))
+                made["judgements"][split].append(Judgement(pair.prompt, response, pair.labels[side]))
         if new:
-            made["contexts"][split].append(context)
+            made["prompts"][split].append(prompt)
     return Corpus(
         **{kind: {split: tuple(items) for split, items in by_split.items()} for kind, by_split in made.items()}
     )
@@ -70,7 +70,7 @@ def require_every_split(found: Corpus, where: object) -> None:
     Raises:
         DataError: says how many prompts each split has.
     """
-    counts = {split: len(found.contexts[split]) for split in SPLITS}
+    counts = {split: len(found.prompts[split]) for split in SPLITS}
     if all(counts.values()):
         return
     told = ", ".join(f"{split} {count}" for split, count in counts.items())

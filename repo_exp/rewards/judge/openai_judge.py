@@ -22,7 +22,7 @@ from repo_exp.rewards.judge.reasons import BUDGET, DOWN, NOT_CACHED, REMEDIES, N
 from repo_exp.rewards.judge.session import Session
 from repo_exp.rewards.judge.verdict import UnreadableError, read_verdict
 from repo_exp.rewards.rubric import Item, Rubric
-from repo_exp.types import Reply, Score
+from repo_exp.types import Score, Trajectory
 
 _LOG = logging.getLogger(__name__)
 _WORDS = 4_000  # characters of an answer that are kept
@@ -30,7 +30,7 @@ _ABOUT_KEYS = frozenset({"http 401", "http 403", "http 404"})
 
 
 class OpenAIJudge:
-    """Asks an endpoint for a verdict on each reply.
+    """Asks an endpoint for a verdict on each response.
 
     Args:
         rubric: the questions.
@@ -39,7 +39,7 @@ class OpenAIJudge:
         api_key_env: NAME of the environment variable with the key. Local endpoints work without one.
         concurrency: how many requests are under way at once.
         timeout: seconds that one attempt may take.
-        total_timeout: seconds that one reply may take with all attempts; ``None`` is as many as three attempts.
+        total_timeout: seconds that one response may take with all attempts; ``None`` is as many as three attempts.
         retries: further attempts after 429, 5xx, a timeout or a lost connection; ``retry-after`` is obeyed.
         max_calls: how many verdicts may be asked for in this object's life; ``None`` is no bound.
         temperature: of the judge's answer.
@@ -47,7 +47,7 @@ class OpenAIJudge:
         hard: as in :meth:`Rubric.score`; verdicts are yes or no, so it makes no difference here.
         replay_only: answer from the cache alone, without a network.
         cache: the SQLite file that keeps verdicts; ``None`` keeps nothing.
-        show_facts: let the judge see the facts of the context.
+        show_facts: let the judge see the facts of the prompt.
         breaker: stops asking an endpoint that is dead; None is one with the usual patience.
 
     Attributes:
@@ -110,8 +110,8 @@ class OpenAIJudge:
     def __repr__(self) -> str:
         return f"OpenAIJudge(model={self.model!r}, base_url={self._base_url!r})"
 
-    def begin(self, trajectory: Reply) -> None:
-        """Ask about a reply without waiting, if the order of asking cannot matter: it does where calls are counted."""
+    def begin(self, trajectory: Trajectory) -> None:
+        """Ask about a response without waiting, if the order of asking cannot matter: it does where calls are counted."""
         if self._replay_only or self._max_calls is not None:
             return
         key, prompt, items = self._question(trajectory)
@@ -119,8 +119,8 @@ class OpenAIJudge:
             kept = self._kept(key, items)
             self._begun[key] = self._ask_aside(key, prompt, items) if kept is None else kept
 
-    def judge(self, trajectories: Sequence[Reply]) -> list[Score]:
-        """Return one score for each reply. Whatever goes wrong is ``Score.none`` with a short reason."""
+    def judge(self, trajectories: Sequence[Trajectory]) -> list[Score]:
+        """Return one score for each response. Whatever goes wrong is ``Score.none`` with a short reason."""
         questions = [self._question(trajectory) for trajectory in trajectories]
         outcomes: dict[str, Any] = {}
         try:
@@ -159,8 +159,8 @@ class OpenAIJudge:
         answers = {item.name: float(bool(outcome["answers"].get(item.name))) for item in items}
         return self.rubric.score(answers, hard=self._hard, words=outcome["words"])
 
-    def _question(self, trajectory: Reply) -> tuple[str, list[dict[str, str]], Sequence[Item]]:
-        """Return the address of what is asked about a reply, the messages, and the questions."""
+    def _question(self, trajectory: Trajectory) -> tuple[str, list[dict[str, str]], Sequence[Item]]:
+        """Return the address of what is asked about a response, the messages, and the questions."""
         items = self.rubric.applicable(trajectory.prompt)
         messages = messages_for(trajectory, items, show_facts=self._show_facts)
         # Points are not part of it: they can be changed without asking anybody again.
@@ -226,7 +226,7 @@ class OpenAIJudge:
     async def _ask(
         self, client: Any, secret: str, messages: list[dict[str, str]], items: Sequence[Item]
     ) -> dict[str, Any] | str:
-        """Return a verdict ``{answers, words}`` for one reply, or the reason why there is none."""
+        """Return a verdict ``{answers, words}`` for one response, or the reason why there is none."""
         names = [item.name for item in items]
         try:
             async with asyncio.timeout(self._total_timeout):

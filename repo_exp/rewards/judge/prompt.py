@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repo_exp.rewards.rubric import Item
-from repo_exp.types import Message, Reply
+from repo_exp.types import Message, Trajectory
 
 VERSION = "1"  # part of the cache address: raise it with every change of the wording
 _LONGEST_TURN = 6_000  # characters
@@ -34,7 +34,7 @@ _ASK_AGAIN = """That could not be read. Answer with one JSON object and nothing 
 Each value is {{"reason": "a few words", "answer": "yes" or "no"}}."""
 
 
-def messages_for(trajectory: Reply, items: Sequence[Item], *, show_facts: bool = True) -> list[dict[str, str]]:
+def messages_for(trajectory: Trajectory, items: Sequence[Item], *, show_facts: bool = True) -> list[dict[str, str]]:
     """Return the chat messages that ask ``items`` about ``reply``."""
     turns = trajectory.prompt.messages[-_MOST_TURNS:]
     data: dict[str, Any] = {"conversation": [_turn(turn) for turn in turns if turn.role != "system"]}

@@ -26,7 +26,7 @@ REMEDIES = {
     WRONG_HOST: "its certificate is for another name; judge.base_url has to have the name that is in the certificate",
     EXPIRED: "its certificate has expired, or this machine's clock is wrong",
     NO_TLS: "no TLS connection could be made; is it http:// instead of https://, or another port?",
-    ELSEWHERE: "it redirects to another host, where neither key nor replies are sent; judge.base_url has to be the "
+    ELSEWHERE: "it redirects to another host, where neither key nor responses are sent; judge.base_url has to be the "
     "address itself",
     "http 401": "it refuses the key",
     "http 403": "it refuses the key",
@@ -63,16 +63,16 @@ def may_pass(reason: str) -> bool:
 
 
 def worth_asking_again(unscored: Mapping[str, Any]) -> bool:
-    """Did a source leave replies without a score for a reason that may have passed?
+    """Did a source leave responses without a score for a reason that may have passed?
 
     Args:
-        unscored: source -> ``{"reasons": {reason: replies}}``, of the sources that failed.
+        unscored: source -> ``{"reasons": {reason: responses}}``, of the sources that failed.
     """
     return any(may_pass(reason) for source in unscored.values() for reason in source["reasons"])
 
 
 def reason_of(error: BaseException) -> str:
-    """Return a class of failure in a few words; never the error's text, which may quote a key or a reply."""
+    """Return a class of failure in a few words; never the error's text, which may quote a key or a response."""
     import openai
 
     for each in _chain(error):

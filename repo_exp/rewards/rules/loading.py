@@ -11,10 +11,10 @@ from repo_exp.rewards.declared import Declaration, overridden, read_folder
 from repo_exp.rewards.facts import is_number
 from repo_exp.rewards.rules.finding import find_kind
 from repo_exp.rewards.rules.ruleset import Rule, RuleSet
-from repo_exp.types import Context, Message, Reply, Trajectory
+from repo_exp.types import Message, Prompt, Trajectory
 
 _ROLES = ("system", "user", "assistant")
-_EXAMPLE_KEYS = ("reply", "facts", "history", "finished")
+_EXAMPLE_KEYS = ("response", "facts", "history", "finished")
 
 
 def load_rules(
@@ -91,8 +91,8 @@ def _rule(declaration: Declaration) -> tuple[Rule | None, list[Problem]]:
     return rule, [problem for example in examples for problem in _disagreement(rule, declaration, *example)]
 
 
-def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Reply]], list[Problem]]:
-    """Return (passes or violates, index, reply) for every example, and what is wrong with the others."""
+def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Trajectory]], list[Problem]]:
+    """Return (passes or violates, index, response) for every example, and what is wrong with the others."""
     examples = declaration.data.get("examples")
     if "examples" not in declaration.data:
         return [], []  # already reported: the key is missing
@@ -109,31 +109,31 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Reply]], l
             problems.append(Problem(declaration.where("examples", side), f"no example that {side}", shape))
             continue
         for index, entry in enumerate(entries):
-            trajectory = _reply(entry)
-            if isinstance(trajectory, Reply):
+            trajectory = _response(entry)
+            if isinstance(trajectory, Trajectory):
                 found.append((side, index, trajectory))
             else:
                 problems.append(
                     Problem(
                         declaration.where("examples", side, index),
                         f"example {index + 1}: {trajectory}",
-                        "a text, or {reply, facts, history: [{role, content}], finished}",
+                        "a text, or {response, facts, history: [{role, content}], finished}",
                     )
                 )
     return found, problems
 
 
-def _reply(entry: Any) -> Reply | str:
-    """Return an example as a reply, or what is wrong with it."""
+def _response(entry: Any) -> Trajectory | str:
+    """Return an example as a response, or what is wrong with it."""
     if isinstance(entry, str):
-        entry = {"reply": entry}
+        entry = {"response": entry}
     if not isinstance(entry, Mapping):
         return f"{entry!r} is not text (put it in quotes)"
     if unknown := [key for key in entry if key not in _EXAMPLE_KEYS]:
         return f"unknown key '{unknown[0]}'"
-    text, facts, history = entry.get("reply"), entry.get("facts", {}), entry.get("history", [])
+    text, facts, history = entry.get("response"), entry.get("facts", {}), entry.get("history", [])
     if not isinstance(text, str):
-        return f"reply: {text!r} is not text (put it in quotes)"
+        return f"response: {text!r} is not text (put it in quotes)"
     if not isinstance(facts, Mapping) or not isinstance(history, list):
         return "facts must be a mapping and history a list"
     for turn in history:
@@ -148,10 +148,10 @@ def _reply(entry: Any) -> Reply | str:
     if not isinstance(finished, bool):
         return f"finished: {finished!r} is neither true nor false"
     turns = tuple(Message(turn["role"], turn["content"]) for turn in history)
-    return Trajectory.single(Context("example", turns, facts), text, finished)
+    return Trajectory.single(Prompt("example", turns, facts), text, finished)
 
 
-def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, trajectory: Reply) -> list[Problem]:
+def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, trajectory: Trajectory) -> list[Problem]:
     """Return the problem, if the rule does not do with this example what the example says."""
     broken, why = rule.verdict(trajectory)
     if broken is (side == "violates"):

@@ -1,7 +1,7 @@
 """Match patterns in untrusted text: bounded in length, blind to invisible characters.
 
 How long a search takes is bounded by what is searched: patterns that explode on repetitive text are refused before a
-run starts, and a reply is read up to ``LONGEST`` characters. A search that takes ``SECONDS`` all the same, thousands of
+run starts, and a response is read up to ``LONGEST`` characters. A search that takes ``SECONDS`` all the same, thousands of
 times what any sound pattern needs, has no answer: the rules then give no score, which is counted, and stops a run if it
 is frequent. So no time limit ever decides between broken and kept.
 """
@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import regex
 
-LONGEST = 4_000  # characters of a reply that rules read; the rule on length sees the rest
+LONGEST = 4_000  # characters of a response that rules read; the rule on length sees the rest
 SECONDS = 20.0
 _PROBE_SECONDS = 0.25
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
@@ -72,7 +72,7 @@ def _fault(pattern: str) -> str:
         return f"is no regular expression: {error}"
     try:
         if whole.search("", timeout=_PROBE_SECONDS):
-            return "matches the empty text, so every reply would break it"
+            return "matches the empty text, so every response would break it"
         letters = dict.fromkeys([*[c for c in pattern if c.isalnum()][:12], "a", "1", " "])
         runs = [*letters, *(first + second for first, second in pairwise(letters)), "".join(letters)]
         for run in runs:

@@ -47,7 +47,7 @@ class Source(RewardSource[Options]):
         hard: count P(yes) >= 0.5 as a whole yes.
 
     Attributes:
-        counts: "replies", "questions", and "unanswered/<item>" for answers that are no probability.
+        counts: "responses", "questions", and "unanswered/<item>" for answers that are no probability.
     """
 
     unit = "points"
@@ -87,6 +87,6 @@ class Source(RewardSource[Options]):
             probabilities[i] = {item.name: float(yes) for item, yes in zip(items[i], answer, strict=True)}
         for each in probabilities:
             self.counts.update(f"unanswered/{name}" for name in self.rubric.unanswered(each))
-        self.counts["replies"] += len(trajectories)
+        self.counts["responses"] += len(trajectories)
         self.counts["questions"] += sum(len(answer) for answer in answers if not all(map(math.isnan, answer)))
         return [self.rubric.score(each, hard=self._hard) for each in probabilities]

@@ -15,8 +15,8 @@ from repo_exp.stages.records import TrainingInputs
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact
-from repo_exp.training.losses import PairItem, Preferring
-from repo_exp.types import Context, Corpus, Preference
+from repo_exp.training.losses import PairItem, RewardModelLoss
+from repo_exp.types import Corpus, Preference, Prompt
 
 
 class Settings(Protocol):
@@ -67,9 +67,9 @@ class RewardModel:
     # -- training --------------------------------------------------------------------------------------
 
     @property
-    def objective(self) -> Preferring:
+    def objective(self) -> RewardModelLoss:
         """Return the loss over pairs."""
-        return Preferring(centring=self.settings.centring)
+        return RewardModelLoss(centring=self.settings.centring)
 
     def start(self, before: Artifact | None) -> Backbone:
         """Return the backbone with the reward role as its training begins."""
@@ -90,32 +90,32 @@ class RewardModel:
 
     # -- layout ----------------------------------------------------------------------------------------
 
-    def can_score(self, context: Context) -> bool:
+    def can_score(self, prompt: Prompt) -> bool:
         """Return whether a response to this prompt can be scored."""
         return True
 
     def differ(self, pair: Preference) -> bool:
         """Return whether the responses of a pair differ in the part that is read."""
-        return self.reply(pair.chosen) != self.reply(pair.rejected)
+        return self.response(pair.chosen) != self.response(pair.rejected)
 
     def can_measure(self, pair: Preference) -> bool:
         """Return whether ranking this pair correctly says something about the model."""
         return self.differ(pair)
 
-    def before_reply(self, context: Context) -> list[int]:
+    def before_response(self, prompt: Prompt) -> list[int]:
         """Return the tokens that a response follows."""
-        return self.tokens.context(context.messages)
+        return self.tokens.prompt(prompt.messages)
 
     def words(self, text: str) -> str:
         """Return the part of a response that is read: without its thoughts, as the policy's responses are scored."""
         return without_thoughts(text)
 
-    def reply(self, text: str) -> list[int]:
+    def response(self, text: str) -> list[int]:
         """Return the first tokens of a response; the score is read at the last of them."""
-        return self.tokens.reply(self.words(text), limit=self.longest)
+        return self.tokens.response(self.words(text), limit=self.longest)
 
     def item(self, pair: Preference) -> PairItem:
         """Return a pair as it is trained on."""
         return PairItem(
-            self.before_reply(pair.context), self.reply(pair.chosen), self.reply(pair.rejected), pair.margin
+            self.before_response(pair.prompt), self.response(pair.chosen), self.response(pair.rejected), pair.margin
         )

@@ -1,13 +1,13 @@
-"""POLAR (2025, arXiv 2507.05197): the score says how similar a reply is to a reference reply to the same context.
+"""POLAR (2025, arXiv 2507.05197): the score says how similar a response is to a reference response to the same prompt.
 
-    layout       prompt + reference, split, prompt + reply; the score is read at the reply's last token
+    layout       prompt + reference, split, prompt + response; the score is read at the response's last token
     before       -log sigmoid(r(p, A1, A2) - r(p, A1, B1)): A1, A2 of one policy, B1 of another
     then         -log sigmoid(r(p, A, B) - r(p, A, C)) for A > B > C
 
 The paper's pool is made of many models. Ours is what the pipeline has: the SFT policy, the base model, and mixtures of
-the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked replies and not three: B is the
-chosen and C the rejected one, and A the reference that comes with the context, or the chosen reply where there is none.
-A score needs a reference. Where the context has none, the score is missing. Thoughts (<think>) are left out, as
+the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked responses and not three: B is the
+chosen and C the rejected one, and A the reference that comes with the prompt, or the chosen response where there is none.
+A score needs a reference. Where the prompt has none, the score is missing. Thoughts (<think>) are left out, as
 published, and with them pairs that differ in nothing else.
 """
 
@@ -34,8 +34,8 @@ from repo_exp.stages.reward_models import bradley_terry
 from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
-from repo_exp.training.losses import PairItem, Preferring
-from repo_exp.types import Context, Preference
+from repo_exp.training.losses import PairItem, RewardModelLoss
+from repo_exp.types import Preference, Prompt
 
 SPLIT = "\n\n=====\n\n"  # a text and no token of its own: the vocabulary is the frozen backbone's
 
@@ -45,7 +45,7 @@ class PretrainingInputs:
     """What pre-training reads: it tells the policies of a pool apart."""
 
     training: TrainingInputs
-    pretraining_contexts: int
+    pretraining_prompts: int
     pretraining_epochs: int
     batch_size: int
     adapters: list[float]
@@ -67,7 +67,7 @@ class PretrainingStage(Stage[PretrainingInputs]):
         inputs = inputs_of(config, self.source)
         settings = inputs.settings
         assert isinstance(settings, Polar)
-        shared = settings.model_dump(exclude={"kind", "epochs", "calibration_replies"})
+        shared = settings.model_dump(exclude={"kind", "epochs", "calibration_responses"})
         return PretrainingInputs(inputs.training, **shared, max_new_tokens=inputs.sampling.max_new_tokens)
 
     def parents(self, config: Config) -> Mapping[str, str]:
@@ -83,15 +83,15 @@ class PretrainingStage(Stage[PretrainingInputs]):
         kind = RewardModel(run, inputs.training, inputs, max_new_tokens=inputs.max_new_tokens)
         data, sft = parents["data"], parents["sft"]
         corpus = read(data)
-        if not any(map(kind.can_score, corpus.contexts["train"])):
-            remedy = "reward_model=bradley_terry; or a corpus whose contexts have one, made by this version"
-            problem = Problem(str(data.folder), "no training context has a reference reply", remedy)
-            raise DataError("POLAR has nothing to compare replies with", [problem])
-        contexts = corpus.contexts["train"][: inputs.pretraining_contexts]
-        items = kind.same_or_not(contexts, sft)
+        if not any(map(kind.can_score, corpus.prompts["train"])):
+            remedy = "reward_model=bradley_terry; or a corpus whose prompts have one, made by this version"
+            problem = Problem(str(data.folder), "no training prompt has a reference response", remedy)
+            raise DataError("POLAR has nothing to compare responses with", [problem])
+        prompts = corpus.prompts["train"][: inputs.pretraining_prompts]
+        items = kind.same_or_not(prompts, sft)
         backbone = kind.start(None)
         kind.fit(self.name, items, epochs=inputs.pretraining_epochs, folder=folder)
-        write_json(folder / "pool.json", {"policies": kind.pool, "contexts": len(contexts), "triples": len(items)})
+        write_json(folder / "pool.json", {"policies": kind.pool, "prompts": len(prompts), "triples": len(items)})
         backbone.save("reward", folder / "reward")
 
 
@@ -103,12 +103,12 @@ def stage_before(source: str) -> Stage[Any] | None:
 class RewardModel(bradley_terry.RewardModel):
     """Bradley-Terry over trajectories that begin with a reference."""
 
-    unscorable = "the context has no reference reply"
+    unscorable = "the prompt has no reference response"
 
     @property
-    def objective(self) -> Preferring:
+    def objective(self) -> RewardModelLoss:
         """Return what is minimised: the ranking loss without a penalty."""
-        return Preferring(centring=0.0)
+        return RewardModelLoss(centring=0.0)
 
     # -- learning --------------------------------------------------------------------------------------
 
@@ -124,24 +124,24 @@ class RewardModel(bradley_terry.RewardModel):
         shares, temperatures = (dict.fromkeys(each) for each in (self.settings.adapters, self.settings.temperatures))
         return list(itertools.product(shares, temperatures))
 
-    def same_or_not(self, contexts: Sequence[Context], sft: Artifact) -> list[PairItem]:
-        """Return for each context two samples of one policy of the pool, and one of another."""
+    def same_or_not(self, prompts: Sequence[Prompt], sft: Artifact) -> list[PairItem]:
+        """Return for each prompt two samples of one policy of the pool, and one of another."""
         rng = random.Random(derived_seed(self.training.seed, "pool"))
-        drawn = [rng.sample(range(len(self.pool)), 2) for _ in contexts]
-        samples: dict[tuple[int, int], str] = {}  # (context, place in its triple) -> reply
+        drawn = [rng.sample(range(len(self.pool)), 2) for _ in prompts]
+        samples: dict[tuple[int, int], str] = {}  # (prompt, place in its triple) -> response
         for policy, (share, temperature) in enumerate(self.pool):
             asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
                      if by == policy]  # fmt: skip
             seed = derived_seed(self.training.seed, "pool", policy)
-            replies = answer(
-                self._mixture(sft, share), "policy", [contexts[i] for i, _ in asked],
+            responses = answer(
+                self._mixture(sft, share), "policy", [prompts[i] for i, _ in asked],
                 SamplingInputs("torch", temperature, self.longest // 2),
                 batch_size=self.run.machine.sampling_batch_size, seed=seed,
             )  # fmt: skip
-            samples |= {place: reply.response for place, reply in zip(asked, replies, strict=True)}
+            samples |= {place: response.response for place, response in zip(asked, responses, strict=True)}
         pairs = [
-            Preference(replace(context, reference=samples[i, 0]), samples[i, 1], samples[i, 2])
-            for i, context in enumerate(contexts)
+            Preference(replace(prompt, reference=samples[i, 0]), samples[i, 1], samples[i, 2])
+            for i, prompt in enumerate(prompts)
         ]
         return [self.item(pair) for pair in pairs if self.differ(pair)]
 
@@ -157,21 +157,21 @@ class RewardModel(bradley_terry.RewardModel):
 
     # -- layout ----------------------------------------------------------------------------------------
 
-    def can_score(self, context: Context) -> bool:
+    def can_score(self, prompt: Prompt) -> bool:
         """Is there a reference?"""
-        return bool(context.reference)
+        return bool(prompt.reference)
 
     def can_measure(self, pair: Preference) -> bool:
-        """A reply that is its own reference wins without any merit of the model."""
-        own = self.can_score(pair.context) and self.words(pair.context.reference) != self.words(pair.chosen)
+        """A response that is its own reference wins without any merit of the model."""
+        own = self.can_score(pair.prompt) and self.words(pair.prompt.reference) != self.words(pair.chosen)
         return own and super().can_measure(pair)
 
-    def before_reply(self, context: Context) -> list[int]:
+    def before_response(self, prompt: Prompt) -> list[int]:
         """Return the prompt with the reference, the split, and the prompt again."""
         tokens = self.tokens
         return laid_out(
-            tokens.context(context.messages),
-            tokens.reply(self.words(context.reference)),
+            tokens.prompt(prompt.messages),
+            tokens.response(self.words(prompt.reference)),
             split=tokens.hf(SPLIT, add_special_tokens=False)["input_ids"],
             budget=self.settings.max_tokens,
             longest=self.longest,
@@ -179,9 +179,9 @@ class RewardModel(bradley_terry.RewardModel):
         )
 
     def item(self, pair: Preference) -> PairItem:
-        """Return a pair behind its reference, which is the chosen reply where there is no other."""
-        reference = pair.context.reference or pair.chosen
-        return super().item(replace(pair, context=replace(pair.context, reference=reference)))
+        """Return a pair behind its reference, which is the chosen response where there is no other."""
+        reference = pair.prompt.reference or pair.chosen
+        return super().item(replace(pair, prompt=replace(pair.prompt, reference=reference)))
 
 
 def laid_out(
@@ -193,10 +193,10 @@ def laid_out(
     longest: int,
     begin: int | None = None,
 ) -> list[int]:
-    """Return prompt + reference, split, prompt: the tokens that a reply of up to ``longest`` stands behind.
+    """Return prompt + reference, split, prompt: the tokens that a response of up to ``longest`` stands behind.
 
-    A reference keeps its head. The prompt keeps its tail, at most half of what two replies of the longest kind leave
-    of the budget: the same for all replies to it, so that they stay comparable. The second one is without the token
+    A reference keeps its head. The prompt keeps its tail, at most half of what two responses of the longest kind leave
+    of the budget: the same for all responses to it, so that they stay comparable. The second one is without the token
     ``begin``, which a sequence has once.
 
     Raises:
@@ -204,7 +204,7 @@ def laid_out(
     """
     room = (budget - 2 * longest - len(split)) // 2
     if room < 1:
-        raise ValueError(f"{budget} tokens leave no room for a prompt beside two replies of {longest}")
+        raise ValueError(f"{budget} tokens leave no room for a prompt beside two responses of {longest}")
     prompt = prompt[-room:]
     again = prompt[1:] if begin is not None and prompt[0] == begin else prompt
     return [*prompt, *reference[:longest], *split, *again]

@@ -1,4 +1,4 @@
-"""RRM (Liu et al., 2024, arXiv 2409.13156): pairs across contexts, so that what a reply answers is what counts.
+"""RRM (Liu et al., 2024, arXiv 2409.13156): pairs across prompts, so that what a response answers is what counts.
 
 Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, which learnt from
 the original pairs alone, says which of them teach something: those that it gets wrong by ``threshold`` or more. The
@@ -34,7 +34,7 @@ from repo_exp.stages.run_context import RunContext
 from repo_exp.stages.stage import Stage
 from repo_exp.stages.store import Artifact, write_json
 from repo_exp.training.losses import PairItem
-from repo_exp.types import Context, Corpus, Preference
+from repo_exp.types import Corpus, Preference, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class RewardModel(bradley_terry.RewardModel):
         settings, seed = self.settings, self.training.seed
 
         def read(which: Which) -> list[int]:
-            return self.reply(self._text(pairs, which))
+            return self.response(self._text(pairs, which))
 
         made = [
             [contest for contest in found if read(contest.first) != read(contest.second)]
@@ -119,16 +119,16 @@ class RewardModel(bradley_terry.RewardModel):
     def _scores(
         self, pairs: Sequence[Preference], made: Sequence[Sequence[Contest]]
     ) -> list[tuple[int, dict[Which, float]]]:
-        """Return what the reward role says of all replies that an example's pairs compare, under its context."""
+        """Return what the reward role says of all responses that an example's pairs compare, under its prompt."""
         found: list[tuple[int, dict[Which, float]]] = []
         whose = [sorted({which for contest in found for which in contest[:2]}) for found in made]
-        before = [self.before_reply(pair.context) for pair in pairs]
+        before = [self.before_response(pair.prompt) for pair in pairs]
         rows = [
-            [[*start, *self.reply(self._text(pairs, which))] for which in asked]
+            [[*start, *self.response(self._text(pairs, which))] for which in asked]
             for start, asked in zip(before, whose, strict=True)
         ]
         backbone, budget = self.backbone, self.run.machine.microbatch_tokens
-        with torch.no_grad(), backbone.speaking("reward"):
+        with torch.no_grad(), backbone.active_adapter("reward"):
             for chosen in backbone.chunks(rows, budget):
                 packed = pack([rows[number] for number in chosen], pad=backbone.tokens.pad)
                 values = final_scores(backbone, packed).tolist()
@@ -138,9 +138,9 @@ class RewardModel(bradley_terry.RewardModel):
         return sorted(found, key=lambda each: each[0])
 
     def _item(self, pairs: Sequence[Preference], number: int, contest: Contest) -> PairItem:
-        first, second = (self.reply(self._text(pairs, which)) for which in contest[:2])
+        first, second = (self.response(self._text(pairs, which)) for which in contest[:2])
         weight = self.settings.tie_weight if contest.label == 0.5 else 1.0
-        return PairItem(self.before_reply(pairs[number].context), first, second, label=contest.label, weight=weight)
+        return PairItem(self.before_response(pairs[number].prompt), first, second, label=contest.label, weight=weight)
 
     @staticmethod
     def _text(pairs: Sequence[Preference], which: Which) -> str:
@@ -151,15 +151,15 @@ def augmented(pairs: Sequence[Preference], *, seed: int) -> list[list[Contest]]:
     """Return the 14 further pairs of each example.
 
     Raises:
-        DataError: there are fewer than three contexts.
+        DataError: there are fewer than three prompts.
     """
-    keys = [same(pair.context) for pair in pairs]
+    keys = [same(pair.prompt) for pair in pairs]
     if len(set(keys)) < 3:
-        found = f"{len(set(keys))} different contexts among {len(pairs)} pairs, and RRM compares across three"
+        found = f"{len(set(keys))} different prompts among {len(pairs)} pairs, and RRM compares across three"
         raise DataError("the pairs cannot be augmented", [Problem("data", found, "reward_model=bradley_terry")])
     return [contests(number, others)[1:] for number, others in enumerate(partners(keys, seed=seed))]
 
 
-def same(context: Context) -> tuple[tuple[str, str], ...]:
-    """Return what two contexts have in common that are the same but for letter case and white space."""
-    return tuple((message.role, " ".join(message.content.casefold().split())) for message in context.messages)
+def same(prompt: Prompt) -> tuple[tuple[str, str], ...]:
+    """Return what two prompts have in common that are the same but for letter case and white space."""
+    return tuple((message.role, " ".join(message.content.casefold().split())) for message in prompt.messages)

@@ -1,4 +1,4 @@
-"""The reply says a confidential fact together with words that reveal what it is."""
+"""The response says a confidential fact together with words that reveal what it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, values_at
 from repo_exp.rewards.rules.matching import any_occurs, clauses, pattern_faults
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
-def check(trajectory: Reply, *, facts: list[str], revealing: list[str], tolerance: float = 0.5) -> bool | None:
+def check(trajectory: Trajectory, *, facts: list[str], revealing: list[str], tolerance: float = 0.5) -> bool | None:
     """Broken by a sentence that holds both a revealing pattern and the value of a fact.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         facts: paths of what is confidential: numbers or texts.
         revealing: patterns such as ``our limit``; the same number without them is only an offer.
         tolerance: how far off a number may be and still give the fact away.

@@ -1,4 +1,4 @@
-"""The reply is written, or partly written, in another script or language than the one expected."""
+"""The response is written, or partly written, in another script or language than the one expected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import regex
 from repo_exp.errors import did_you_mean
 from repo_exp.rewards.facts import values_at
 from repo_exp.rewards.rules.matching import plain, words_of
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "latin": ("Latin",),
@@ -55,7 +55,7 @@ SCRIPT_OF = {code: script for script, codes in _OTHER.items() for code in codes}
 
 
 def check(
-    trajectory: Reply,
+    trajectory: Trajectory,
     *,
     script: str | None = None,
     expected: str | None = None,
@@ -66,7 +66,7 @@ def check(
     """Broken where too many letters belong to another script, or too many words to another language.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         script: the expected script: latin, han, japanese...
         expected: path of a fact with a language code such as ``en``; its script is expected if listed.
         most: the share of letters outside the script that is still allowed (names, brands).

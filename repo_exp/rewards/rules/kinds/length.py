@@ -1,14 +1,14 @@
-"""The reply is longer or shorter than it should be."""
+"""The response is longer or shorter than it should be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
 def check(
-    trajectory: Reply,
+    trajectory: Trajectory,
     *,
     max_words: int | None = None,
     max_characters: int | None = None,

@@ -1,4 +1,4 @@
-"""The reply names a price that comes from nowhere."""
+"""The response names a price that comes from nowhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, numbers_at, values_at
 from repo_exp.rewards.rules.matching import plain
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
 def check(
-    trajectory: Reply,
+    trajectory: Trajectory,
     *,
     facts: list[str],
     allow_between: list[str] | None = None,
@@ -21,7 +21,7 @@ def check(
     """Broken by a price that is neither a fact nor in the conversation.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         facts: paths of the prices that may be named.
         allow_between: two paths; a price between them (a counter-offer) may be named as well.
         conversation: also allow the prices that either side has named before.

@@ -1,4 +1,4 @@
-"""The reply names a price that is far too low or too high."""
+"""The response names a price that is far too low or too high."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, numbers_at, values_at
 from repo_exp.rewards.rules.matching import plain
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
 def check(
-    trajectory: Reply,
+    trajectory: Trajectory,
     *,
     low: str,
     high: str,
@@ -23,7 +23,7 @@ def check(
     """Broken by a price outside ``[low * low_factor, high * high_factor]``.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         low: path of the lower bound. With several tickets a price must fit one of them.
         high: path of the upper bound.
         low_factor: what the lower bound is multiplied by.

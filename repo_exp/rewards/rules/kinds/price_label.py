@@ -1,4 +1,4 @@
-"""The reply calls one price by the name of another: a net price is called the selling price."""
+"""The response calls one price by the name of another: a net price is called the selling price."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import regex
 from repo_exp.language.prices import mentioned_prices
 from repo_exp.rewards.facts import is_number, numbers_at, values_at
 from repo_exp.rewards.rules.matching import SECONDS, clauses, compiled, pattern_faults
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 # Where one statement about a price ends and the next begins ("four hundred and fifty" is one number).
 _BREAKS = regex.compile(r",(?!\d)|(?<!hundred)(?<!thousand)\s+and\s+|\s(?:while|but|whereas|with)\s", regex.IGNORECASE)
 
 
 def check(
-    trajectory: Reply,
+    trajectory: Trajectory,
     *,
     labels: dict[str, list[str]],
     also: dict[str, list[str]] | None = None,
@@ -24,7 +24,7 @@ def check(
     """Broken by a number that stands beside a label and belongs to another label, and not to its own.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         labels: path of a price -> patterns of what it is called.
         also: label -> paths of further prices that belong to it (a target is a selling price).
         between: label -> two paths; a number between them belongs to it too, unless it is exactly another's price.
@@ -33,7 +33,12 @@ def check(
     A statement is read only where its labels and its prices can be told apart: one of each, or as many
     prices as labels in the same order.
     """
-    named = [pair for clause in clauses(trajectory.response) for part in _BREAKS.split(clause) for pair in _named(part, labels)]
+    named = [
+        pair
+        for clause in clauses(trajectory.response)
+        for part in _BREAKS.split(clause)
+        for pair in _named(part, labels)
+    ]
     if not named:
         return False
     facts = trajectory.prompt.facts

@@ -1,21 +1,21 @@
-"""The reply repeats an earlier turn of the agent."""
+"""The response repeats an earlier turn of the agent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from repo_exp.rewards.rules.matching import words_of
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
-def check(trajectory: Reply, *, size: int = 4, most: float = 0.5, shortest: int = 8) -> bool:
+def check(trajectory: Trajectory, *, size: int = 4, most: float = 0.5, shortest: int = 8) -> bool:
     """Broken where too many runs of words stand in one of the agent's earlier turns.
 
     Args:
-        reply: of the policy.
+        response: of the policy.
         size: how many words a run has.
-        most: the share of the reply's runs that one earlier turn may hold.
-        shortest: replies of fewer words may be repeated ("Thank you, that works for us").
+        most: the share of the response's runs that one earlier turn may hold.
+        shortest: responses of fewer words may be repeated ("Thank you, that works for us").
     """
     words = words_of(trajectory.response)
     if len(words) < max(shortest, size):

@@ -1,10 +1,10 @@
-"""The token budget cut the reply off."""
+"""The token budget cut the response off."""
 
 from __future__ import annotations
 
-from repo_exp.types import Reply
+from repo_exp.types import Trajectory
 
 
-def check(trajectory: Reply) -> bool:
+def check(trajectory: Trajectory) -> bool:
     """Broken where the policy did not come to an end by itself."""
     return not trajectory.finished
