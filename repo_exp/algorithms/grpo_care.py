@@ -11,8 +11,8 @@ Published for tasks with a verifier. Ours, where there is none:
 * accuracy = sigmoid(R_total), the Bradley-Terry probability to beat a response with a reward of 0. A reward model is
   calibrated so that 0 is the SFT policy's average response; of rules or a judge alone, 0 is their neutral score.
 * base reward = R_total, in the place of correct answer plus correct form.
-* the answer begins behind the last ``answer_delimiter``; without one the whole response is the answer, and the bonus goes
-  to good responses that the policy's past self finds likely.
+* the answer begins behind the last ``answer_delimiter``; without one the whole response is the answer, and the bonus
+  goes to good responses that the policy's past self finds likely.
 
 The average is taken of the adapter's two factors, not of their product: a step differs from one of the product by
 keep (1 - keep) (B - B_avg) (A - A_avg). It starts as the SFT policy, and at the published pace, 0.5 % every ten

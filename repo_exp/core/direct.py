@@ -21,8 +21,8 @@ EXPONENT_BOUND = 80.0  # exp(80) is still finite in float32
 def response_scores(ratio_B2T: Tensor, mask_B2T: Tensor, *, mean: bool, beyond: float = 1.0) -> Tensor:
     """Return the score of each response: the sum of its tokens' log-ratios, or their mean: (B, 2).
 
-    LD-DPO (Liu et al., 2024): tokens beyond the length of the pair's shorter response weigh ``beyond``, from 1 (nothing is
-    changed) to 0 (they do not count). A mean is a weighted one then. What the mask leaves out is never read, NaN
+    LD-DPO (Liu et al., 2024): tokens beyond the length of the pair's shorter response weigh ``beyond``, from 1 (nothing
+    is changed) to 0 (they do not count). A mean is a weighted one then. What the mask leaves out is never read, NaN
     included; a response without tokens has score 0.
     """
     same_shape("response_scores", ratio_B2T, mask_B2T)
@@ -64,8 +64,8 @@ def direct_loss(
         sppo_hard  (s+ - 1 / (2 beta))^2 + (s- + 1 / (2 beta))^2        Wu et al., 2024, every win certain
 
     e is the share of pairs that are labelled the wrong way round: cDPO takes it into the target, robust takes its bias
-    out of the loss. The last three look at each response by itself, the others at the difference only. ``label_smoothing``
-    and ``margin`` have a say where the formula has e and z.
+    out of the loss. The last three look at each response by itself, the others at the difference only.
+    ``label_smoothing`` and ``margin`` have an effect where the formula has e and z.
 
     Raises:
         ValueError: an unknown loss, or not two scores a pair.

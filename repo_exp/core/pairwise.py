@@ -47,7 +47,7 @@ def pairwise_surrogate(
 ) -> tuple[Tensor, Tensor]:
     """Return the loss of each pair (P,), and where the clip leaves a response no gradient (P, 2).
 
-    With rho = exp(log_ratio) of a whole response, d the difference of the two, A of the first response, w held constant:
+    With rho = exp(log_ratio) of a whole response, d the difference of the two, A of the first one, w held constant:
 
         separate (V1)  1/2 sum of both responses: w max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), w = rho of the other
         joint (V2)     1/2 w max(-A d, -A clip(d, -clip, clip)),  d = log rho_1 - log rho_2,     w = rho_1 rho_2

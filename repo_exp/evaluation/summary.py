@@ -1,4 +1,4 @@
-"""From scored responses to a table: the figures of each variant, and how certain the difference between two variants is.
+"""From scored responses to a table: the figures of each variant, and how certain the difference between two is.
 
 A variant is one policy (base, sft, repo) answering the same prompts. The result is JSON: no NaN (a number that
 is missing is None), so that it can be stored and read back by the report.
@@ -49,8 +49,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the table of all variants, the comparisons of the last variant, and a verdict in words.
 
-    A variant's mean total is over responses whose total does without no failed score; two variants are compared prompt by
-    prompt, over responses whose totals do without the same sources (``unscored.alike_totals``). Every figure has its
+    A variant's mean total is over responses whose total does without no failed score; two variants are compared prompt
+    by prompt, over responses whose totals do without the same sources (``unscored.alike_totals``). Every figure has its
     count of missing scores, and where more than ``max_unscored`` of them failed it has no number at all, and
     ``"withheld": True``.
 

@@ -1,4 +1,4 @@
-"""Which responses have no score, which responses of two variants may be compared nevertheless, and when a figure is withheld.
+"""Which responses have no score, which of two variants may be compared nevertheless, and when a figure is withheld.
 
 A score *failed* where its source should have given one and gave none (an endpoint that died, a budget that was spent).
 It is *missing* too where the source does not apply to such a prompt; that is no failure, and withholds nothing.
@@ -47,9 +47,9 @@ def by_prompt(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
 def alike_totals(before: Sequence[Answer], after: Sequence[Answer]) -> tuple[list[float], list[float], int]:
     """Return both variants' mean total of each prompt, and how many prompts are unscored.
 
-    Only responses count whose totals do without the same sources in both variants, those without the fewest first; where
-    there are none, both totals are NaN. A prompt is unscored where a total of one of its responses does without a score
-    that failed, or where there are totals and none that do without the same sources.
+    Only responses count whose totals do without the same sources in both variants, those without the fewest first;
+    where there are none, both totals are NaN. A prompt is unscored where a total of one of its responses does without a
+    score that failed, or where there are totals and none that do without the same sources.
     """
     first, second, unscored = [], [], 0
     for ours, theirs in zip(by_prompt(before).values(), by_prompt(after).values(), strict=True):

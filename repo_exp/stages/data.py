@@ -95,7 +95,7 @@ class DataInputs:
 class DataStage(Stage[DataInputs]):
     """Leaves the corpus as JSONL files, ``counts.json``, ``notes.json``, and ``bad_lines.txt`` if there are any."""
 
-    name, version = "data", 2
+    name, version = "data", 3
 
     def inputs(self, config: Config) -> DataInputs:
         """Return where the corpus comes from.

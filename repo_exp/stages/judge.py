@@ -76,7 +76,7 @@ class JudgeStage(Stage[JudgeInputs]):
         source: of the reward that asks it.
     """
 
-    version = 3
+    version = 4
 
     def __init__(self, source: str) -> None:
         self.source, self.name = source, stage_name("judge", source)
@@ -157,8 +157,8 @@ def _prompt(
 ) -> list[int]:
     """Return the question as the local judge reads it: the last turns as an excerpt, or the whole dialogue.
 
-    Every turn, the response and the question is one line, so that no text can pass for another turn, or for the question,
-    by a line break of its own.
+    Every turn, the response and the question is one line, so that no text can pass for another turn, or for the
+    question, by a line break of its own.
     """
     if turns is None:
         turns_in_lines = [message if message.role == "system" else Message(message.role, one_line(message.content))

@@ -55,7 +55,7 @@ class Readers:
 class LengthsStage(Stage[LengthsInputs]):
     """Leaves the counts, ``lengths.json``, and sentences about them, ``notes.json``."""
 
-    name, version, internal = "lengths", 1, True
+    name, version, internal = "lengths", 2, True
 
     def inputs(self, config: Config) -> LengthsInputs:
         """Return what decides what is cut, and who reads pairs."""
@@ -138,8 +138,9 @@ def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
     for key, who, most in readers.rows(limit):
         if counts[key]:
             found.append(
-                f"{counts[key]:,} of {counts['pairs']:,} training pairs have responses that are the same in their first "
-                f"{most} tokens, which is what the {who} reads; they are left out (rollout.max_new_tokens={limit})"
+                f"{counts[key]:,} of {counts['pairs']:,} training pairs have responses that are the same in their "
+                f"first {most} tokens, which is what the {who} reads; they are left out "
+                f"(rollout.max_new_tokens={limit})"
             )
     return found
 

@@ -75,7 +75,7 @@ class PolicyStage(Stage[PolicyInputs]):
     The policy after each quarter of the updates is in ``after/UPDATES/policy/``.
     """
 
-    name, version = "policy", 3
+    name, version = "policy", 4
 
     def wanted(self, config: Config) -> bool:
         """Return whether the method learns anything beyond SFT."""

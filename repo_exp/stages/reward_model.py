@@ -1,8 +1,8 @@
 """reward_model: trained on preference pairs, then calibrated on responses of the SFT policy; one for each such source.
 
-Calibrated scores have mean 0 and standard deviation 1 over responses of the SFT policy, so that the sign of a score means
-better or worse than where learning starts: the enhancement reads that sign. How the kinds of reward model differ is in
-``stages/reward_models/<kind>.py``; this file is what they share.
+Calibrated scores have mean 0 and standard deviation 1 over responses of the SFT policy, so that the sign of a score
+means better or worse than where learning starts: the enhancement reads that sign. How the kinds of reward model differ
+is in ``stages/reward_models/<kind>.py``; this file is what they share.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RewardModelStage(Stage[RewardModelInputs]):
         source: of the reward that scores with it.
     """
 
-    version = 3
+    version = 4
 
     def __init__(self, source: str) -> None:
         self.source, self.name = source, stage_name("reward_model", source)

@@ -70,7 +70,7 @@ class ValidationInputs:
 class ValidationStage(Stage[ValidationInputs]):
     """Leaves ``metrics.json``, a row for each point of the curve, and ``unscored.json``."""
 
-    name, version = "capability", 3  # the name is on the panels of W&B
+    name, version = "capability", 4  # the name is on the panels of W&B
 
     def wanted(self, config: Config) -> bool:
         """Return whether a policy is trained and the curve is wanted."""

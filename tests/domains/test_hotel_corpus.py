@@ -174,10 +174,10 @@ def test_a_corpus_comes_back_as_it_was_written(corpus, tmp_path):
     write_corpus(corpus, tmp_path / "corpus")
     assert read_corpus(tmp_path / "corpus") == corpus
     assert sorted(p.name for p in (tmp_path / "corpus").iterdir()) == [
-        "prompts.jsonl",
         "demonstrations.jsonl",
         "judgements.jsonl",
         "preferences.jsonl",
+        "prompts.jsonl",
     ]
 
 

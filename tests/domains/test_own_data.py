@@ -54,7 +54,7 @@ def test_a_pair_becomes_a_demonstration_a_preference_a_prompt_and_two_judgements
     assert pair.prompt.facts == {"price": 3}
     assert [d.response for d in everything(corpus, "demonstrations")] == ["Hello!"]
     assert [j.labels for j in everything(corpus, "judgements")] == [{"polite": True}, {"polite": False}]
-    assert len(everything(corpus, "contexts")) == 1
+    assert len(everything(corpus, "prompts")) == 1
 
 
 def test_a_margin_is_kept_and_a_prompts_first_chosen_response_is_its_reference(tmp_path):
@@ -63,7 +63,7 @@ def test_a_margin_is_kept_and_a_prompts_first_chosen_response_is_its_reference(t
     pairs = {pair.chosen: pair for pair in everything(corpus, "preferences")}
     assert [pairs[said].margin for said in ("Hello!", "Good day!", "Yes?")] == [0.5, 0.0, 0.0]
     assert [pairs[said].prompt.reference for said in ("Hello!", "Good day!", "Yes?")] == ["Hello!", "Hello!", "Yes?"]
-    assert {prompt.reference for prompt in everything(corpus, "contexts")} == {"Hello!", "Yes?"}
+    assert {prompt.reference for prompt in everything(corpus, "prompts")} == {"Hello!", "Yes?"}
     write_corpus(corpus, tmp_path / "corpus")
     assert read_corpus(tmp_path / "corpus") == corpus
 
@@ -92,7 +92,7 @@ def test_equal_prompts_land_in_one_split_and_order_does_not_matter(tmp_path):
         prompts = [{p.prompt.messages for p in corpus.preferences[split]} for corpus in (one, two)]
         assert prompts[0] == prompts[1]
     assert not {c.messages for c in one.prompts["train"]} & {c.messages for c in one.prompts["test"]}
-    assert len(everything(one, "contexts")) == 100
+    assert len(everything(one, "prompts")) == 100
 
 
 def test_the_shares_are_kept(tmp_path):

@@ -106,8 +106,8 @@ def test_accelerators_have_their_own_peak() -> None:
 def sweep(tmp_path: Path) -> Path:
     """Return a sweep of two jobs with a store named from the folder they ran in; the second did not finish."""
     for stage, files in {
-        "evaluate": {"results.json": {"order": ["base", "sft", "dpo"], "variants": {"dpo": variant(0.5), "sft": variant(0)},
-                                      "metric": {"n": 100}}},
+        "evaluate": {"results.json": {"order": ["base", "sft", "dpo"], "metric": {"n": 100},
+                                      "variants": {"dpo": variant(0.5), "sft": variant(0)}}},
         "policy": {"artifact.json": record(0, 15000)},
     }.items():  # fmt: skip
         (tmp_path / "store" / stage).mkdir(parents=True)

@@ -66,8 +66,8 @@ def row(label, found):
 
 def test_every_figure_has_a_row_in_the_order_of_the_sources() -> None:
     assert [each["label"] for each in variant_rows(results())] == [
-        "Total reward R", "Reward model", "Judge", "Responses that break a rule", "Tokens in a response", "Words in a response",
-        "Responses cut off by the token budget", "Different responses",
+        "Total reward R", "Reward model", "Judge", "Responses that break a rule", "Tokens in a response",
+        "Words in a response", "Responses cut off by the token budget", "Different responses",
     ]  # fmt: skip
 
 

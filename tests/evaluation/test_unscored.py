@@ -27,7 +27,7 @@ def variant(make, worths):
 
 
 def test_a_judge_that_died_between_two_variants_gives_no_difference_and_no_p(make):
-    """The policies are the same; the judge takes 40 points off whoever it reads. Unjudged responses would win by 0.4."""
+    """The policies are the same; the judge takes 40 points off whoever it reads. Unjudged ones would win by 0.4."""
     before = variant(make, [worth(1.0, -40.0)] * 24)
     after = variant(make, [worth(1.0, -40.0)] * 7 + [worth(1.0, DEAD)] * 17)
     results = summarise({"base": before, "sft": before, "repo": after}, resamples=200)

@@ -49,7 +49,7 @@ def test_of_totals_without_different_sources_those_without_the_fewest_are_compar
 
 
 def test_totals_that_nobody_can_compare_are_unscored_on_either_side() -> None:
-    """Of prompt a the first variant lacks the judge and the second nothing; of b only one variant has a total at all."""
+    """Of prompt a the first variant lacks the judge and the second nothing; of b only one has a total at all."""
     nothing = Trajectory.single(Prompt("b", ()), ""), RewardBreakdown({"model": SILENT}, 0.0, math.nan, 0.0, ("model",))
     before = [answer("a", 1.0, SILENT, missing_sources=("judge",)), nothing]
     after = [answer("a", 2.0, Score(1.0)), answer("b", 3.0)]

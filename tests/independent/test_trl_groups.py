@@ -177,7 +177,7 @@ def test_losses_and_their_gradients(grpo, name) -> None:
 
 
 def test_the_gradient_of_rloo_where_the_policy_has_not_moved(rloo) -> None:
-    """Theirs clips the ratio of the response, ours of a token; at a ratio of 1 both are A times the gradient of log pi."""
+    """Theirs clips the ratio of the response, ours of a token; at a ratio of 1 both are A times that of log pi."""
     rloo.epsilon_low = rloo.epsilon_high = 0.2
     s, (mine, peers) = step(), (step().old_BT.requires_grad_() for _ in range(2))
     their_loss(rloo, s, peers, old_logps=(s.old_BT * s.mask_BT).sum(1)).backward()

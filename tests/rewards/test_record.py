@@ -45,4 +45,4 @@ def test_any_text_comes_back_as_it_was(make_response, tmp_path_factory, text):
     path = tmp_path_factory.mktemp("r") / "rollouts.jsonl"
     write_lines(path, [record(make_response(text), breakdown())] * 2)
     with path.open(encoding="utf-8", newline="\n") as file:
-        assert [json.loads(line)["reply"] for line in file] == [text, text]
+        assert [json.loads(line)["response"] for line in file] == [text, text]

@@ -20,8 +20,8 @@ from tests.stages.test_pipeline import made, rows
 
 RRM = Rrm(kind="rrm", epochs=1, batch_size=8, centring=0.0, calibration_responses=4, threshold=0.2, augmented_pairs=5,
           tie_weight=0.5)  # fmt: skip
-POLAR = Polar(kind="polar", epochs=1, batch_size=8, calibration_responses=4, pretraining_prompts=4, pretraining_epochs=1,
-              adapters=[0.0, 1.0], temperatures=[1.0, 1.0], max_tokens=1024)  # fmt: skip
+POLAR = Polar(kind="polar", epochs=1, batch_size=8, calibration_responses=4, pretraining_prompts=4,
+              pretraining_epochs=1, adapters=[0.0, 1.0], temperatures=[1.0, 1.0], max_tokens=1024)  # fmt: skip
 
 ALONE = ("reward=rm", "evaluation.sources=as_trained")  # no judge and no rules
 

@@ -111,7 +111,7 @@ class OpenAIJudge:
         return f"OpenAIJudge(model={self.model!r}, base_url={self._base_url!r})"
 
     def begin(self, trajectory: Trajectory) -> None:
-        """Ask about a response without waiting, if the order of asking cannot matter: it does where calls are counted."""
+        """Ask about a response without waiting, unless calls are counted: then the order of asking matters."""
         if self._replay_only or self._max_calls is not None:
             return
         key, prompt, items = self._question(trajectory)

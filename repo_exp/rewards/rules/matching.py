@@ -1,9 +1,9 @@
 """Match patterns in untrusted text: bounded in length, blind to invisible characters.
 
 How long a search takes is bounded by what is searched: patterns that explode on repetitive text are refused before a
-run starts, and a response is read up to ``LONGEST`` characters. A search that takes ``SECONDS`` all the same, thousands of
-times what any sound pattern needs, has no answer: the rules then give no score, which is counted, and stops a run if it
-is frequent. So no time limit ever decides between broken and kept.
+run starts, and a response is read up to ``LONGEST`` characters. A search that takes ``SECONDS`` all the same, thousands
+of times what any sound pattern needs, has no answer: the rules then give no score, which is counted, and stops a run if
+it is frequent. So no time limit ever decides between broken and kept.
 """
 
 from __future__ import annotations

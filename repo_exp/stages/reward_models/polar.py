@@ -6,8 +6,8 @@
 
 The paper's pool is made of many models. Ours is what the pipeline has: the SFT policy, the base model, and mixtures of
 the two (the SFT adapter scaled), each at several temperatures. Pairs have two ranked responses and not three: B is the
-chosen and C the rejected one, and A the reference that comes with the prompt, or the chosen response where there is none.
-A score needs a reference. Where the prompt has none, the score is missing. Thoughts (<think>) are left out, as
+chosen and C the rejected one, and A the reference that comes with the prompt, or the chosen response where there is
+none. A score needs a reference. Where the prompt has none, the score is missing. Thoughts (<think>) are left out, as
 published, and with them pairs that differ in nothing else.
 """
 
