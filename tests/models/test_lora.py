@@ -27,7 +27,7 @@ def test_the_update_is_scaled_by_alpha_over_rank(tiny) -> None:
 
 @pytest.mark.parametrize(
     ("role", "layers"),
-    [("policy", [1]), ("value", None), ("reward", None), ("judge", [0, 1]), *((c, [1]) for c in COPIES)],
+    [("policy", [1]), ("value", None), ("reward", None), ("judge", [0, 1]), *((c, [1]) for c in sorted(COPIES))],
 )
 def test_a_role_has_the_last_layers_that_it_is_given_and_a_copy_those_of_the_policy(tiny, role, layers) -> None:
     """The model has two layers: 5 of them are both."""
