@@ -48,8 +48,10 @@ def test_what_was_being_done_comes_in_front_and_the_problems_stay() -> None:
         ("rf+rm", ["rm+rf", "rm", "rf"], "did you mean 'rm+rf'?"),
         (" Weighted-Sum ", ["weighted_sum", "gated"], "did you mean 'weighted_sum'?"),
         ("WEIGTED-SUM", ["weighted_sum", "gated"], "did you mean 'weighted_sum'?"),
+        ("x-1", ["x_1", "x-12"], "did you mean 'x_1'?"),  # the same name comes before one with more letters in common
+        ("REPO", ["repo", "REPOS"], "did you mean 'repo'?"),
         ("xyz", ["ppo", "grpo"], "valid: grpo, ppo"),
-        ("xyz", [], "nothing is valid here"),
+        ("xyz", [], "there are no valid names"),
     ],
 )
 def test_the_nearest_name_is_offered_and_all_of_them_where_none_is_near(word, known, said) -> None:

@@ -222,20 +222,20 @@ def _better(expected: Iterable[str], value: Any) -> str:
 
 
 def _choices(error: Mapping[str, Any]) -> list[str]:
-    prompt = error.get("ctx", {})
-    return re.findall(r"'([^']*)'", str(prompt.get("expected") or prompt.get("expected_tags") or ""))
+    context = error.get("ctx", {})
+    return re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
 
 
 def _expected(error: Mapping[str, Any]) -> str:
-    kind, prompt = error["type"], error.get("ctx", {})
+    kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUND:
         return (
-            "a number of " + _BOUND[kind].format(**prompt)
+            "a number of " + _BOUND[kind].format(**context)
             if kind.endswith("equal")
-            else ("a number " + _BOUND[kind].format(**prompt))
+            else ("a number " + _BOUND[kind].format(**context))
         )
     if kind == "too_short":
-        return f"at least {prompt['min_length']} " + ("entry" if prompt["min_length"] == 1 else "entries")
+        return f"at least {context['min_length']} " + ("entry" if context["min_length"] == 1 else "entries")
     if kind == "too_long":
-        return f"at most {prompt['max_length']} entries"
+        return f"at most {context['max_length']} entries"
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

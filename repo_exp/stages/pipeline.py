@@ -100,7 +100,7 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
         logger, run_folder=folder, config=raw, name=name, group=config.logger.group, tags=list(config.logger.tags)
     ) as trackers:
         forget_weights()
-        prompt = RunContext(
+        context = RunContext(
             folder=folder,
             trackers=trackers,
             store=Store(config.store),
@@ -108,10 +108,10 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
             model=model_inputs(config, *ROLES),
             name=config.model.name,
         )
-        _log_precision(prompt)
-        made = _build(config, prompt)
+        _log_precision(context)
+        made = _build(config, context)
         path = report.write(
-            config, prompt, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
+            config, context, made, raw=raw, command=command, started=started, seconds=time.monotonic() - start
         )
         results = made["evaluate"].read("results.json")
         _hand_over(folder, made)
@@ -123,21 +123,21 @@ def run(config: Config, *, raw: Mapping[str, Any], folder: Path, command: str) -
     return {"objective": last["total"]["mean"], "report": str(path)}
 
 
-def _build(config: Config, prompt: RunContext) -> dict[str, Artifact]:
+def _build(config: Config, context: RunContext) -> dict[str, Artifact]:
     """Find or build the artifact of every stage; return those that reports list, by stage."""
     made: dict[str, Artifact] = {}
     every = stages(config)
-    log_forecast = cache(partial(_log_forecast, config, prompt, made))  # before the first stage that is built
+    log_forecast = cache(partial(_log_forecast, config, context, made))  # before the first stage that is built
     for stage in every:
         parents = {part: made[name] for part, name in stage.parents(config).items()}
         before = log_forecast if "data" in made else None  # it needs the corpus
-        made[stage.name] = make(stage, stage.inputs(config), parents, prompt, before=before)
+        made[stage.name] = make(stage, stage.inputs(config), parents, context, before=before)
         if stage.name == "lengths":  # the corpus is known, and nothing is trained yet
-            _check_rubrics(config, prompt, made["data"])
+            _check_rubrics(config, context, made["data"])
     return {stage.name: made[stage.name] for stage in every if not stage.internal}
 
 
-def _check_rubrics(config: Config, prompt: RunContext, corpus_of: Artifact) -> None:
+def _check_rubrics(config: Config, context: RunContext, corpus_of: Artifact) -> None:
     """Note what own data lack for the judges, and refuse a rubric that asks about facts that no prompt has.
 
     Raises:
@@ -148,16 +148,16 @@ def _check_rubrics(config: Config, prompt: RunContext, corpus_of: Artifact) -> N
     for name, rubric in asked.items():
         if config.data.kind == "jsonl":
             trained = wanted[name]["kind"] == "local_judge"
-            prompt.note("data", label_notes(corpus, rubric.names, learnt=trained))
+            context.note("data", label_notes(corpus, rubric.names, learnt=trained))
     for rubric in asked.values():
         require_facts(rubric, [prompt for split in corpus.prompts.values() for prompt in split])
 
 
-def _log_precision(prompt: RunContext) -> None:
+def _log_precision(context: RunContext) -> None:
     """Log what the run computes with, and warn where that is slow."""
-    device, units, threads = prompt.machine.device, processor_units(prompt.machine.device), torch.get_num_threads()
-    log.info("%s in %s (%s), %d thread(s)", prompt.model_name, prompt.dtype, units, threads)
-    if prompt.dtype == "bfloat16" and not has_bfloat16_units(device):
+    device, units, threads = context.machine.device, processor_units(context.machine.device), torch.get_num_threads()
+    log.info("%s in %s (%s), %d thread(s)", context.model_name, context.dtype, units, threads)
+    if context.dtype == "bfloat16" and not has_bfloat16_units(device):
         log.warning(
             "model.dtype=bfloat16 is slow here: a product takes %.0f times as long as in float32; model.dtype=auto "
             "takes float32 on this processor",
@@ -165,12 +165,12 @@ def _log_precision(prompt: RunContext) -> None:
         )
 
 
-def _log_forecast(config: Config, prompt: RunContext, made: Mapping[str, Artifact]) -> None:
+def _log_forecast(config: Config, context: RunContext, made: Mapping[str, Artifact]) -> None:
     """Log how long the stages will take that are not in the store."""
     local = dict(of_kind(evaluation_sources(config), "local_judge"))
     items = sum(len(rubric.items) for rubric in rubrics(config, local).values())
-    corpus, device = data.read(made["data"]), prompt.machine.device
-    log.info(forecast.sentence(config, corpus, precision=prompt.dtype, device=device, items=items, made={*made}))
+    corpus, device = data.read(made["data"]), context.machine.device
+    log.info(forecast.sentence(config, corpus, precision=context.dtype, device=device, items=items, made={*made}))
 
 
 def _hand_over(folder: Path, made: Mapping[str, Artifact]) -> None:

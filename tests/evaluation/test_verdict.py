@@ -9,10 +9,10 @@ from repo_exp.evaluation.verdict import reasons, verdict
 INFO = {"judge": {"label": "judge"}, "model": {"label": "reward model"}}
 
 
-def results(*, variants=None, unscored=None, n=40, max_unscored=0.2, **total):
+def results(*, variants=None, unscored=None, prompts=0, n=40, max_unscored=0.2, **total):
     """Return results of two variants that differ in what is given."""
     figure = {"n": n, "mean_before": 1.0, "mean_after": 1.5, "difference": 0.5, "low": 0.2, "high": 0.8, "p": 0.01}
-    figure |= {"unscored": 0, "withheld": False} | total
+    figure |= {"unscored": prompts, "withheld": False} | total
     variant = {"violations": None, "distinct": 1.0, "total": {"mean": 1.0, "low": 0.5, "high": 1.5, "withheld": False},
            "unscored": 0, "n": n}  # fmt: skip
     comparison = {"before": "sft", "after": "repo", "total": figure, "violations": None,
@@ -50,24 +50,18 @@ def test_the_first_sentence_follows_p_and_the_sign(total, status, words) -> None
 
 def test_a_withheld_comparison_says_how_many_failed_why_and_what_to_do() -> None:
     failed = {"judge": {"responses": 30, "of": 80, "reasons": {"timeout": 28, "http 500": 2}}}
-    found = verdict(results(withheld=True, unscored=failed | {}) | {"unscored": failed})
-    assert found["status"] == "withheld"
-    total = results(withheld=True)
-    total["comparisons"][0]["total"]["unscored"] = 25
-    total["unscored"] = failed
-    text = verdict(total)["text"]
-    assert "scores failed in 25 of 40 prompts, more than evaluation.max_unscored = 20 % allows" in text
-    assert "the same command again" in text and "Failed scores: judge: 28 timeout, 2 http 500." in text
-    assert "+0.50" not in text
+    found = verdict(results(withheld=True, unscored=failed, prompts=25))
+    assert found["status"] == "withheld" and "+0.50" not in found["text"]
+    assert "scores failed in 25 of 40 prompts, more than evaluation.max_unscored = 20 % allows" in found["text"]
+    assert "the same command again" in found["text"]
+    assert "Failed scores: judge: 28 timeout, 2 http 500." in found["text"]
 
 
 def test_a_few_missing_scores_are_counted_beside_a_difference() -> None:
-    one = results()
-    one["comparisons"][0]["total"]["unscored"] = 3
-    one["unscored"] = {"judge": {"responses": 3, "of": 80, "reasons": {"timeout": 3}}}
-    assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); responses whose totals" in verdict(one)["text"]
-    one["unscored"] = {}
-    assert "Scores are missing in 3 of 40 prompts; responses" in verdict(one)["text"]
+    failed = {"judge": {"responses": 3, "of": 80, "reasons": {"timeout": 3}}}
+    text = verdict(results(unscored=failed, prompts=3))["text"]
+    assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); responses whose totals" in text
+    assert "Scores are missing in 3 of 40 prompts; responses" in verdict(results(prompts=3))["text"]
 
 
 def violations(before: float, after: float, p: float):
