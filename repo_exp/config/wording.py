@@ -222,20 +222,20 @@ def _better(expected: Iterable[str], value: Any) -> str:
 
 
 def _choices(error: Mapping[str, Any]) -> list[str]:
-    context = error.get("ctx", {})
-    return re.findall(r"'([^']*)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    values = error.get("ctx", {})
+    return re.findall(r"'([^']*)'", str(values.get("expected") or values.get("expected_tags") or ""))
 
 
 def _expected(error: Mapping[str, Any]) -> str:
-    kind, context = error["type"], error.get("ctx", {})
+    kind, values = error["type"], error.get("ctx", {})
     if kind in _BOUND:
         return (
-            "a number of " + _BOUND[kind].format(**context)
+            "a number of " + _BOUND[kind].format(**values)
             if kind.endswith("equal")
-            else ("a number " + _BOUND[kind].format(**context))
+            else ("a number " + _BOUND[kind].format(**values))
         )
     if kind == "too_short":
-        return f"at least {context['min_length']} " + ("entry" if context["min_length"] == 1 else "entries")
+        return f"at least {values['min_length']} " + ("entry" if values["min_length"] == 1 else "entries")
     if kind == "too_long":
-        return f"at most {context['max_length']} entries"
+        return f"at most {values['max_length']} entries"
     return _EXPECTED.get(kind) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

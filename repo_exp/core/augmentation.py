@@ -2,9 +2,9 @@
 
 An example is a prompt with its two responses. With two other examples it makes 15 pairs under its own prompt:
 
-    original          1    its chosen response against its rejected one                     the first wins
-    non-contextual    8    one of its two responses against one of the four others         the first wins
-    neutral           6    two of the four responses that answer other prompts            a tie
+    original          1    its chosen response against its rejected one                the first wins
+    non-contextual    8    one of its two responses against one of the four others     the first wins
+    neutral           6    two of the four responses that answer other prompts         a tie
 
 The artifacts of a response (its length, its tone) are then as frequent among winners as among losers.
 """

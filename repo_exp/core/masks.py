@@ -49,10 +49,10 @@ def weighted_sum(x_BT: Tensor, weight_BT: Tensor) -> Tensor:
 def aggregation_weights(mask_BT: Tensor, aggregation: Aggregation, *, longest: int) -> Tensor:
     """Return what each token counts in the loss of an optimiser step: (B, T), 0 outside the mask.
 
-        token_mean      1 / tokens of the step                 long responses count more (BNPO, DAPO)
-        sequence_mean   1 / (responses * tokens of the response)    every response counts alike (GRPO as published)
-        sequence_sum    1 / responses                            a response is one action (RLOO)
-        constant        1 / (responses * longest)                the same, in the units of a token (Dr. GRPO)
+        token_mean      1 / tokens of the step                     long responses count more (BNPO, DAPO)
+        sequence_mean   1 / (responses * tokens of the response)   every response counts alike (GRPO as published)
+        sequence_sum    1 / responses                              a response is one action (RLOO)
+        constant        1 / (responses * longest)                  the same, in the units of a token (Dr. GRPO)
 
     Args:
         mask_BT: of the whole step, not of a microbatch.

@@ -97,7 +97,7 @@ def _figures(results: Mapping[str, Any], metrics: figures.Metrics) -> dict[str, 
     drawn = {
         "reward": figures.reward_curves(metrics, results.get("source_info") or {}),
         "composition": figures.composition_curves(metrics),
-        "capability": figures.validation_curve(metrics, results.get("source_info") or {}),
+        "validation": figures.validation_curve(metrics, results.get("source_info") or {}),
         "health": figures.health_curves(metrics),
         "pairs": figures.pair_curves(metrics),
         "losses": figures.loss_curves(metrics),

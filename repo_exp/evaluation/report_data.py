@@ -19,7 +19,7 @@ class Interval(TypedDict):
     high: float | None
 
 
-class Arm(TypedDict):
+class Variant(TypedDict):
     """One policy on the held-out prompts."""
 
     n: int
@@ -35,7 +35,7 @@ class Arm(TypedDict):
     distinct: float  # share of different responses
 
 
-class ArmComparison(TypedDict):
+class VariantComparison(TypedDict):
     """Two variants, prompt by prompt; the inner ones are ``statistics.Comparison`` as JSON.
 
     They have besides "unscored", prompts in which a score failed, and "withheld", which is true where these are too
@@ -59,8 +59,8 @@ class Results(TypedDict):
     n: int
     sources: list[str]
     source_info: dict[str, dict[str, str]]  # source -> "kind", "unit", "label", "symbol", "parts"
-    variants: dict[str, Arm]
-    comparisons: list[ArmComparison]  # the last variant against the baseline comes first
+    variants: dict[str, Variant]
+    comparisons: list[VariantComparison]  # the last variant against the baseline comes first
     unscored: dict[str, dict[str, Any]]  # source that failed -> "responses", "of", "reasons"
     settings: dict[str, Any]  # "seed", "resamples", "confidence", "max_unscored"
     verdict: dict[str, str]  # "text", "status": better | worse | unclear | withheld | alone

@@ -6,7 +6,7 @@ Frozen weights get no gradient; only inputs and low-rank factors do.
 
 Legend: M tokens, H inputs, N outputs, K ranks (of all adapters that read one input), B rows, T columns of a
 row, S keys of a row, P key-value heads, G query heads that share one, D channels of a head. ``ctx`` is autograd's
-prompt, which takes any attribute.
+context, which takes any attribute.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from repo_exp.models.packed_weights import FrozenLinear
 
 
 class _NoContext:
-    """Stands in for autograd's prompt where no gradient will be asked for: it keeps nothing."""
+    """Stands in for autograd's context where no gradient will be asked for: it keeps nothing."""
 
     needs_input_grad = (False,) * 8
 

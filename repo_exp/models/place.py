@@ -159,7 +159,7 @@ def max_positions(config: Mapping[str, Any]) -> int | None:
 
 
 def gguf_positions(path: Path) -> int | None:
-    """Return the prompt length that the header of a GGUF file gives; None where it gives none."""
+    """Return the context length that the header of a GGUF file gives; None where it gives none."""
     try:
         lengths = [value for key, value in read_header(path).items() if key.endswith(".context_length")]
     except (OSError, ValueError, RecursionError):

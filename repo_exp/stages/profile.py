@@ -168,9 +168,7 @@ def _accelerator() -> list[ProfilerActivity]:
 def _print(config: Config, module: OnlineModule, watch: profile, folder: Path) -> None:
     console, seconds = Console(highlight=False), module.phases.seconds
     total_seconds, metrics = sum(seconds.values()), module.history[-1]
-    console.print(
-        f"One update: {config.budget.rollouts} responses of {metrics['response/tokens']:.0f} tokens on average"
-    )
+    console.print(f"One update: {config.budget.rollouts} responses of {metrics['reply/tokens']:.0f} tokens on average")
     table = Table("phase", "seconds", "share", box=None, pad_edge=False)
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{spent:.2f}", f"{spent / total_seconds:.0%}")

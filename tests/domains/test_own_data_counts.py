@@ -55,9 +55,9 @@ def test_duplicates_contradictions_and_labels_both_ways_are_counted(noted):
     lines[5] |= {"labels": {"chosen": {"polite": True}}}
     lines += [lines[5] | {"rejected": "Never.", "labels": {"chosen": {"polite": False}}}]
     told = "\n".join(noted(lines))
-    assert "the same prompt and replies as in a row before: 2 of 16 rows (a.jsonl:13, a.jsonl:14)" in told
+    assert "the same prompt and responses as in a row before: 2 of 16 rows (a.jsonl:13, a.jsonl:14)" in told
     assert "ranked both ways: 2 of 16 rows (a.jsonl:5, a.jsonl:15)" in told
-    assert "a label that is true and false: 1 of 16 rows (a.jsonl:16)" in told
+    assert "a label that is both true and false: 1 of 16 rows (a.jsonl:16)" in told
 
 
 def test_prompts_that_are_made_or_repeated_are_counted(noted):
@@ -74,7 +74,7 @@ def test_labels_of_no_rubric_item_are_counted_and_so_is_their_absence(tmp_path):
     labels = {"chosen": {"polite": True, "on_topik": True}, "rejected": {"on_topik": False}}
     corpus = load(save(tmp_path / "a.jsonl", rows(12, labels=labels))).corpus
     (note,) = label_notes(corpus, ["polite", "on_topic"], learnt=True)
-    assert "'on_topik'" in note and "24 replies" in note and "did you mean 'on_topic'?" in note
+    assert "'on_topik'" in note and "24 responses" in note and "did you mean 'on_topic'?" in note
     assert "untrained" in label_notes(corpus, ["clear"], learnt=True)[-1]
     assert label_notes(corpus, ["polite", "on_topik"], learnt=False) == []
 

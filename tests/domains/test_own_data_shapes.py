@@ -91,7 +91,7 @@ SHAPES = {
         },
         (("system", "S"), ("user", "Hi")),
     ),
-    "ShareGPT with the chosen reply at its end": (
+    "ShareGPT with the chosen response at its end": (
         {
             "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "A"}],
             "chosen": {"from": "gpt", "value": "A"},
@@ -196,27 +196,27 @@ BAD = {
     "misspelt prompt": ({"promt": "Hi", "chosen": "A a", "rejected": "A b"}, "no 'prompt', but 'promt'", "call it"),
     "a question": ({"question": "Hi", "chosen": "A a", "rejected": "A b"}, "no 'prompt', but 'question'", "call it"),
     "no prompt at all": ({"chosen": "A", "rejected": "B"}, "no 'prompt'", "needed"),
-    "replies alone": ({"chosen": [said("A")], "rejected": [said("B")]}, "no 'prompt'", "needed"),
-    "single feedback": ({"prompt": "x", "completion": "y", "label": True}, "no 'chosen'", "pairs of replies"),
+    "responses alone": ({"chosen": [said("A")], "rejected": [said("B")]}, "no 'prompt'", "needed"),
+    "single feedback": ({"prompt": "x", "completion": "y", "label": True}, "no 'chosen'", "pairs of responses"),
     "parted early": (
         {
             "chosen": [user("Hi"), said("1"), user("?"), said("A")],
             "rejected": [user("Hi"), said("2"), user("?"), said("B")],
         },
-        "part before their last reply",
-        "only the last reply",
+        "part before their last response",
+        "only the last response",
     ),
     "one talk longer": (
         {"chosen": [user("Hi"), said("1"), user("?"), said("A")], "rejected": [user("Hi"), said("B")]},
-        "part before their last reply",
-        "only the last reply",
+        "part before their last response",
+        "only the last response",
     ),
     "HH parted early": (
         {"chosen": HH + "A", "rejected": HH.replace("Yes?", "No?") + "B"},
         "part before",
         "only the last",
     ),
-    "no reply": (
+    "no response": (
         {"chosen": [user("Hi"), said("A"), user("x")], "rejected": [user("Hi"), said("B"), user("x")]},
         "does not end with an assistant",
         "end it",
@@ -224,7 +224,7 @@ BAD = {
     "another prompt": (
         {"prompt": "Ho", "chosen": [user("Hi"), said("A")], "rejected": [user("Hi"), said("B")]},
         "'prompt' is not how",
-        "give the replies alone",
+        "give the responses alone",
     ),
     "an image": (
         GOOD | {"prompt": [user([{"type": "image_url", "image_url": {"url": "x"}}])]},
@@ -257,7 +257,7 @@ BAD = {
     "a huge margin": (GOOD | {"margin": 10**400}, "'margin' is 1000", "0 to 1e+06"),
     "margin false": (GOOD | {"margin": False}, "'margin' is False", "0 to"),
     "facts as text": (GOOD | {"facts": "x"}, "'facts' is str", "object"),
-    "one empty reply": (GOOD | {"rejected": "\u2003\n"}, "'rejected' is empty", "some text"),
+    "one empty response": (GOOD | {"rejected": "\u2003\n"}, "'rejected' is empty", "some text"),
     "only spaces apart": (GOOD | {"chosen": "B \n"}, "are the same", "two different"),
 }
 

@@ -89,6 +89,7 @@ def test_options_are_held_against_the_signature_of_the_kind(declare, options, sa
         ),
         ("{passes: [a], violates: [b], pass: [c]}", "unknown key 'pass'"),
         ("{passes: [{text: a}], violates: [guarantee]}", "unknown key 'text'"),
+        ("{passes: [{reply: a}], violates: [guarantee]}", "'reply' is now called 'response'"),
         ("{passes: [{response: a, history: [{role: hotel, content: x}]}], violates: [guarantee]}", "is no turn"),
         ("{passes: [{response: a, finished: maybe}], violates: [guarantee]}", "neither true nor false"),
         ("[a, b]", "not a mapping"),
@@ -103,7 +104,7 @@ def test_an_example_that_does_not_do_what_it_says_names_rule_and_example(declare
 def test_an_example_that_the_rule_cannot_judge_is_a_problem(declare):
     text = "kind: numbers_grounded\npoints: -1\noptions: {facts: [price]}\n"
     text += "examples:\n  passes: [hi]\n  violates: ['380 EUR']"
-    assert "it cannot judge it" in problems_of(declare(a=text))
+    assert "the rule cannot judge it" in problems_of(declare(a=text))
 
 
 def test_rules_can_be_dropped_and_weighed_anew(declare):

@@ -74,7 +74,7 @@ READ_BY: Table = {
     "rollout.correction.*": ("policy",),
     "evaluation.resamples": ("evaluate",),
     "evaluation.confidence": ("evaluate",),
-    "evaluation.capability_*": ("capability",),
+    "evaluation.validation_*": ("capability",),
     "evaluation.sources": (),  # of the default, all are asked in training
     "evaluation.*": MEASURED,
     "reward.n": ("policy",),

@@ -24,8 +24,8 @@ class MethodOptions(BaseModel):
     Attributes:
         learns_from: what a method learns from beyond SFT.
             own responses   online: it samples, and a reward scores the responses
-            pairs         offline: responses that exist, the better one known; it samples nothing and asks no reward
-            nothing       the policy is the SFT policy
+            pairs           offline: responses that exist, the better one known; it samples nothing and asks no reward
+            nothing         the policy is the SFT policy
         credit_from: what an online method's advantages are made of.
             total         what the sources are combined to
             sources       each source by itself; the total is for the record

@@ -1,10 +1,10 @@
-"""Anyone's own preference data: pairs of replies in the formats that people have, read without loss or refused.
+"""Anyone's own preference data: pairs of responses in the formats that people have, read without loss or refused.
 
 opening       a path becomes files
 recognising   what a file is
 rows          a file becomes rows
 messages      messages as others write them
-shapes        what of a row is the prompt, and what are the replies
+shapes        what of a row is the prompt, and what are the responses
 reading       a row becomes a pair
 splitting     pairs become a corpus
 checking      what is worth saying of them

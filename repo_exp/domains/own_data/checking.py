@@ -50,13 +50,13 @@ def label_notes(corpus: Corpus, items: Collection[str], *, learnt: bool) -> list
     ]
     if learnt and not any(label in items for each in corpus.judgements["train"] for label in each.labels):
         found.append(
-            "no training reply has a label of the rubric: the local judge answers as the model does, untrained"
+            "no training response has a label of the rubric: the local judge answers as the model does, untrained"
         )
     return found
 
 
 def _responses(count: int) -> str:
-    return f"{count:,} {'reply' if count == 1 else 'replies'}"
+    return f"{count:,} {'response' if count == 1 else 'responses'}"
 
 
 def _of(count: int, pairs: Sequence[Pair], places: Iterable[str]) -> str:
@@ -101,13 +101,15 @@ def _repeated(pairs: Sequence[Pair]) -> list[str]:
         if key in seen:
             again.append(pair.where)
         seen.add(key)
-    return [f"the same prompt and replies as in a row before: {_of(len(again), pairs, again)}"] if again else []
+    return [f"the same prompt and responses as in a row before: {_of(len(again), pairs, again)}"] if again else []
 
 
 def _contradicting(pairs: Sequence[Pair]) -> list[str]:
     ranked = {(pair.key, pair.chosen.strip(), pair.rejected.strip()) for pair in pairs}
     places = [p.where for p in pairs if (p.key, p.rejected.strip(), p.chosen.strip()) in ranked]
-    return [f"the same replies to one prompt are ranked both ways: {_of(len(places), pairs, places)}"] if places else []
+    return (
+        [f"the same responses to one prompt are ranked both ways: {_of(len(places), pairs, places)}"] if places else []
+    )
 
 
 def _labelled_both_ways(pairs: Sequence[Pair]) -> list[str]:
@@ -119,7 +121,11 @@ def _labelled_both_ways(pairs: Sequence[Pair]) -> list[str]:
                 before, _ = answers.setdefault((pair.key, response, item), (answer, pair.where))
                 if before != answer:
                     places.append(pair.where)
-    return [f"the same reply has a label that is true and false: {_of(len(places), pairs, places)}"] if places else []
+    return (
+        [f"the same response has a label that is both true and false: {_of(len(places), pairs, places)}"]
+        if places
+        else []
+    )
 
 
 def _leaked(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> list[str]:
@@ -135,7 +141,7 @@ def _read_as(pairs: Sequence[Pair]) -> list[str]:
     found = []
     for kind, said in (
         ("implicit", "no 'prompt': the beginning that 'chosen' and 'rejected' share is taken for it"),
-        ("repeated", "both replies begin with the text of the prompt: it is learnt as a part of the reply"),
+        ("repeated", "both responses begin with the text of the prompt: it is learnt as a part of the response"),
     ):
         places = [pair.where for pair in pairs if any(remark[0] == kind for remark in pair.remarks)]
         found += [f"{said}: {_of(len(places), pairs, places)}"] if places else []

@@ -130,7 +130,7 @@ def is_dialogue(value: str) -> bool:
 
 
 def dialogue(value: str, where: str) -> tuple[Message, ...]:
-    """Return the turns of a conversation in one string. An ``Assistant:`` at its end opens the reply."""
+    """Return the turns of a conversation in one string. An ``Assistant:`` at its end opens the response."""
     found = [*_TURN.finditer(value)]
     ends = [*(match.start() for match in found[1:]), len(value)]
     turns = [(match[1], value[match.end() : end].removeprefix(" ")) for match, end in zip(found, ends, strict=True)]

@@ -172,7 +172,7 @@ def _source(path: Path, root: Path | None = None) -> Source:
         if not stat.S_ISREG(status.st_mode):
             raise unreadable(path, f"this is {_what(status.st_mode)}, not a file", "save what comes from it to a file")
         if not status.st_size:
-            raise unreadable(path, "the file is empty", "a file with one pair of replies a line")
+            raise unreadable(path, "the file is empty", "a file with one pair of responses a line")
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with _unpacked(path, packed) as stream:

@@ -10,7 +10,7 @@ from repo_exp.domains.interface import DataOptions
 
 
 class JsonlOptions(DataOptions):
-    """Your own pairs of replies: JSON Lines, a JSON array, CSV, parquet or a folder of them (docs/data.md)."""
+    """Your own pairs of responses: JSON Lines, a JSON array, CSV, parquet or a folder of them (docs/data.md)."""
 
     kind: Literal["jsonl"]
     path: Annotated[str, Field(min_length=1)] = Field(

@@ -123,7 +123,7 @@ def _as_json(facts: Mapping[str, Any]) -> None:
 
 
 def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
-    """Return the answers by reply; an answer that is null is none."""
+    """Return the answers by response; an answer that is null is none."""
     remedy = 'such as {"chosen": {"polite": true}, "rejected": {"polite": false}}'
     if not isinstance(value, dict) or not value.keys() <= {"chosen", "rejected"}:
         raise Bad("'labels' is not what it should be", remedy)
@@ -139,7 +139,7 @@ def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
 
 
 def _margin(value: Any) -> float:
-    """Return how far apart the replies are to be scored; 0 where nothing is said."""
+    """Return how far apart the responses are to be scored; 0 where nothing is said."""
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_MARGIN:

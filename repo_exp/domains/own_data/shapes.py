@@ -1,8 +1,8 @@
-"""The shapes of a row: what of it is the prompt, and what are the two replies.
+"""The shapes of a row: what of it is the prompt, and what are the two responses.
 
-prompt + replies            texts, messages, or one of each
+prompt + responses            texts, messages, or one of each
 prompt + conversations      chosen and rejected repeat the prompt, as in UltraFeedback
-conversations               no prompt: chosen and rejected differ in their last reply alone (TRL's implicit prompt)
+conversations               no prompt: chosen and rejected differ in their last response alone (TRL's implicit prompt)
 texts                       no prompt: they begin alike, and that beginning is the prompt (the same, for texts)
 dialogues                   texts with turns of Human: and Assistant:, as in HH
 ShareGPT                    conversations, with from and value, and two messages
@@ -35,7 +35,7 @@ _REPEATED = 16  # characters from which on a response that begins with its promp
 
 
 def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tuple[tuple[Message, ...], str, str]:
-    """Return the prompt of a row, its chosen and its rejected reply.
+    """Return the prompt of a row, its chosen and its rejected response.
 
     Args:
         remarks: what is worth counting is added to it.
@@ -54,11 +54,11 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
     prompts = _prompts(row, talks, remarks)
     for key, side in sides.items():
         if isinstance(side, tuple) and side[-1].role != "assistant":
-            raise Bad(f"'{key}' does not end with an assistant's message", "end it with the reply")
+            raise Bad(f"'{key}' does not end with an assistant's message", "end it with the response")
     if len({_key(talk[:-1]) for talk in talks if talk[:-1]}) > 1:
         raise Bad(
-            "'chosen' and 'rejected' part before their last reply",
-            "only the last reply may differ: cut both talks off after the first one that does",
+            "'chosen' and 'rejected' part before their last response",
+            "only the last response may differ: cut both talks off after the first one that does",
         )
     if not prompts and not talks:
         prompt, chosen, rejected = _texts(row, sides["chosen"], sides["rejected"], remarks)
@@ -66,14 +66,14 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
         prompt = _agreed([*prompts, *(talk[:-1] for talk in talks if talk[:-1])], row)
         chosen, rejected = (side[-1].content if isinstance(side, tuple) else side for side in sides.values())
     if prompt[-1].role == "assistant":
-        raise Bad("the last message of 'prompt' is an assistant's", "the reply is to answer the user: end there")
+        raise Bad("the last message of 'prompt' is an assistant's", "the response is to answer the user: end there")
     if row.get("system"):
         prompt = with_system(prompt, text(row["system"], "system"), "system")
     if row.get("tools"):
         remarks.append(("tool", "lists of tools"))
         prompt = with_tools(prompt, row["tools"])
     if chosen.strip() == rejected.strip():
-        raise Bad("'chosen' and 'rejected' are the same", "a pair needs two different replies")
+        raise Bad("'chosen' and 'rejected' are the same", "a pair needs two different responses")
     start = prompt[-1].content.strip()
     if len(start) >= _REPEATED and chosen.lstrip().startswith(start) and rejected.lstrip().startswith(start):
         remarks.append(("repeated", ""))
@@ -83,7 +83,7 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
 def _lacking(missing: Sequence[str], row: Mapping[str, Any]) -> Bad:
     remedy = f"needed: {EXAMPLE}"
     if {"completion", "label"} <= row.keys():
-        remedy = "this is feedback on single replies (completion, label); pairs of replies to one prompt are needed"
+        remedy = "this is feedback on single responses (completion, label); pairs of responses to one prompt are needed"
     for key in missing:
         near = difflib.get_close_matches(key, [each for each in row if each not in ("chosen", "rejected")], 1, 0.7)
         if near:
@@ -149,7 +149,7 @@ def _agreed(prompts: Sequence[tuple[Message, ...]], row: Mapping[str, Any]) -> t
     for each in prompts:
         texts = {key for key in _key(longest) if isinstance(row.get("prompt"), str)}
         if _key(each) != _key(longest[len(longest) - len(each) :]) and not (len(each) == 1 and _key(each)[0] in texts):
-            raise Bad("'prompt' is not how 'chosen' and 'rejected' begin", "give the replies alone, or the same talk")
+            raise Bad("'prompt' is not how 'chosen' and 'rejected' begin", "give the responses alone, or the same talk")
     return longest
 
 
@@ -158,11 +158,11 @@ def _key(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
 
 
 def _texts(row: Mapping[str, Any], chosen: Any, rejected: Any, remarks: Remarks) -> tuple:
-    """Return the beginning, in whole words, that two texts share as the prompt, and the rests as the replies."""
+    """Return the beginning, in whole words, that two texts share as the prompt, and the rests as the responses."""
     if _called(row):
         raise _no_prompt(row)
     if chosen.strip() == rejected.strip():
-        raise Bad("'chosen' and 'rejected' are the same", "a pair needs two different replies")
+        raise Bad("'chosen' and 'rejected' are the same", "a pair needs two different responses")
     ends = [i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a.isspace() and b.isspace()]
     parted = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), None)
     shared = max((i for i in ends if parted is None or i <= parted), default=0)

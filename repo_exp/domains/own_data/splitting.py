@@ -43,7 +43,7 @@ def splits(pairs: Sequence[Pair], *, seed: int, development: float, test: float)
 
 
 def corpus(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> Corpus:
-    """Return the pairs as a corpus: demonstrations are the chosen replies, contexts the distinct prompts."""
+    """Return the pairs as a corpus: demonstrations are the chosen responses, contexts the distinct prompts."""
     made: dict[str, dict[Split, list]] = {
         kind: {split: [] for split in SPLITS} for kind in ("demonstrations", "preferences", "judgements", "prompts")
     }

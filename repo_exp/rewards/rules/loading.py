@@ -1,4 +1,4 @@
-"""Read rules from a folder, and hold each against its own examples before anything runs."""
+"""Read rules from a folder, and test each on its own examples before anything runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from repo_exp.types import Message, Prompt, Trajectory
 
 _ROLES = ("system", "user", "assistant")
 _EXAMPLE_KEYS = ("response", "facts", "history", "finished")
+_RENAMED = {"reply": "response"}
+"""Keys of an example that have another name now: old -> new."""
 
 
 def load_rules(
@@ -92,7 +94,7 @@ def _rule(declaration: Declaration) -> tuple[Rule | None, list[Problem]]:
 
 
 def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Trajectory]], list[Problem]]:
-    """Return (passes or violates, index, response) for every example, and what is wrong with the others."""
+    """Return (passes or violates, index, trajectory) for every example, and what is wrong with the others."""
     examples = declaration.data.get("examples")
     if "examples" not in declaration.data:
         return [], []  # already reported: the key is missing
@@ -109,7 +111,7 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Trajectory
             problems.append(Problem(declaration.where("examples", side), f"no example that {side}", shape))
             continue
         for index, entry in enumerate(entries):
-            trajectory = _response(entry)
+            trajectory = _trajectory(entry)
             if isinstance(trajectory, Trajectory):
                 found.append((side, index, trajectory))
             else:
@@ -123,14 +125,15 @@ def _examples(declaration: Declaration) -> tuple[list[tuple[str, int, Trajectory
     return found, problems
 
 
-def _response(entry: Any) -> Trajectory | str:
-    """Return an example as a response, or what is wrong with it."""
+def _trajectory(entry: Any) -> Trajectory | str:
+    """Return an example as a trajectory, or what is wrong with it."""
     if isinstance(entry, str):
         entry = {"response": entry}
     if not isinstance(entry, Mapping):
         return f"{entry!r} is not text (put it in quotes)"
     if unknown := [key for key in entry if key not in _EXAMPLE_KEYS]:
-        return f"unknown key '{unknown[0]}'"
+        old = unknown[0]
+        return f"'{old}' is now called '{_RENAMED[old]}'" if old in _RENAMED else f"unknown key '{old}'"
     text, facts, history = entry.get("response"), entry.get("facts", {}), entry.get("history", [])
     if not isinstance(text, str):
         return f"response: {text!r} is not text (put it in quotes)"
@@ -152,20 +155,20 @@ def _response(entry: Any) -> Trajectory | str:
 
 
 def _disagreement(rule: Rule, declaration: Declaration, side: str, index: int, trajectory: Trajectory) -> list[Problem]:
-    """Return the problem, if the rule does not do with this example what the example says."""
+    """Return a problem if the rule does not give the verdict that this example expects."""
     broken, why = rule.verdict(trajectory)
     if broken is (side == "violates"):
         return []
-    did = (
+    verdict = (
         f"the rule says it {'violates' if broken else 'passes'}"
         if broken is not None
-        else f"it cannot judge it ({why})"
+        else f"the rule cannot judge it ({why})"
     )
     shown = trajectory.response if len(trajectory.response) <= 80 else f"{trajectory.response[:77]}..."
     return [
         Problem(
             declaration.where("examples", side, index),
-            f"rule '{rule.name}': {side}[{index}] should be one that {side}, but {did}: {shown!r}",
-            "mend the options or the example",
+            f"rule '{rule.name}': {side}[{index}] should be one that {side}, but {verdict}: {shown!r}",
+            "fix the options or the example",
         )
     ]
