@@ -44,7 +44,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A response worth imitating (supervised fine-tuning)."""
+    """A response to imitate (supervised fine-tuning)."""
 
     prompt: Prompt
     response: str

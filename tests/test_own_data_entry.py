@@ -58,9 +58,9 @@ def test_the_check_counts_what_is_cut_and_refuses_where_nothing_is_left(run, tmp
     save(tmp_path / "a.jsonl", chosen="x" * 50, rejected="x" * 49)
     check = ("task=check", "experiment=smoke", "data=jsonl", "data.path=a.jsonl")
     code, printed, _ = run(*check, "rollout.max_new_tokens=30")
-    assert code == 0 and "nothing teaches the policy to end" in printed.out
+    assert code == 0 and "no demonstration shows the policy how to end" in printed.out
     code, printed, _ = run(*check, "rollout.max_new_tokens=20")
-    assert code == 2 and "no pair is left to learn from" in printed.err
+    assert code == 2 and "no pair is left to train on" in printed.err
     assert "Traceback" not in printed.err
 
 

@@ -98,7 +98,7 @@ class Model(Section):
         description="the forward implementation: own is faster (Llama, Qwen2, Qwen3), transformers runs any model"
     )
     attention: Literal["eager", "sdpa"] = Field(description="the attention implementation of transformers")
-    max_prompt_tokens: Count = Field(description="longer prompts lose their oldest turns")
+    max_prompt_tokens: Count = Field(description="longer prompts are cut: the oldest turns are left out")
     lora: Lora
 
 
@@ -153,7 +153,7 @@ class BradleyTerry(Section):
     batch_size: Count = Field(description="pairs in an optimiser step")
     centring: NonNegative = Field(description="weight of (r_chosen + r_rejected)^2, which centres the scores at 0")
     calibration_responses: Annotated[int, Field(ge=2)] = Field(
-        description="SFT responses that set its zero and its unit"
+        description="samples of the SFT policy that the calibration is computed from"
     )
 
 
@@ -173,9 +173,11 @@ class Polar(Section):
     epochs: Count = Field(description="passes over the pairs")
     batch_size: Count = Field(description="pairs in an optimiser step")
     calibration_responses: Annotated[int, Field(ge=2)] = Field(
-        description="SFT responses that set its zero and its unit"
+        description="samples of the SFT policy that the calibration is computed from"
     )
-    pretraining_prompts: Count = Field(description="prompts that two policies of the pool answer, one of them twice")
+    pretraining_prompts: Count = Field(
+        description="prompts to which two policies of the pool respond, one of them twice"
+    )
     pretraining_epochs: Count = Field(description="passes over these prompts")
     adapters: Annotated[list[NonNegative], Field(min_length=1)] = Field(
         description="the pool's shares of the SFT adapter: 0 is the base model, 1 the SFT policy"
@@ -212,7 +214,7 @@ class OpenaiJudge(Section):
     temperature: NonNegative
     max_tokens: Count = Field(description="the most tokens of a verdict")
     replay_only: bool = Field(description="take verdicts from the cache alone, without a network")
-    hard: bool = Field(description="count a yes as a whole yes")
+    hard: bool = Field(description="makes no difference here: verdicts are yes or no")
 
 
 class NoJudge(Section):
@@ -229,8 +231,8 @@ class Gate(Section):
     """The condition under which the combiner `gated` uses the weighted sum."""
 
     source: Name = Field(description="the source whose score opens the gate")
-    threshold: Finite = Field(description="the gate is open from this score on")
-    otherwise: Finite = Field(description="the total behind a closed gate")
+    threshold: Finite = Field(description="the gate is open at this score or above")
+    otherwise: Finite = Field(description="the total if the gate is closed")
 
 
 class Reward(Section):
@@ -278,7 +280,7 @@ class Rollout(Section):
     kind: Literal["torch"]
     temperature: Positive
     max_new_tokens: Count = Field(description="the most tokens of a response; a longer one is cut off, and unfinished")
-    batch_size: Count = Field(description="responses sampled at once")
+    batch_size: Count = Field(description="responses sampled in one batch")
     correction: Correction
     max_gap: Positive | None = Field(
         description="largest mean difference of log-probabilities between sampler and training, in nats; above it the "
@@ -306,17 +308,17 @@ class Evaluation(Section):
 
     temperature: Positive
     sources: Literal["all", "as_trained"] = Field(
-        description="all: reward model, judge and rules make the total, so that all runs share one, and further "
-        "sources of the reward are measured beside; as_trained: reward.sources"
+        description="all: reward model, judge and rules make the total, so that all runs share one, further "
+        "sources of the reward are measured but not included; as_trained: reward.sources"
     )
     n: Positive = Field(description="the bound of the evaluation metric, whatever reward.n the policy was trained with")
     resamples: Annotated[int, Field(ge=100, le=10**7)] = Field(description="of the bootstrap")
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="of the intervals")
     max_unscored: Fraction = Field(description="share of failed scores above which a figure is not reported")
     validation_every: CountOrZero = Field(
-        description="updates between two validations, of those at quarters of the budget; 0 is never"
+        description="updates between points of the validation curve, out of the quarters of the budget; 0 turns it off"
     )
-    validation_prompts: Count = Field(description="development prompts of a validation")
+    validation_prompts: Count = Field(description="development prompts of each point of the curve")
 
 
 class Logger(Section):
@@ -332,7 +334,7 @@ class Logger(Section):
 class Config(Section):
     """One experiment."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="every random choice depends on it")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="all random numbers are derived from it")
     store: Name = Field(description="folder of the artifacts, shared by all runs")
     task: Task
     algorithm: dict[str, object] = Field(description="typed by the Options of repo_exp/algorithms/<kind>.py")

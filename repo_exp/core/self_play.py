@@ -53,7 +53,7 @@ def self_play_target(total_B: Tensor, group_B: Tensor, *, beta: float, target: S
     side_B = best_and_worst(total_B, group_B)
     if target == "win_rate":
         chance_B = win_rate(total_B, group_B)
-    elif target == "single":  # the worst is the one that the best beats most surely
+    elif target == "single":  # the worst is the one that the best beats with the highest probability
         chance_BB = chances(total_B, peers(group_B, ~total_B.isnan())).nan_to_num(0.5)
         chance_B = torch.where(side_B > 0, chance_BB.amax(1), chance_BB.amin(1))
     elif target == "hard":

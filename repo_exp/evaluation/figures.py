@@ -83,9 +83,9 @@ def validation_curve(metrics: Metrics, infos: Infos) -> str:
     return _curves(
         "capability",
         metrics,
-        "Capability score on development prompts against the training step",
+        "Validation score on development prompts against the training step",
         [
-            ("Capability score", [("capability/total", "total", INK), *scores]),
+            ("Validation score", [("capability/total", "total", INK), *scores]),
             ("Points", points),
             ("Share of responses that break a rule", [("capability/violations", "violations", VERMILION)]),
             ("Share of responses without one of the scores", [("capability/unscored", "unscored", PURPLE)]),

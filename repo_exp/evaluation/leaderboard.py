@@ -22,7 +22,7 @@ from repo_exp.evaluation.numbers import number, percent
 
 PAGE = "leaderboard.md"
 NONE = "–"
-FIRST, LAST = ("method", "seed"), ("violations", "unscored", "tokens sampled", "tokens learnt from", "seconds",
+FIRST, LAST = ("method", "seed"), ("violations", "unscored", "tokens sampled", "tokens trained on", "seconds",
                                    "peak memory")  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class Run:
         method: the option of ``algorithm`` that was chosen.
         variant: of its trained policy, as in ``results.json``.
         metric: the reward that it was measured with; totals of another one cannot be compared.
-        policy: the record of its policy artifact; None where nothing was learnt beyond SFT.
+        policy: the record of its policy artifact; None where nothing was trained beyond SFT.
         settings: what it has for each key that any of the runs overrides.
         results: of its evaluation, for the names of its sources.
     """

@@ -29,7 +29,7 @@ def render_report(report: Report, path: Path) -> None:
         report: see ``report_data``; a section without data is left out.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: the file cannot be written.
     """
     # A lone surrogate in a model's output has no UTF-8; it becomes a question mark.
     page = report_html(report).encode("utf-8", errors="replace")

@@ -12,7 +12,7 @@ from repo_exp.evaluation.numbers import number, p_value, percent, signed
 from repo_exp.evaluation.statistics import wilson_interval
 from repo_exp.evaluation.verdict import reasons
 
-COMPOSITION = (
+DIAGNOSTICS = (
     (
         "composition/saturated",
         "Saturation",
@@ -31,7 +31,7 @@ COMPOSITION = (
     (
         "composition/unscored",
         "Unscored",
-        "There is no total, because a score is missing; the policy learns nothing from the response.",
+        "There is no total, because a score is missing; the response is not trained on.",
     ),
     (
         "composition/failed",
@@ -134,7 +134,7 @@ def unscored_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
 def composition_rows(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Mean share over the first and the last fifth of the training steps, with what it means."""
     rows = []
-    for name, title, meaning in COMPOSITION:
+    for name, title, meaning in DIAGNOSTICS:
         _, values = series(metrics, "policy", name)
         if values:
             fifth = max(1, len(values) // 5)

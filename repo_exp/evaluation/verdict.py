@@ -1,4 +1,4 @@
-"""One paragraph that states what the figures show: better, worse, or no difference that can be shown."""
+"""One paragraph that states what the figures show: better, worse, or no significant difference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNIFICANT = 0.05
 LENGTH_CHANGE = 1.25
 """Responses that are longer or shorter by this factor are mentioned: policies often raise a reward by length."""
 
-SAMENESS = 0.5
+REPETITION = 0.5
 """A fall of the share of different responses by this factor is mentioned: a policy may repeat one rewarded sentence."""
 
 
@@ -22,18 +22,18 @@ def verdict(results: Results) -> dict[str, str]:
     """Return ``{"text", "status"}`` from the JSON of ``summarise``.
 
     Status is "better" or "worse" where the paired test of the total is significant at 0.05, "unclear" where it is not,
-    "withheld" where too many scores failed, and "alone" where there is nothing to compare with. A source that gave no
-    score at all is mentioned first.
+    "withheld" where too many scores failed, and "alone" where there is no other policy to compare with. Sources
+    without any score are mentioned first.
     """
-    silent = _silent_sources(results)
+    without_scores = _without_scores(results)
     if not results["comparisons"]:
         last = results["order"][-1]
         text = f"There is no other policy to compare {in_text(last)} with. Mean total reward: {_mean(results, last)}."
-        return {"status": "alone", "text": " ".join([*silent, text])}
+        return {"status": "alone", "text": " ".join([*without_scores, text])}
     comparison = results["comparisons"][0]
     status, sentence = _total(results, comparison)
-    others = [each(results, comparison) for each in (_unscored, _violations, _length, _sameness)]
-    return {"status": status, "text": " ".join(text for text in [*silent, sentence, *others] if text)}
+    others = [each(results, comparison) for each in (_unscored, _violations, _length, _repetition)]
+    return {"status": status, "text": " ".join(text for text in [*without_scores, sentence, *others] if text)}
 
 
 def reasons(failed: Mapping[str, Any], *, most: int = 3) -> str:
@@ -43,7 +43,7 @@ def reasons(failed: Mapping[str, Any], *, most: int = 3) -> str:
     return ", ".join(listed + ([f"{len(counts) - most} other reasons"] if len(counts) > most else []))
 
 
-def _silent_sources(results: Results) -> list[str]:
+def _without_scores(results: Results) -> list[str]:
     names = SourceNames(results)
     return [
         f"No response has a score from the {names.label(name)} ({reasons(failed)})."
@@ -89,7 +89,7 @@ def _unscored(results: Results, comparison: Mapping[str, Any]) -> str:
         return f"Failed scores: {causes}." if causes else ""
     return (
         f"Scores are missing in {total['unscored']} of {results['n']} prompts"
-        f"{f' ({causes})' if causes else ''}; responses whose totals do without different sources are not compared."
+        f"{f' ({causes})' if causes else ''}; totals that miss different sources are not compared."
     )
 
 
@@ -118,12 +118,12 @@ def _length(results: Results, comparison: Mapping[str, Any]) -> str:
     return f"Its responses are {direction}: {figures}."
 
 
-def _sameness(results: Results, comparison: Mapping[str, Any]) -> str:
+def _repetition(results: Results, comparison: Mapping[str, Any]) -> str:
     before, after = (results["variants"][comparison[side]]["distinct"] for side in ("before", "after"))
-    if before is None or after is None or after >= SAMENESS * before:
+    if before is None or after is None or after >= REPETITION * before:
         return ""
     figures = f"{percent(after)} are distinct, instead of {percent(before)}"
-    return f"Its responses repeat themselves: {figures}. Read the examples before you trust the reward."
+    return f"Its responses repeat themselves: {figures}. Read the examples before trusting the reward."
 
 
 def _mean(results: Results, variant: str) -> str:

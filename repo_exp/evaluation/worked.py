@@ -1,4 +1,4 @@
-"""One response's reward, step by step: from the scores of the sources to R, and what the learner would have seen."""
+"""One response's reward, step by step: from the scores of the sources to R, and the reward in training."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def worked_steps(example: Json, reward: Json, names: SourceNames) -> dict[str, A
     """Return the lines that lead from the sources to R, and whether they give the response's own total.
 
     The response is one of the evaluation, so its total is the measured one. The last lines are shown only where the
-    formula of the enhancement gives it. ``learnt`` is what the learner would have seen, where that differs.
+    formula of the enhancement gives it. ``training`` is the reward that training would have used, where that differs.
     """
     return {
         **_measured(example, reward.get("measured") or reward, names),
-        "learnt": learnt_line(example, reward, names),
+        "training": training_line(example, reward, names),
     }
 
 
-def learnt_line(example: Json, reward: Json, names: SourceNames) -> dict[str, str] | None:
-    """Return the reward that the same response would have had while learning: ``value`` and ``how``.
+def training_line(example: Json, reward: Json, names: SourceNames) -> dict[str, str] | None:
+    """Return the reward that the same response would have had in training: ``value`` and ``how``.
 
-    None where it is the measured total, or where the policy learned from no reward.
+    None where it is the measured total, or where the policy was trained without a reward.
     """
     measured, rule = reward.get("measured"), reward.get("combine", "enhancement")
     if not measured or reward.get("learns_from", "own responses") != "own responses":
@@ -39,7 +39,7 @@ def learnt_line(example: Json, reward: Json, names: SourceNames) -> dict[str, st
         return None
     if reward.get("formula") or rule not in ("enhancement", "model_only"):
         how = reward.get("formula") or f"combined by {rule}, which the evaluation does not use"
-        return {"value": "another figure", "how": how}
+        return {"value": "a different value", "how": how}
     total, how = _enhancement(example, asked if rule == "enhancement" else names.scores(asked), bound, names)
     return {"value": number(total, 3), "how": how}
 
@@ -87,7 +87,7 @@ def _source_line(name: str, score: Json, names: SourceNames) -> dict[str, Any]:
     line = {"symbol": names.symbol(name), "detail": detail}
     if score["value"] is None:
         neutral = "" if names.is_score(name) else ": counts as 0 points"
-        return line | {"value": "–", "how": f"no score ({score.get('reason') or 'no reason given'}){neutral}"}
+        return line | {"value": "–", "how": f"no score ({score.get('reason') or 'no reason'}){neutral}"}
     if names.is_score(name):
         how = f"{capital(names.label(name))}; 0 is the mean of the SFT policy"
         return line | {"value": number(score["value"], 3), "how": how, "detail": []}

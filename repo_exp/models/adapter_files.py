@@ -26,7 +26,7 @@ def save(model: PeftModel, role: str, head: nn.Module | None, folder: Path) -> N
     """Write a role's adapter and head.
 
     Raises:
-        WriteError: the disk refuses.
+        WriteError: a file cannot be written.
     """
     state = get_peft_model_state_dict(model, adapter_name=role)
     write_bytes(folder / ADAPTER, as_bytes({name: weight.contiguous() for name, weight in state.items()}))

@@ -264,7 +264,7 @@ class Backbone(nn.Module):
 
         Raises:
             ModelError: the role was not added.
-            WriteError: the disk refuses.
+            WriteError: a file cannot be written.
         """
         self._require(role)
         adapter_files.save(self._adapters(), role, self._head_of(role), folder)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-_TOKENS_HINT = 256  # what oneDNN is told to expect; the layout was the same for 32 and 2,048
+_TOKENS_HINT = 256  # the number of rows that oneDNN is set up for; the layout was the same for 32 and 2,048
 
 
 def can_pack(weight: Tensor) -> bool:

@@ -35,7 +35,7 @@ class Packed:
         column_NL: the column of each token of each sequence; 0 behind its end.
         length_N: the tokens of each sequence.
         width_B: the columns of each row that are not padding.
-        shared: the length of the prefix that all rows share; 0 where computing it once is not worth it.
+        shared: the length of the prefix that all rows share; 0 where computing it once does not pay.
     """
 
     token_BT: Tensor
@@ -73,7 +73,7 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
 
 
 def shared_prefix_length(rows: Sequence[Sequence[int]]) -> int:
-    """Return the length of the prefix worth computing once for all rows: their common one, or 0."""
+    """Return the length of the prefix to compute once for all rows: their common one, or 0."""
     shared = common_prefix(rows) if len(rows) > 1 else 0
     return shared if shared >= WORTH_SHARING else 0
 

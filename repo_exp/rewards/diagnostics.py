@@ -1,4 +1,4 @@
-"""Reward diagnostics: what each source says of a round, and where a source cannot change the total."""
+"""Reward diagnostics: the scores of each source in a round, and how often a source cannot change the total."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def diagnostics(
 
     ========================== =====================================================================
     reward/total, reward_std/…  mean and standard deviation (of the population) of the totals without a failed score
-    composition/unscored        share without a total: they are left out of learning
+    composition/unscored        share without a total: they are not trained on
     composition/failed          share with a failed score: a source should have given one, and gave none
     reward/<source>             mean over trajectories that the source scored; unscored/<source>: share of the others
     reward/enhancement          of E, in points

@@ -1,4 +1,4 @@
-"""Stop training where a source leaves too many trajectories without a score, before anything is learned from them."""
+"""Stop training when a source leaves too many trajectories without a score, before they are trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from repo_exp.errors import MissingScoresError, Problem
 from repo_exp.types import RewardBreakdown, SourceInfo
 
 LEAST = 8
-"""Trajectories that are looked at together at least, so that one failure in a small round stops nothing."""
+"""Trajectories that are counted together at least, so that one failure in a small round stops nothing."""
 
 
 class MissingScores:
@@ -30,7 +30,7 @@ class MissingScores:
         self._recent: deque[RewardBreakdown] = deque(maxlen=LEAST)
 
     def check(self, breakdowns: Sequence[RewardBreakdown]) -> None:
-        """Take in one round.
+        """Check one round.
 
         Raises:
             MissingScoresError: a source left too many trajectories without a score, or none has a total.
@@ -48,12 +48,12 @@ class MissingScores:
             found = f"none of {len(looked_at)} responses has a total ({_counts(reasons)})"
             problems.append(Problem("reward", found, "another reward.sources"))
         if problems:
-            raise MissingScoresError("Training stopped before it learned from responses without a score.", problems)
+            raise MissingScoresError("Training stopped before it used responses without a score.", problems)
 
     def _problem(self, name: str, reasons: Counter[str], of: int) -> Problem:
         remedy = (
-            "see to it and give the same command again: training continues from here, and what failed is asked again. "
-            "To learn without these scores: a larger reward.max_missing"
+            "fix it and run the same command again: training resumes here and asks for the failed scores again. "
+            "To train without these scores: a larger reward.max_missing"
         )
         found = f"no score for {reasons.total()} of {of} responses ({_counts(reasons)})"
         label = self._infos[name].label if name in self._infos else name

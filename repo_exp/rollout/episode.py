@@ -1,4 +1,4 @@
-"""One episode: an environment, what was said in it so far, and the trajectory that it becomes."""
+"""One episode: an environment, its messages so far, and the trajectory that it becomes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How long a run will take here, by stage, before anything is learnt: tokens times weights over a measured rate.
+"""How long a run will take here, by stage, before anything is trained: tokens times weights over a measured rate.
 
 A stage costs its forward-equivalent tokens: a token read once counts 1, and as much again for the share of the layers
 that the gradients pass. A forward-equivalent token takes 2 operations a weight. The rate is that of products of this
-machine, measured for less than a second, times ``EFFICIENCY``. Lengths come from the corpus, 4 bytes a token. Meant to
-tell minutes from hours: stages in the store take none of it, a remote judge's waiting is not in it.
+machine, measured for less than a second, times ``EFFICIENCY``. Lengths come from the corpus, 4 bytes a token. It is
+meant to tell minutes from hours. Stages in the store take no time; waiting for a remote judge is not included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from repo_exp.types import Corpus, Prompt
 EFFICIENCY = 0.9  # of the rate of square products, by all weights: SmolLM2 on two AVX2 cores, float32
 BYTES_A_TOKEN = 4.0
 TURN = 6  # tokens of the chat template around a message
-DECODED = 3.0  # what a token costs that is drawn, beside one that is read: weights are fetched for few rows
+DECODED = 3.0  # cost of a sampled token relative to one that is read: weights are fetched for few rows
 QUESTION = 16  # tokens of a question of the rubric, as it is asked
 EXCERPT = 65  # tokens of the dialogue that the judge reads with a question
 SHORTER = {  # stage -> keys that its length depends on
@@ -72,8 +72,8 @@ def forecast(config: Config, corpus: Corpus, *, layers: int, items: int) -> dict
         + training.calibration_responses * (lengths.sampled + lengths.read),
     }
     if items:
-        learnt = EXCERPT / 2 + lengths.response + 3 * QUESTION  # the questions that tell a pair of responses apart
-        found["judge"] = counts["judgements"].get("train", 0) * learnt * behind["judge"]
+        trained = EXCERPT / 2 + lengths.response + 3 * QUESTION  # the questions that tell a pair of responses apart
+        found["judge"] = counts["judgements"].get("train", 0) * trained * behind["judge"]
         found["judge"] += counts["judgements"].get("development", 0) * judged
     found["policy"] = _policy(config, lengths, scored, behind)
     found["evaluate"] = 3 * counts["prompts"].get("test", 0) * (lengths.sampled + scored)
@@ -94,9 +94,9 @@ def _policy(config: Config, lengths: Lengths, scored: float, behind: Mapping[str
     reference = find(algorithm.signals, ReferenceLogprobs) is not None
     if not isinstance(algorithm, OnlineAlgorithm):
         return responses / 2 * pair * (behind["policy"] + reference)
-    learnt, passes = lengths.prompt / algorithm.group_size + lengths.response, algorithm.options.passes
-    each = lengths.sampled + scored + learnt * reference
-    each += sum(learnt * behind[role] * passes for role in algorithm.trained_roles)
+    trained, passes = lengths.prompt / algorithm.group_size + lengths.response, algorithm.options.passes
+    each = lengths.sampled + scored + trained * reference
+    each += sum(trained * behind[role] * passes for role in algorithm.trained_roles)
     return responses * each
 
 
@@ -122,21 +122,21 @@ def seconds(tokens: Mapping[str, float], *, weights: float, rate: float) -> dict
 def sentence(
     config: Config, corpus: Corpus, *, precision: Precision, device: torch.device, items: int, made: Collection[str]
 ) -> str:
-    """Return the line that says how long the stages take that are not made yet, and what makes it shorter."""
+    """Return a line with the expected time of the stages that are not in the store, and how to shorten it."""
     shape = shape_of(config.model)
     if shape.parameters is None or shape.layers is None:
-        return "expected: not known, since the shape of the model is not known before it is loaded"
+        return "expected time: unknown, since the shape of the model is unknown before it is loaded"
     tokens = forecast(config, corpus, layers=shape.layers, items=items)
     rate = matmul_rate(getattr(torch, precision), device) * 1e9
     spent = seconds(tokens, weights=shape.parameters, rate=rate)
     spent = {stage: value for stage, value in spent.items() if stage not in made and value >= 1}
     if sum(spent.values()) < 60:
-        return "expected: less than a minute"
+        return "expected time: less than a minute"
     longest = max(spent, key=lambda stage: spent[stage])
     stages = ", ".join(f"{stage} {_time(value)}" for stage, value in spent.items())
     return (
-        f"expected: about {_time(sum(spent.values()))} ({stages}); nothing for stages that are in the store. "
-        f"Shorter: smaller {SHORTER[longest]}; experiment=smoke shows the whole in a minute, on random weights"
+        f"expected time: about {_time(sum(spent.values()))} ({stages}); stages in the store take no time. "
+        f"To shorten it: smaller {SHORTER[longest]}; experiment=smoke runs everything in a minute on random weights"
     )
 
 

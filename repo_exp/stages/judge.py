@@ -34,7 +34,7 @@ NOTHING = "(no reply)"  # part of what the model reads, as "Reply:" below
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions of a rubric, without the points that they are worth: changing points trains nothing again.
+    """The questions of a rubric, without the points they carry: changing points trains nothing again.
 
     Attributes:
         rubric: with its points, which training does not read.
@@ -174,10 +174,10 @@ def _prompt(
 def _items(
     tokens: ChatTokenizer, rubric: Rubric, judgements: Sequence[Judgement], *, turns: int | None, seed: int
 ) -> tuple[list[QuestionsItem], dict[str, tuple[int, int]]]:
-    """Return what is learnt from, and how often each question is answered (no, yes) in it.
+    """Return the training examples, and how often each question is answered (no, yes) in it.
 
     Responses to one prompt form one item. It asks the questions whose answers differ among them, and one more:
-    the contrast teaches what a rare "yes" looks like, which a hundred times "no" does not.
+    the contrast shows what a rare "yes" looks like, which a hundred examples of "no" do not.
     """
     groups: dict[str, list[Judgement]] = {}
     for judgement in judgements:

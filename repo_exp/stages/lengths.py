@@ -1,7 +1,7 @@
-"""lengths: what of the corpus does not fit into the model's window and responses, before anything is learnt from it.
+"""lengths: counts what does not fit into the model's window or the length of a response, before anything is trained.
 
-A response is learnt from up to ``rollout.max_new_tokens`` tokens; the reward and the value model read twice as many. A
-response that is cut teaches no end, and two responses of a pair that are alike where they are cut teach nothing.
+A response is trained on up to ``rollout.max_new_tokens`` tokens; the reward and the value model read twice as many. A
+response that is cut off has no end to train on; a pair whose responses are equal up to the cut gives no signal.
 """
 
 from __future__ import annotations
@@ -117,12 +117,12 @@ def count(tokens: ChatTokenizer, corpus: Corpus, *, max_new_tokens: int) -> dict
 
 
 def differ(tokens: ChatTokenizer, pair: Preference, *, limit: int) -> bool:
-    """Do the responses of a pair differ in what is learnt from them, their first ``limit`` tokens?"""
+    """Do the responses of a pair differ in the tokens that are trained on, their first ``limit`` tokens?"""
     return list(tokens.response(pair.chosen, limit=limit)) != list(tokens.response(pair.rejected, limit=limit))
 
 
 def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
-    """Return what a reader should know of the counts."""
+    """Return a sentence for each count that a reader should know."""
     limit, found = counts["max_new_tokens"], []
     if counts["prompts_cut"]:
         found.append(
@@ -130,10 +130,14 @@ def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
             f"({counts['max_prompt_tokens']}) and are cut: their oldest turns are left out"
         )
     if counts["demonstrations_cut"]:
-        end = "; nothing teaches the policy to end" if counts["demonstrations_cut"] == counts["demonstrations"] else ""
+        end = (
+            "; no demonstration shows the policy how to end"
+            if counts["demonstrations_cut"] == counts["demonstrations"]
+            else ""
+        )
         found.append(
             f"{counts['demonstrations_cut']:,} of {counts['demonstrations']:,} responses to imitate are longer than "
-            f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not learnt{end}"
+            f"rollout.max_new_tokens ({limit}) and are cut, so that their end is not trained on{end}"
         )
     for key, who, most in readers.rows(limit):
         if counts[key]:
@@ -146,7 +150,7 @@ def notes(counts: Mapping[str, int], readers: Readers) -> list[str]:
 
 
 def require_pairs(counts: Mapping[str, int], readers: Readers) -> None:
-    """Refuse pairs of which nobody could learn anything.
+    """Refuse a corpus in which no pair can be trained on.
 
     Raises:
         DataError: all are alike where they are cut.
@@ -163,7 +167,7 @@ def require_pairs(counts: Mapping[str, int], readers: Readers) -> None:
         if counts["pairs"] and counts[key] == counts["pairs"]
     ]
     if problems:
-        raise DataError("no pair is left to learn from", problems)
+        raise DataError("no pair is left to train on", problems)
 
 
 def tokenizer(model: Model, *, store: Store) -> ChatTokenizer | None:

@@ -1,4 +1,4 @@
-"""What a reader must know before any figure: random weights, and sources that do not affect what is learned."""
+"""Warnings that come before any figure: random weights, and sources that do not affect training."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from repo_exp.config.reward_sources import info_of, trained_on
 from repo_exp.config.schema import Config
 from repo_exp.stages.asked_sources import training_sources
 
-RANDOM = "The model has random weights: the figures show that the program runs, and say nothing about language."
+RANDOM = "The model has random weights: the figures show that the program runs, and are meaningless as language."
 
 
 def notices(config: Config) -> list[str]:
-    """Return the sentences that stand at the start of a run, above its verdict, and on top of its report."""
+    """Return the sentences that are logged first, and printed above the verdict and at the top of the report."""
     return [*([RANDOM] if config.model.source == "random" else []), *_without_effect(config)]
 
 
-def silent_sources(config: Config) -> tuple[str, ...]:
-    """Return the sources of the reward that cannot change what the policy learns."""
+def unused_sources(config: Config) -> tuple[str, ...]:
+    """Return the sources of the reward that do not affect the training of the policy."""
     kind, sources = str(config.algorithm["kind"]), trained_on(config)
     if credit_from(kind) in ("nothing", "value model"):
         return tuple(sources)
@@ -30,13 +30,13 @@ def silent_sources(config: Config) -> tuple[str, ...]:
 
 
 def _without_effect(config: Config) -> list[str]:
-    silent, name = silent_sources(config), config.algorithm["name"]
+    unused, name = unused_sources(config), config.algorithm["name"]
     kind = str(config.algorithm["kind"])
-    if not silent:
+    if not unused:
         return []
-    labels = [f"the {info_of(source, trained_on(config)[source]).label}" for source in silent]
+    labels = [f"the {info_of(source, trained_on(config)[source]).label}" for source in unused]
     who = " and ".join([", ".join(labels[:-1]), labels[-1]]) if len(labels) > 1 else labels[0]
-    several = len(silent) > 1 or labels[0].endswith("rules")
+    several = len(unused) > 1 or labels[0].endswith("rules")
     only = f"{who[0].upper()}{who[1:]} only {'measure' if several else 'measures'}"
     if learns_from(kind) == "pairs":
         return [f"{only}: {name} learns from preference pairs, without a reward."]

@@ -132,7 +132,7 @@ def _build(config: Config, context: RunContext) -> dict[str, Artifact]:
         parents = {part: made[name] for part, name in stage.parents(config).items()}
         before = log_forecast if "data" in made else None  # it needs the corpus
         made[stage.name] = make(stage, stage.inputs(config), parents, context, before=before)
-        if stage.name == "lengths":  # the corpus is known, and nothing is trained yet
+        if stage.name == "lengths":  # the corpus exists, and nothing is trained yet
             _check_rubrics(config, context, made["data"])
     return {stage.name: made[stage.name] for stage in every if not stage.internal}
 
@@ -148,7 +148,7 @@ def _check_rubrics(config: Config, context: RunContext, corpus_of: Artifact) -> 
     for name, rubric in asked.items():
         if config.data.kind == "jsonl":
             trained = wanted[name]["kind"] == "local_judge"
-            context.note("data", label_notes(corpus, rubric.names, learnt=trained))
+            context.note("data", label_notes(corpus, rubric.names, trained=trained))
     for rubric in asked.values():
         require_facts(rubric, [prompt for split in corpus.prompts.values() for prompt in split])
 

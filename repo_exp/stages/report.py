@@ -23,7 +23,7 @@ from repo_exp.evaluation.report_data import PairAccuracy, Quality, Report, Rewar
 from repo_exp.models.precision import processor_units
 from repo_exp.redaction import masked
 from repo_exp.stages.asked_sources import evaluation_sources, rubrics, rule_sets, stage_name
-from repo_exp.stages.notices import notices, silent_sources
+from repo_exp.stages.notices import notices, unused_sources
 from repo_exp.stages.run_context import METRICS, RunContext
 from repo_exp.stages.store import Artifact
 from repo_exp.tracking.masking import mask_secrets
@@ -53,7 +53,7 @@ def write(
             for row in artifact.read(METRICS):
                 figures = {name: value for name, value in row.items() if name != "step"}
                 metrics.append({"stage": artifact.stage, "step": row["step"], "metrics": figures})
-    examples, learnt = evaluation.read("examples.json"), learns_from(str(config.algorithm["kind"]))
+    examples, trains_on = evaluation.read("examples.json"), learns_from(str(config.algorithm["kind"]))
     name = str(config.algorithm["name"])
     report: Report = {
         "title": f"{variant_name(name)} on {config.model.name}",
@@ -72,7 +72,7 @@ def write(
             "notices": notices(config),
             "roles": {str(role): who for role, who in registry.find(config.domain.name).speakers.items()},
         },
-        "reward": cast(RewardSetup, {"learns_from": learnt, **_reward(config, learnt), **_parts(config)}),
+        "reward": cast(RewardSetup, {"learns_from": trains_on, **_reward(config, trains_on), **_parts(config)}),
         "stages": [
             {"name": a.stage, "seconds": a.record["seconds"], "reused": a.reused, "address": a.address}
             for a in made.values()
@@ -107,14 +107,14 @@ def _parts(config: Config) -> dict[str, dict[str, str]]:
     }
 
 
-def _reward(config: Config, learnt: str) -> dict[str, Any]:
+def _reward(config: Config, trains_on: str) -> dict[str, Any]:
     """Return the reward of the training, and that of the evaluation; the same where there was none in training."""
     measured = {"sources": list(measured_with(config)[1]), "combine": "enhancement", "bound": config.evaluation.n}
-    if learnt != "own responses":
+    if trains_on != "own responses":
         return {**measured, "measured": measured}
-    heard = [name for name in trained_on(config) if name not in silent_sources(config)]
+    used = [name for name in trained_on(config) if name not in unused_sources(config)]
     credit = credit_from(str(config.algorithm["kind"]))
-    reward = {"sources": heard, "combine": config.reward.combine, "bound": config.reward.n, "measured": measured}
+    reward = {"sources": used, "combine": config.reward.combine, "bound": config.reward.n, "measured": measured}
     if credit != "total":
         name = variant_name(str(config.algorithm["name"]))
         reward["combine"] = str(config.algorithm["name"])
@@ -122,7 +122,7 @@ def _reward(config: Config, learnt: str) -> dict[str, Any]:
             "sources": f"{name} computes an advantage from each source, normalised among the responses to a prompt.",
             "value model": f"{name} computes advantages from a value model; the sources only measure.",
         }[credit]
-        reward["sources"] = heard or measured["sources"]
+        reward["sources"] = used or measured["sources"]
     return reward
 
 

@@ -59,7 +59,7 @@ class Stage(ABC, Generic[I]):
         """
 
     def incomplete(self, artifact: Artifact) -> bool:
-        """Return whether a finished artifact is worth building again, as one that an endpoint left without scores."""
+        """Return whether a finished artifact should be built again: an endpoint left it without scores."""
         return False
 
     def check(self, inputs: I, artifact: Artifact) -> None:

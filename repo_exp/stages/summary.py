@@ -23,7 +23,7 @@ def checked(config: Config, *, jobs: int = 1, checked: int = 1) -> str:
 
 
 def summary(config: Config) -> list[str]:
-    """Return the main values of a configuration, what to know of it, and the counts of your own data."""
+    """Return the main values of a configuration, its notices, and the counts of your own data."""
     lines = {
         "model": f"{config.model.name} ({config.model.source}, {config.model.dtype}), rank {config.model.lora.rank}",
         "data": f"{config.domain.name}, {config.data.kind}",
@@ -42,10 +42,10 @@ def own_data_lines(config: Config) -> list[str]:
     """Return what your own data hold, and what was counted in them.
 
     Raises:
-        DataError: no pair is left to learn from.
+        DataError: no pair is left to train on.
     """
     from repo_exp.domains.own_data.checking import label_notes
-    from repo_exp.stages import data, lengths  # these know of artifacts and tokenizers, and import torch
+    from repo_exp.stages import data, lengths  # these import torch
     from repo_exp.stages.store import Store
 
     settings = config.data.model_dump(exclude={"kind"})
@@ -57,7 +57,7 @@ def own_data_lines(config: Config) -> list[str]:
     found, notes = [f"Data: {own.good:,} pairs ({pairs}); prompts: {prompts}"], list(own.notes)
     asked = evaluation_sources(config)
     for name, rubric in rubrics(config, asked).items():
-        notes += label_notes(own.corpus, rubric.names, learnt=asked[name]["kind"] == "local_judge")
+        notes += label_notes(own.corpus, rubric.names, trained=asked[name]["kind"] == "local_judge")
     tokens = lengths.tokenizer(config.model, store=Store(config.store))
     if tokens is None:
         found.append("Texts longer than the model's window or a response are counted when the run starts.")

@@ -38,7 +38,7 @@ class JsonlTracker:
         """Append one line, and hand it to the operating system at once.
 
         Raises:
-            WriteError: the disk refuses; the line was not added.
+            WriteError: the file cannot be written; the line was not added.
         """
         place = (stage, int(step))
         record = {

@@ -35,7 +35,7 @@ def fit(
         replay: gets the metrics of the steps that a checkpoint brought along.
 
     Raises:
-        WriteError: the disk refuses a checkpoint.
+        WriteError: a checkpoint cannot be written.
         Stopped, KeyboardInterrupt: the run was stopped.
     """
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):

@@ -60,7 +60,7 @@ class SupervisedModule(TrainingModule, Generic[ItemT]):
     def train_step(self, step: int) -> Metrics:
         """Take one optimizer step over one batch."""
         items, role = self.batch(step), self.loss.role
-        count = sum(map(self.loss.weight, items)) or 1.0  # items that all weigh 0 teach nothing
+        count = sum(map(self.loss.weight, items)) or 1.0  # if all items weigh 0 the loss is 0
 
         def loss(some: list[ItemT]) -> tuple[Tensor, Metrics]:
             return self.loss.loss(self.backbone, some, count=count), {}

@@ -66,17 +66,17 @@ def test_prompts_that_are_made_or_repeated_are_counted(noted):
     question = "What is the tallest house?"
     lines[1] = {"prompt": question, "chosen": f"{question} A.", "rejected": f"{question} B."}
     told = "\n".join(noted(lines))
-    assert "is taken for it: 1 of 12 rows (a.jsonl:1)" in told
+    assert "is taken as the prompt: 1 of 12 rows (a.jsonl:1)" in told
     assert "begin with the text of the prompt" in told and "1 of 12 rows (a.jsonl:2)" in told
 
 
 def test_labels_of_no_rubric_item_are_counted_and_so_is_their_absence(tmp_path):
     labels = {"chosen": {"polite": True, "on_topik": True}, "rejected": {"on_topik": False}}
     corpus = load(save(tmp_path / "a.jsonl", rows(12, labels=labels))).corpus
-    (note,) = label_notes(corpus, ["polite", "on_topic"], learnt=True)
+    (note,) = label_notes(corpus, ["polite", "on_topic"], trained=True)
     assert "'on_topik'" in note and "24 responses" in note and "did you mean 'on_topic'?" in note
-    assert "untrained" in label_notes(corpus, ["clear"], learnt=True)[-1]
-    assert label_notes(corpus, ["polite", "on_topik"], learnt=False) == []
+    assert "without training" in label_notes(corpus, ["clear"], trained=True)[-1]
+    assert label_notes(corpus, ["polite", "on_topik"], trained=False) == []
 
 
 def test_too_few_prompts_are_refused(tmp_path):

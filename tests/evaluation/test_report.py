@@ -219,20 +219,20 @@ RESPONSE = {"total": 2.4, "sources": {"model": {"value": 2.0}, "judge": {"value"
 
 
 @pytest.mark.parametrize(
-    ("learnt", "value"),
+    ("trained", "value"),
     [
         ({"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 100.0}, None),
         ({"sources": ["model", "judge", "rules"], "combine": "enhancement", "bound": 25.0}, "3.600"),  # 2 + 2 * 20 / 25
         ({"sources": ["model", "rules"], "combine": "enhancement", "bound": 100.0}, "1.800"),  # 2 - 2 * 10 / 100
         ({"sources": ["judge", "rules"], "combine": "enhancement", "bound": 50.0}, "0.400"),  # 20 / 50
         ({"sources": ["model"], "combine": "model_only", "bound": 25.0}, "2.000"),
-        ({"sources": ["model", "judge", "rules"], "combine": "lexicographic", "bound": 100.0}, "another figure"),
+        ({"sources": ["model", "judge", "rules"], "combine": "lexicographic", "bound": 100.0}, "a different value"),
     ],
 )
-def test_the_measured_total_is_worked_out_and_the_learners_own_is_said_where_it_differs(learnt, value):
-    steps = worked_steps(RESPONSE, {**learnt, "measured": MEASURED})
+def test_the_measured_total_is_worked_out_and_the_training_reward_is_shown_where_it_differs(trained, value):
+    steps = worked_steps(RESPONSE, {**trained, "measured": MEASURED})
     assert steps["holds"] and steps["lines"][-1]["value"] == "2.400"
-    assert (steps["learnt"] and steps["learnt"]["value"]) == value
+    assert (steps["training"] and steps["training"]["value"]) == value
 
 
 def test_the_figure_of_the_measure_is_not_called_the_learners(report, undrawn):

@@ -198,4 +198,4 @@ def test_a_reward_model_without_a_score_leaves_nothing_to_work_out() -> None:
     found = worked_out(None, model={"value": None, "reason": "not finite"}, judge={"value": None})
     model, judge = found["lines"]
     assert (model["value"], model["how"]) == ("–", "no score (not finite)")
-    assert judge["how"] == "no score (no reason given): counts as 0 points"
+    assert judge["how"] == "no score (no reason): counts as 0 points"

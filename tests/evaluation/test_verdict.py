@@ -60,7 +60,7 @@ def test_a_withheld_comparison_says_how_many_failed_why_and_what_to_do() -> None
 def test_a_few_missing_scores_are_counted_beside_a_difference() -> None:
     failed = {"judge": {"responses": 3, "of": 80, "reasons": {"timeout": 3}}}
     text = verdict(results(unscored=failed, prompts=3))["text"]
-    assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); responses whose totals" in text
+    assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); totals that miss" in text
     assert "Scores are missing in 3 of 40 prompts; responses" in verdict(results(prompts=3))["text"]
 
 

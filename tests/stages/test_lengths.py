@@ -61,10 +61,10 @@ def test_only_whoever_learns_from_pairs_is_named(tokens):
     assert "which is what the policy reads" not in online
     assert "first 8 tokens, which is what the policy reads" in paired
     assert "pairs" not in rules
-    assert "nothing teaches the policy to end" not in online
+    assert "no demonstration shows the policy how to end" not in online
     every = lengths.count(tokens, corpus([("x" * 40, "y")]), max_new_tokens=8)
     assert "1 of 1 responses to imitate" in "\n".join(lengths.notes(every, ONLINE))
-    assert "nothing teaches the policy to end" in "\n".join(lengths.notes(every, ONLINE))
+    assert "no demonstration shows the policy how to end" in "\n".join(lengths.notes(every, ONLINE))
 
 
 def test_pairs_of_which_none_is_left_are_refused(tokens):

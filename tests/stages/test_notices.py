@@ -7,7 +7,7 @@ import pytest
 from repo_exp.config.check import load, resolved
 from repo_exp.config.compose import Composer, as_if_running
 from repo_exp.config.schema import Config
-from repo_exp.stages.notices import RANDOM, notices, silent_sources
+from repo_exp.stages.notices import RANDOM, notices, unused_sources
 from repo_exp.stages.summary import summary
 
 COMPOSER = Composer.create()
@@ -42,7 +42,7 @@ def config(*overrides: str) -> Config:
 )
 def test_sources_that_teach_nothing_are_named(overrides, silent, words):
     found = config(*overrides)
-    assert silent_sources(found) == silent
+    assert unused_sources(found) == silent
     said = notices(found)
     assert len(said) == bool(silent)
     assert not silent or words in said[0]

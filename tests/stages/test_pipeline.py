@@ -254,7 +254,10 @@ def test_own_data_runs_with_general_rules(experiment, tmp_path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder = experiment("a", "data=jsonl", f"data.path={path}")
     html = (folder / "report.html").read_text()
-    assert "nothing teaches the policy to end" in html and "no training response has a label of the rubric" in html
+    assert (
+        "no demonstration shows the policy how to end" in html
+        and "no training response has a label of the rubric" in html
+    )
     with pytest.raises(RewardError, match="no prompt has the fact 'hotel_complains'"):
         experiment("a", "data=jsonl", f"data.path={path}", "domain.rubric=hotel")
 

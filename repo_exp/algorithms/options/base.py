@@ -24,13 +24,13 @@ class MethodOptions(BaseModel):
     Attributes:
         learns_from: what a method learns from beyond SFT.
             own responses   online: it samples, and a reward scores the responses
-            pairs           offline: responses that exist, the better one known; it samples nothing and asks no reward
+            pairs           offline: existing responses with the better one marked; no sampling and no reward
             nothing         the policy is the SFT policy
         credit_from: what an online method's advantages are made of.
-            total         what the sources are combined to
+            total         the combined total of the sources
             sources       each source by itself; the total is for the record
             value model   a model that was trained before; the sources are for the record
-            nothing       the method asks no reward
+            nothing       the method uses no reward
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,7 +39,7 @@ class MethodOptions(BaseModel):
 
     kind: str
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_+.-]*$")] = Field(
-        description="what tables, reports and W&B call it; of the artifacts only the evaluation depends on it"
+        description="its name in tables, reports and W&B; only the evaluation's artifact depends on it"
     )
 
     @field_validator("name")
@@ -48,7 +48,7 @@ class MethodOptions(BaseModel):
         if info.data.get("kind") == "sft" and name != "sft":
             raise ValueError("sft, as the evaluation calls the supervised policy in every run")
         if name == "base" or (name == "sft") != (info.data.get("kind") == "sft"):
-            raise ValueError("a name of its own: the evaluation calls the policy so before it learns")
+            raise ValueError("a name of its own: the evaluation calls the policy so before training")
         return name
 
     def problems(self, config: Any) -> Iterator[Problem]:
@@ -62,7 +62,7 @@ class StepOptions(MethodOptions):
     learns_from: ClassVar[LearnsFrom] = "own responses"
     credit_from: ClassVar[CreditFrom] = "total"
 
-    passes: Annotated[int, Field(ge=1)] = Field(description="times that each batch of responses is learnt from")
+    passes: Annotated[int, Field(ge=1)] = Field(description="passes over each batch of responses")
     minibatches: Annotated[int, Field(ge=1)] = Field(description="optimiser steps in a pass")
 
 
@@ -70,7 +70,7 @@ class OnlineOptions(StepOptions):
     """The options of methods whose loss is a sum over tokens: what a token counts, clip and KL."""
 
     aggregation: Aggregation = Field(
-        description="what a token counts: token_mean, sequence_mean, sequence_sum or constant"
+        description="weight of a token in the loss: token_mean, sequence_mean, sequence_sum or constant"
     )
     clip_low: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="how far the ratio may fall below 1 (CISPO has no such bound)"
@@ -80,7 +80,7 @@ class OnlineOptions(StepOptions):
         description="the ratio at which a token with A < 0 is clipped as well; null is none"
     )
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of the KL to the SFT policy; 0 needs none"
+        description="weight of the KL to the SFT policy; 0 turns it off"
     )
     kl_estimator: KLEstimator = Field(
         description="k1 (in a loss without effect on average), k2, k3, or k3+: the value of k3 with the gradient of k2"

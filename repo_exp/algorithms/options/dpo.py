@@ -28,22 +28,24 @@ class Options(MethodOptions):
     learns_from: ClassVar[LearnsFrom] = "pairs"
 
     kind: Literal["dpo"]
-    loss: PairLoss = Field(description="of a pair's scores: the formulas are in repo_exp/core/direct.py")
-    beta: Annotated[float, Field(gt=0)] = Field(description="the larger, the closer to the reference")
-    reference: bool = Field(description="measure log-probabilities against the SFT policy's; false needs no reference")
+    loss: PairLoss = Field(description="the loss of a pair; formulas in repo_exp/core/direct.py")
+    beta: Annotated[float, Field(gt=0)] = Field(description="a larger value keeps the policy closer to the reference")
+    reference: bool = Field(description="subtract the SFT policy's log-probabilities; false uses no reference")
     aggregation: Literal["sum", "mean"] = Field(description="a response's score: of its tokens the sum or the mean")
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(
-        description="share of pairs taken to be the wrong way round (sigmoid, robust)"
+        description="assumed share of pairs with swapped labels (sigmoid, robust)"
     )
     margin: Annotated[float, Field(ge=0)] = Field(
-        description="by which the better response should win (sigmoid, robust, hinge)"
+        description="margin by which the better response should win (sigmoid, robust, hinge)"
     )
     length_desensitizing: Annotated[float, Field(ge=0, le=1)] = Field(
         description="weight of tokens beyond the shorter response's length; 1 is no difference"
     )
-    divergence: Divergence = Field(description="what holds the policy to the reference")
-    divergence_alpha: Annotated[float, Field(ge=0, lt=1)] = Field(description="of divergence=alpha")
-    sft_weight: Annotated[float, Field(ge=0)] = Field(description="weight of imitating the better responses besides")
+    divergence: Divergence = Field(description="the divergence from the reference that is penalised")
+    divergence_alpha: Annotated[float, Field(ge=0, lt=1)] = Field(description="alpha of divergence=alpha")
+    sft_weight: Annotated[float, Field(ge=0)] = Field(
+        description="weight of an additional SFT loss on the better responses"
+    )
 
     @field_validator("loss", mode="before")
     @classmethod

@@ -19,7 +19,11 @@ class Options(OnlineOptions):
     advantage: Literal["paper", "released"] = Field(description="the value itself, or GAE as the released code has it")
     whiten_advantages: bool = Field(description="standardise the advantages over the batch")
     gamma: Annotated[float, Field(ge=0, le=1)] = Field(description="discount of later rewards")
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(description="of lambda_return, and of advantage: released")
-    value_targets: ValueTargets = Field(description="what the value model aims at: lambda_return, td0 or monte_carlo")
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="lambda of lambda_return, and of advantage: released"
+    )
+    value_targets: ValueTargets = Field(description="targets of the value model: lambda_return, td0 or monte_carlo")
     value_epochs: Annotated[int, Field(ge=1)] = Field(description="the value model's passes over the pairs")
-    value_batch_size: Annotated[int, Field(ge=1)] = Field(description="its responses in an optimiser step")
+    value_batch_size: Annotated[int, Field(ge=1)] = Field(
+        description="responses in an optimiser step of the value model"
+    )

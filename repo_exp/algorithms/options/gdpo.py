@@ -17,12 +17,12 @@ class Condition(BaseModel):
     """What has to be good enough before other sources count."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    source: str = Field(description="whose score is looked at")
+    source: str = Field(description="the source whose score is checked")
     threshold: Annotated[float, Field(allow_inf_nan=False)] = Field(
-        description="in the source's own unit: points, or spreads of the reward model"
+        description="in the source's own unit: points, or standard deviations of the reward model"
     )
     otherwise: Otherwise = Field(
-        description="what another source then counts: zero, as published, or its lowest score in the group"
+        description="the score of the other sources then: zero, as published, or the lowest of the group"
     )
 
 
@@ -33,7 +33,7 @@ class Options(LossOptions):
 
     kind: Literal["gdpo"]
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
-        description="of the normalised scores, by source; reward.weights"
+        description="weights of the normalised scores by source; reward.weights by default"
     )
     condition: Condition | None = Field(
         description="{source, threshold, otherwise}: where the source is lower, others do not count; null is none"

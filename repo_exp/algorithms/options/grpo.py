@@ -13,10 +13,10 @@ from repo_exp.core.choices import Baseline, Scale
 class LossOptions(OnlineOptions):
     """The options of GRPO's loss: what methods share that differ from it in their advantages."""
 
-    group_size: Annotated[int, Field(ge=2)] = Field(description="responses to each prompt, judged against one another")
+    group_size: Annotated[int, Field(ge=2)] = Field(description="responses to each prompt, compared with one another")
     surrogate: Literal["clipped", "truncated_importance"] = Field(description="PPO's clip, or CISPO's weight")
-    ratio: Literal["token", "sequence"] = Field(description="whose ratio is clipped: a token's or the response's")
-    drop_silent_groups: bool = Field(description="leave groups without spread out of the count of tokens")
+    ratio: Literal["token", "sequence"] = Field(description="which ratio is clipped: of each token or of the response")
+    drop_silent_groups: bool = Field(description="do not count the tokens of groups whose totals are all equal")
 
     @field_validator("surrogate")
     @classmethod
@@ -33,5 +33,5 @@ class Options(LossOptions):
     baseline: Baseline = Field(description="what a response is compared with: group_mean or leave_one_out")
     scale: Scale = Field(description="whose standard deviation divides the advantages: group, batch or none")
     overlong_cache: Annotated[int, Field(ge=0)] = Field(
-        description="tokens before the limit over which a response loses up to 1; 0 is no penalty"
+        description="the last tokens before the limit, over which the penalty rises to 1; 0 is no penalty"
     )

@@ -17,9 +17,11 @@ class Options(grpo.Options):
     kind: Literal["jackpot"]  # type: ignore[assignment]
     refresh_every: Annotated[int, Field(ge=1)] = Field(description="updates between two copies of the policy")
     support: Literal["top_k", "exact"] = Field(description="what Z is summed over: the likeliest tokens, or all")
-    top_k: Annotated[int, Field(ge=1)] = Field(description="likeliest tokens of either policy that Z is summed over")
+    top_k: Annotated[int, Field(ge=1)] = Field(
+        description="how many of the likeliest tokens of either policy Z is summed over"
+    )
     lam: Annotated[float, Field(gt=0)] = Field(
-        description="the larger, the more is rejected and the nearer is the rest"
+        description="a larger value rejects more tokens, and the rest are closer to the policy"
     )
     c1: Annotated[float, Field(gt=0)] = Field(description="bound of a kept token's weight p / q~")
     c2: Annotated[float, Field(gt=0)] = Field(description="bound of p_ref / p_new")

@@ -18,5 +18,5 @@ class Options(WholeResponseOptions):
     clipping: Clipping = Field(description="what is clipped: each response (separate, V1) or the pair (joint, V2)")
     clip: Annotated[float, Field(gt=0, lt=1)] = Field(description="how far the ratio may move from 1")
     kl_coefficient: Annotated[float, Field(ge=0)] = Field(
-        description="weight of a response's KL to the SFT policy in its reward; 0 needs none"
+        description="weight of a response's KL to the SFT policy in its reward; 0 turns it off"
     )

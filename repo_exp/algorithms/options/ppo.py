@@ -16,21 +16,21 @@ class Options(OnlineOptions):
 
     kind: Literal["ppo"]
     gamma: Annotated[float, Field(ge=0, le=1)] = Field(description="discount of later rewards")
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(
-        description="GAE's trade of bias for variance; 1 is returns"
-    )
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(description="GAE's lambda; 1 uses full returns")
     value_clip: Annotated[float, Field(gt=0)] | None = Field(
         description="how far a value may move in an update before it is clipped; null is no clip"
     )
     whiten_advantages: bool = Field(description="standardise the advantages over the batch")
-    whiten_rewards: bool = Field(description="divide the rewards of a batch by their spread; the mean stays")
+    whiten_rewards: bool = Field(
+        description="divide the rewards of a batch by their standard deviation; the mean is kept"
+    )
     missing_eos_penalty: Annotated[float, Field(ge=0)] = Field(
-        description="what the total of a response that does not end loses"
+        description="penalty on the total of a response that does not end"
     )
     kl_target: Annotated[float, Field(gt=0)] | None = Field(
-        description="KL of a response, in nats, that the weight of the KL steers to; null keeps the weight"
+        description="target KL of a response, in nats, for an adaptive KL weight; null keeps the weight fixed"
     )
-    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="responses over which that weight adapts")
+    kl_horizon: Annotated[float, Field(gt=0)] = Field(description="number of responses over which that weight adapts")
 
     def problems(self, config: Any) -> Iterator[Problem]:
         """A weight that adapts by factors cannot leave 0."""

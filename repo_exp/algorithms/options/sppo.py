@@ -15,7 +15,7 @@ class Options(WholeResponseOptions):
 
     kind: Literal["sppo"]
     group_size: Annotated[int, Field(ge=2)] = Field(
-        description="responses to each prompt, of which the best and the worst are learnt from"
+        description="responses to each prompt, of which the best and the worst are trained on"
     )
     beta: Annotated[float, Field(gt=0)] = Field(description="targets are (win rate - 1/2) / beta; 1 / beta is eta")
     target: SelfPlayTarget = Field(description="win_rate in the group, single (best against worst), or hard (1 and 0)")

@@ -1,4 +1,4 @@
-"""Anyone's own preference data: pairs of responses in the formats that people have, read without loss or refused.
+"""Preference data of users: pairs of responses in common formats, read without loss or refused.
 
 opening       a path becomes files
 recognising   what a file is
@@ -7,7 +7,7 @@ messages      messages as others write them
 shapes        what of a row is the prompt, and what are the responses
 reading       a row becomes a pair
 splitting     pairs become a corpus
-checking      what is worth saying of them
+checking      notes on the rows: duplicates, contradictions, unused fields
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class OwnData:
 def load(
     path: str | os.PathLike[str], *, seed: int, development: float, test: float, skip_bad_lines: bool = False
 ) -> OwnData:
-    """Return the pairs of a file or a folder, split, and what is to be said of them.
+    """Return the pairs of a file or a folder, split, and notes on them.
 
     Args:
         seed: which prompts go to which split.
@@ -85,8 +85,8 @@ def load(
     if bad and not skip_bad_lines:
         raise refusal(bad, good=len(good))
     if not good:
-        told = problems(bad, good=0) if bad else (Problem(str(path), "no row in it", f"a line: {EXAMPLE}"),)
-        raise DataError("no pair to train on", told)
+        found = problems(bad, good=0) if bad else (Problem(str(path), "no row in it", f"a line: {EXAMPLE}"),)
+        raise DataError("no pair to train on", found)
     split_of = splitting.splits(good, seed=seed, development=development, test=test)
     pairs = splitting.corpus(good, split_of)
     notes = [*_passed_over(found), *checking.notes(good, split_of), *checking.small_splits(pairs)]

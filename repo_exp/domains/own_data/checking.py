@@ -1,4 +1,4 @@
-"""What can be read and may still not be what was meant: counted, and said in a sentence each."""
+"""Notes on data that can be read but may not be what was meant: a sentence and a count for each kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_FIELDS = 20
 
 
 def notes(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> list[str]:
-    """Return what is to be said of the rows: unused fields, duplicates, contradictions, and how they were read."""
+    """Return the notes on the rows: unused fields, duplicates, contradictions, and how they were read."""
     return [
         *_unused(pairs),
         *_repeated(pairs),
@@ -25,20 +25,20 @@ def notes(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> list[str]:
 
 
 def small_splits(corpus: Corpus) -> list[str]:
-    """Return what is to be said of splits that are there and too small to say much."""
+    """Return a note on each split that is too small to measure anything on."""
     return [
-        f"the split {split} has a single prompt: what is measured on it shows no spread"
+        f"the split {split} has a single prompt: figures measured on it have no interval"
         for split in SPLITS
         if len(corpus.prompts[split]) == 1
     ]
 
 
-def label_notes(corpus: Corpus, items: Collection[str], *, learnt: bool) -> list[str]:
+def label_notes(corpus: Corpus, items: Collection[str], *, trained: bool) -> list[str]:
     """Return which labels answer no question of the rubric, and where there are no labels at all.
 
     Args:
         items: the questions of the rubric.
-        learnt: does a local judge learn from the labels?
+        trained: is a local judge trained on the labels?
     """
     judgements = [each for split in SPLITS for each in corpus.judgements[split]]
     counts = Counter(label for each in judgements for label in each.labels)
@@ -48,10 +48,8 @@ def label_notes(corpus: Corpus, items: Collection[str], *, learnt: bool) -> list
         for label, count in sorted(counts.items())
         if label not in items
     ]
-    if learnt and not any(label in items for each in corpus.judgements["train"] for label in each.labels):
-        found.append(
-            "no training response has a label of the rubric: the local judge answers as the model does, untrained"
-        )
+    if trained and not any(label in items for each in corpus.judgements["train"] for label in each.labels):
+        found.append("no training response has a label of the rubric: the local judge is the model without training")
     return found
 
 
@@ -139,12 +137,12 @@ def _leaked(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> list[str]:
 
 def _read_as(pairs: Sequence[Pair]) -> list[str]:
     found = []
-    for kind, said in (
-        ("implicit", "no 'prompt': the beginning that 'chosen' and 'rejected' share is taken for it"),
-        ("repeated", "both responses begin with the text of the prompt: it is learnt as a part of the response"),
+    for kind, note in (
+        ("implicit", "no 'prompt': the beginning that 'chosen' and 'rejected' share is taken as the prompt"),
+        ("repeated", "both responses begin with the text of the prompt, which is trained on as a part of the response"),
     ):
         places = [pair.where for pair in pairs if any(remark[0] == kind for remark in pair.remarks)]
-        found += [f"{said}: {_of(len(places), pairs, places)}"] if places else []
+        found += [f"{note}: {_of(len(places), pairs, places)}"] if places else []
     tools = Counter(detail for pair in pairs for kind, detail in set(pair.remarks) if kind == "tool")
     found += [f"{what} are written as JSON into the messages: {count:,} of {len(pairs):,} rows"
               for what, count in sorted(tools.items())]  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from repo_exp.errors import DataError, Problem
 
 SHOWN = 20  # bad rows that are printed; of more, the rest is in a file
-LONGEST = 240  # characters of what is said of a row, which may hold any text
+LONGEST = 240  # characters of a message on a row, which may quote any text
 EXAMPLE = '{"prompt": "...", "chosen": "...", "rejected": "..."}'
 
 
@@ -52,9 +52,9 @@ def unreadable(path: object, found: str, remedy: str = "") -> DataError:
 def counted(faults: Sequence[Fault], *, good: int) -> str:
     """Return how many rows are bad, by kind, in a line."""
     kinds = Counter(bad.kind for _, bad in faults).most_common()
-    told = "; ".join(f"{count:,} x {kind}" for kind, count in kinds[:SHOWN])
+    listed = "; ".join(f"{count:,} x {kind}" for kind, count in kinds[:SHOWN])
     more = f"; and {len(kinds) - SHOWN:,} more kinds" if len(kinds) > SHOWN else ""
-    return f"{len(faults):,} bad and {good:,} good lines ({told}{more})"
+    return f"{len(faults):,} bad and {good:,} good lines ({listed}{more})"
 
 
 def problems(faults: Sequence[Fault], *, good: int, into: Path | None = None) -> tuple[Problem, ...]:
@@ -64,12 +64,12 @@ def problems(faults: Sequence[Fault], *, good: int, into: Path | None = None) ->
         good: rows that can be used.
         into: the file to write; by default a new one in the folder for temporary files.
     """
-    told = [Problem(where, bad.found, bad.remedy) for where, bad in faults[:SHOWN]]
+    problems = [Problem(where, bad.found, bad.remedy) for where, bad in faults[:SHOWN]]
     if len(faults) > SHOWN:
         listed = write_all(faults, into)
         all_of_them = f"all of them: {listed}" if listed else ""
-        told.append(Problem(f"and {len(faults) - SHOWN:,} more", counted(faults, good=good), all_of_them))
-    return tuple(told)
+        problems.append(Problem(f"and {len(faults) - SHOWN:,} more", counted(faults, good=good), all_of_them))
+    return tuple(problems)
 
 
 def refusal(faults: Sequence[Fault], *, good: int) -> DataError:

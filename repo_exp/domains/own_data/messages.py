@@ -64,18 +64,18 @@ def _message(item: Any, where: str, index: int, remarks: Remarks) -> Message:
     if not isinstance(item, dict):
         raise Bad(f"'{where}' is no message", SHAPE, kind=f"'{general(where)}' is no message")
     item = {key: value for key, value in item.items() if value is not None and value != [] and value != {}}
-    by, said = ("role", "content") if "role" in item else ("from", "value")
-    if by not in item:
+    role_key, text_key = ("role", "content") if "role" in item else ("from", "value")
+    if role_key not in item:
         near = [key for key in item if key not in ("content", "value")]
         hint = f" (it has {', '.join(map(repr, near[:5]))})" if near else ""
         raise Bad(f"'{where}' has no role{hint}", SHAPE, kind=f"'{general(where)}' has no role")
     calls = {key: item[key] for key in _CALLS if item.get(key)}
-    if said not in item and not calls:
-        raise Bad(f"'{where}' has no {said!r}", SHAPE, kind=f"'{general(where)}' has no {said!r}")
-    role = ROLES.get(item[by].lower()) if isinstance(item[by], str) else None
+    if text_key not in item and not calls:
+        raise Bad(f"'{where}' has no {text_key!r}", SHAPE, kind=f"'{general(where)}' has no {text_key!r}")
+    role = ROLES.get(item[role_key].lower()) if isinstance(item[role_key], str) else None
     if role is None:
-        remedy = did_you_mean(str(item[by]), ROLES)
-        raise Bad(f"'{where}' has the role {item[by]!r}", remedy, kind=f"a role of {general(where)} is not known")
+        remedy = did_you_mean(str(item[role_key]), ROLES)
+        raise Bad(f"'{where}' has the role {item[role_key]!r}", remedy, kind=f"a role of {general(where)} is not known")
     if role == "system" and index:
         raise Bad(f"'{where}' is a system message", "only the first message may be")
     lost = [key for key in _CONTENT if item.get(key)]
@@ -84,18 +84,18 @@ def _message(item: Any, where: str, index: int, remarks: Remarks) -> Message:
         raise Bad(f"'{where}.{lost[0]}' would get lost", remedy, kind=f"'{general(where)}.{lost[0]}' would get lost")
     if role == "tool":
         remarks.append(("tool", "results of tools"))
-        return Message("user", _json({**item, said: _parts(item[said], f"{where}.{said}")}))
-    remarks += [("unused", f"{general(where)}.{key}") for key in item if key not in (by, said, *_CALLS)]
-    content = _parts(item[said], f"{where}.{said}") if said in item else ""
+        return Message("user", _json({**item, text_key: _parts(item[text_key], f"{where}.{text_key}")}))
+    remarks += [("unused", f"{general(where)}.{key}") for key in item if key not in (role_key, text_key, *_CALLS)]
+    content = _parts(item[text_key], f"{where}.{text_key}") if text_key in item else ""
     if role == "call":
         remarks.append(("tool", "calls of tools"))
-        return Message("assistant", _json({"tool_calls": _read(text(content, f"{where}.{said}"))}))
+        return Message("assistant", _json({"tool_calls": _read(text(content, f"{where}.{text_key}"))}))
     if calls:
         if role != "assistant":
             raise Bad(f"'{where}' calls a tool", "only an assistant does")
         remarks.append(("tool", "calls of tools"))
         return Message("assistant", "\n".join([*([content] if content.strip() else []), _json(calls)]))
-    return Message(role, text(content, f"{where}.{said}"))  # type: ignore[arg-type]
+    return Message(role, text(content, f"{where}.{text_key}"))  # type: ignore[arg-type]
 
 
 def _parts(value: Any, where: str) -> str:
@@ -137,8 +137,8 @@ def dialogue(value: str, where: str) -> tuple[Message, ...]:
     if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
         turns.pop()
     return tuple(
-        Message("user" if who == "Human" else "assistant", text(said, f"{where} (turn {number})"))
-        for number, (who, said) in enumerate(turns, 1)
+        Message("user" if who == "Human" else "assistant", text(turn, f"{where} (turn {number})"))
+        for number, (who, turn) in enumerate(turns, 1)
     )
 
 
@@ -153,10 +153,10 @@ def with_system(messages: Sequence[Message], system: str, where: str) -> tuple[M
 
 def with_tools(messages: Sequence[Message], tools: Any) -> tuple[Message, ...]:
     """Return the messages with the tools that could be called written down in the system message."""
-    told = _json({"tools": _read(tools) if isinstance(tools, str) else tools})
+    listed = _json({"tools": _read(tools) if isinstance(tools, str) else tools})
     if messages and messages[0].role == "system":
-        return (Message("system", f"{messages[0].content}\n\n{told}"), *messages[1:])
-    return (Message("system", told), *messages)
+        return (Message("system", f"{messages[0].content}\n\n{listed}"), *messages[1:])
+    return (Message("system", listed), *messages)
 
 
 def _read(value: str) -> Any:

@@ -87,12 +87,12 @@ def find(path: str | os.PathLike[str]) -> Found:
 
 def signature(found: Found) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file does: its path, size and time."""
-    told = []
+    files = []
     for source in found.sources:
         with _reasons(source.path):
             status = source.path.stat()
-        told.append((str(source.path), status.st_size, status.st_mtime_ns))
-    return tuple(told)
+        files.append((str(source.path), status.st_size, status.st_mtime_ns))
+    return tuple(files)
 
 
 def _folder(folder: Path) -> Found:
@@ -153,12 +153,12 @@ def _saved(folder: Path, root: Path) -> tuple[Source, ...]:
 
 def _about(file: Path) -> dict:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise unreadable(file, error.strerror or str(error), "a folder that Dataset.save_to_disk wrote") from None
     except (ValueError, RecursionError):
         raise unreadable(file, "not JSON", "save the dataset again") from None
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _inside(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A row becomes a pair with all that belongs to it, or an error that says what would work."""
+"""Turns a row into a pair with its facts and labels, or into an error that says what would work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair:
         where: its file and line.
         split: the split that its file says it is of.
         key: the prompt in one fixed form.
-        remarks: what is worth counting in it, as (kind, detail).
+        remarks: what the notes count, as (kind, detail).
     """
 
     where: str
@@ -139,7 +139,7 @@ def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
 
 
 def _margin(value: Any) -> float:
-    """Return how far apart the responses are to be scored; 0 where nothing is said."""
+    """Return how far apart the responses are to be scored; 0 where the row has none."""
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_MARGIN:

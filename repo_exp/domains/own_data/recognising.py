@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: something that is read, or something else, which is said in a sentence."""
+"""Recognises a file by its first bytes: a format that is read, or another one, which the error names."""
 
 from __future__ import annotations
 

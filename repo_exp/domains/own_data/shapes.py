@@ -38,7 +38,7 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
     """Return the prompt of a row, its chosen and its rejected response.
 
     Args:
-        remarks: what is worth counting is added to it.
+        remarks: gets what the notes count.
         cells: are the values cells of a table of texts, in which messages are written as JSON?
 
     Raises:
@@ -126,8 +126,8 @@ def _prompts(
         if key == "messages" and (whole or found):
             remarks.append(("unused", key))  # the whole talk once more
         elif isinstance(value, str):
-            said = text(value, key)
-            found.append(dialogue(said, key) if is_dialogue(said) else (Message("user", said),))
+            content = text(value, key)
+            found.append(dialogue(content, key) if is_dialogue(content) else (Message("user", content),))
         else:
             found.append(conversation(value, key, remarks))
     responses = {talk[-1].content.strip() for talk in talks} | {

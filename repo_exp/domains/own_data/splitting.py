@@ -24,10 +24,10 @@ def splits(pairs: Sequence[Pair], *, seed: int, development: float, test: float)
     A prompt of a file that is held out (its name says so) is held out. The others are drawn: to the test and to
     development by their shares, but not to a split that the files have already.
     """
-    given: dict[str, set[Split]] = {}
+    marked: dict[str, set[Split]] = {}
     for pair in pairs:
-        given.setdefault(pair.key, set()).update({pair.split} if pair.split else set())
-    there = {split for found in given.values() for split in found}
+        marked.setdefault(pair.key, set()).update({pair.split} if pair.split else set())
+    there = {split for found in marked.values() for split in found}
     test, development = (
         0.0 if name in there else size for name, size in zip(_HELD_OUT, (test, development), strict=True)
     )
@@ -39,11 +39,11 @@ def splits(pairs: Sequence[Pair], *, seed: int, development: float, test: float)
         drawn = share(key, seed)
         return "test" if drawn < test else "development" if drawn < test + development else "train"
 
-    return {key: one(key, found) for key, found in given.items()}
+    return {key: one(key, found) for key, found in marked.items()}
 
 
 def corpus(pairs: Sequence[Pair], split_of: Mapping[str, Split]) -> Corpus:
-    """Return the pairs as a corpus: demonstrations are the chosen responses, contexts the distinct prompts."""
+    """Return the pairs as a corpus: demonstrations are the chosen responses, prompts the distinct ones."""
     made: dict[str, dict[Split, list]] = {
         kind: {split: [] for split in SPLITS} for kind in ("demonstrations", "preferences", "judgements", "prompts")
     }
@@ -73,12 +73,12 @@ def require_every_split(found: Corpus, where: object) -> None:
     counts = {split: len(found.prompts[split]) for split in SPLITS}
     if all(counts.values()):
         return
-    told = ", ".join(f"{split} {count}" for split, count in counts.items())
+    listed = ", ".join(f"{split} {count}" for split, count in counts.items())
     total = sum(counts.values())
     remedy = (
         "larger data.development and data.test, another seed, or more prompts; each split needs one"
         if total >= len(SPLITS)
         else "more prompts: one to train on, one for development and one for the test are the least"
     )
-    few = f"{total} different prompt{'s' * (total != 1)} in all ({told})"
+    few = f"{total} different prompt{'s' * (total != 1)} in all ({listed})"
     raise DataError("too few prompts", [Problem(str(where), few, remedy)])

@@ -17,8 +17,8 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     source: str = Field(description="the source whose score opens the gate")
-    threshold: interface.Finite = Field(description="from this score on the gate is open")
-    otherwise: interface.Finite = Field(description="the total behind a closed gate")
+    threshold: interface.Finite = Field(description="the gate is open at this score or above")
+    otherwise: interface.Finite = Field(description="the total if the gate is closed")
 
 
 class Options(weighted_sum.Options):

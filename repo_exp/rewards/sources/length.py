@@ -22,8 +22,8 @@ class Options(SourceOptions):
     """Where the penalty begins and ends, in words that white space separates, and its size."""
 
     kind: Literal["length"]
-    start: Words = Field(80, description="words without a penalty")
-    end: Words = Field(160, description="words from which on the whole penalty counts")
+    start: Words = Field(80, description="number of words up to which there is no penalty")
+    end: Words = Field(160, description="number of words at which the penalty is largest")
     points: Annotated[float, Field(ge=0)] = Field(50.0, description="the largest penalty")
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ class Options(JudgeOptions):
 
     kind: Literal["local_judge"]
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="of its initialisation and its training examples; null is the run's seed"
+        None, description="seed of its initialisation and its training examples; null is the run's seed"
     )
 
 

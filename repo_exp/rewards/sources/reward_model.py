@@ -19,7 +19,7 @@ class Options(SourceOptions):
 
     kind: Literal["reward_model"]
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="of its initialisation, its data order and its calibration; null is the run's seed"
+        None, description="seed of its initialisation, its data order and its calibration; null is the run's seed"
     )
     settings: dict[str, object] = Field({}, description="keys of `reward_model` that differ for this source")
 

@@ -1,7 +1,7 @@
 """RRM (Liu et al., 2024, arXiv 2409.13156): pairs across prompts, so that what a response answers is what counts.
 
-Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, which learnt from
-the original pairs alone, says which of them teach something: those that it gets wrong by ``threshold`` or more. The
+Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, trained on
+the original pairs alone, decides which of them are kept: those that it gets wrong by ``threshold`` or more. The
 reward model then learns again from the original pairs and from these.
 
 The paper's main model ranks a pair in one reading, with a tie as a third answer; this is the port to a pointwise
@@ -108,13 +108,13 @@ class RewardModel(bradley_terry.RewardModel):
                 predicted = torch.tensor(scores[contest.first] - scores[contest.second]).sigmoid().item()
                 if disagrees(predicted, contest.label, least=settings.threshold):
                     kept.append((number, contest))
-        learnt = kept
+        used = kept
         if settings.augmented_pairs is not None and len(kept) > settings.augmented_pairs:
-            learnt = random.Random(derived_seed(seed, "augmented pairs")).sample(kept, settings.augmented_pairs)
-        ties = sum(contest.label == 0.5 for _, contest in learnt)
-        counts = {"made": sum(map(len, made)), "kept": len(kept), "learnt": len(learnt), "ties": ties}
+            used = random.Random(derived_seed(seed, "augmented pairs")).sample(kept, settings.augmented_pairs)
+        ties = sum(contest.label == 0.5 for _, contest in used)
+        counts = {"made": sum(map(len, made)), "kept": len(kept), "learnt": len(used), "ties": ties}
         write_json(folder / "augmentation.json", counts)
-        return [*map(self.item, pairs), *(self._item(pairs, number, contest) for number, contest in learnt)]
+        return [*map(self.item, pairs), *(self._item(pairs, number, contest) for number, contest in used)]
 
     def _scores(
         self, pairs: Sequence[Preference], made: Sequence[Sequence[Contest]]

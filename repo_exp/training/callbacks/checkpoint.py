@@ -54,7 +54,7 @@ class Checkpoint(L.Callback):
         """Write the checkpoint; the old one becomes the previous one.
 
         Raises:
-            WriteError: the disk refuses.
+            WriteError: the checkpoint cannot be written.
             NotFiniteError: something in it is not finite.
         """
         last, previous = self.folder / LAST, self.folder / PREVIOUS
