@@ -1,4 +1,4 @@
-"""Files that are whole or absent, also after a power cut: a temporary name, fsync, rename, fsync of the folder.
+"""Files that are complete or absent, also after a power cut: a temporary name, fsync, rename, fsync of the folder.
 
 A write that fails (disk full, read-only, over quota, no permission) is a WriteError: file, reason, remedy.
 """

@@ -1,4 +1,4 @@
-"""The errors a user can meet.
+"""The errors that users can see.
 
 RepoExpError
 |- ConfigError      the configuration cannot run; lists every problem at once

@@ -1,4 +1,4 @@
-"""The header of a GGUF file, read without its tensors and its vocabulary, which takes the ``gguf`` library seconds.
+"""The header of a GGUF file, read without its tensors and its vocabulary, which the ``gguf`` library needs seconds for.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """

@@ -1,4 +1,4 @@
-"""Values as JSON can hold them. Every file that this package writes goes through here."""
+"""Converts values to what JSON can hold. Every file that this package writes goes through here."""
 
 from __future__ import annotations
 

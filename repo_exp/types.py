@@ -1,4 +1,4 @@
-"""What the layers exchange: prompts, trajectories, scores, and the corpus of a domain.
+"""The types that the layers exchange: prompts, trajectories, scores, and the corpus of a domain.
 
 Plain text and numbers, no tensors, so that domains and rewards do without torch. A missing score is NaN with a reason,
 never zero.

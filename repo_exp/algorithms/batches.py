@@ -1,4 +1,4 @@
-"""What an algorithm reads and gives back.   B responses (or pairs of two), T tokens of the longest."""
+"""Batches that an algorithm reads, and its credit.   B responses (or pairs of two), T tokens of the longest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DPO (Rafailov et al., 2023, arXiv 2305.18290) and its relatives: learning from pairs, the better response known.
+"""DPO (Rafailov et al., 2023, arXiv 2305.18290) and its relatives: training on preference pairs.
 
     s = log pi(y) - log pi_ref(y)        L = -log sigmoid(beta (s+ - s-))     s+: the better response's
 

@@ -1,4 +1,4 @@
-"""DVPO (2025, arXiv 2502.16944): PPO's clip with an advantage from a value model that was trained before and is frozen.
+"""DVPO (2025, arXiv 2502.16944): PPO's clip with advantages from a value model that is trained beforehand and frozen.
 
     before    Q is trained on preference pairs: a chosen response ends with the reward 1, a rejected one with -1
     A_t       = Q(s_t, a_t), with ``whiten_advantages`` standardised over the batch          ``advantage: paper``

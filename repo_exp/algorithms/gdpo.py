@@ -1,4 +1,4 @@
-"""GDPO (2026, arXiv 2601.05242): GRPO whose reward sources are normalised one by one before they are summed.
+"""GDPO (2026, arXiv 2601.05242): GRPO with each reward source normalised separately before they are summed.
 
     z_k = (r_k - mean of its group) / (standard deviation of its group + 1e-4)     for each source k
     A   = the sum of w_k z_k, standardised over the batch

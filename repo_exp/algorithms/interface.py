@@ -1,4 +1,4 @@
-"""What an algorithm is: it declares what it reads, gives credit to a batch, and turns minibatches into losses.
+"""The interface of an algorithm: its signals, the credit of a batch, and the losses of minibatches.
 
 An online algorithm samples responses and learns from them, an offline one learns from preference pairs. The training
 loop (``training/``) does the rest: it samples, asks for rewards, computes the declared signals, cuts the batch so that

@@ -1,4 +1,4 @@
-"""Jackpot (2026, arXiv 2602.06107): tokens of an older policy, rejected and weighted into the policy's own.
+"""Jackpot (2026, arXiv 2602.06107): samples of an older policy, corrected by rejection and weights.
 
 An older copy of the policy, q, samples (``refresh_every`` updates old at most). Before each optimizer step, with p_new
 the policy now, p_ref the policy before the update and the formulas of ``core/rejection.py``, every token

@@ -1,4 +1,4 @@
-"""P3O, Pairwise PPO (2023, arXiv 2310.00212): two responses to a prompt, the better one up and the other one down.
+"""P3O, Pairwise PPO (2023, arXiv 2310.00212): the better of two responses becomes likelier, the other less likely.
 
     r    = R_total - kl_coefficient * (log pi_old(response) - log pi_SFT(response))
     grad = (r_1 - r_2) (grad log pi(y_1) - grad log pi(y_2)) / 2          at the policy that sampled

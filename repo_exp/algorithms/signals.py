@@ -1,4 +1,4 @@
-"""What an algorithm declares: the signals that it reads, and the roles that follow the policy.
+"""The declarations of an algorithm: the signals that it reads, and the roles that follow the policy.
 
 A signal is something about every response token, (B, T), that the training loop computes for the algorithm. A declared
 signal is found again by its type: ``batch[ReferenceLogprobs]``.

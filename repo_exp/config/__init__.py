@@ -1,1 +1,1 @@
-"""What an experiment may say: types here, values in ``conf/``, and one check at the entrance."""
+"""The configuration: types here, values in ``conf/``, and one check before anything runs."""

@@ -1,4 +1,4 @@
-"""Checks of combinations: values that are valid by themselves and impossible together, with what would work.
+"""Checks of values that are valid by themselves but impossible together, with what would work.
 
 A check takes the configuration and yields problems. Some values of the configuration may be invalid (``check.View``): a
 check ends where it reads one of these. To add a check, write it and list it at the end.

@@ -1,4 +1,4 @@
-"""Hydra's errors of a composition as problems: the file, what is wrong with it, and what would work."""
+"""Turns Hydra's composition errors into problems: the file, what is wrong with it, and what would work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OmegaConf's containers as plain ones."""
+"""Converts OmegaConf's containers to plain ones."""
 
 from __future__ import annotations
 

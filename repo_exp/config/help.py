@@ -1,4 +1,4 @@
-"""The text of ``--help``, made from the files in ``conf/``: a new file there is listed without further work."""
+"""The text of ``--help``, made from the files in ``conf/``, so that a new file is listed automatically."""
 
 from __future__ import annotations
 

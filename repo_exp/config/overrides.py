@@ -1,4 +1,4 @@
-"""Each override of a command line by itself: can it be read, is there such an option, is there such a key?"""
+"""Checks each override of a command line by itself: its syntax, its option, its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command lines that Hydra's grammar refuses: what is wrong with them, and the correct form.
+"""Command lines that Hydra's grammar rejects: the error, and the correct form.
 
 The parser's own errors name its classes and its tokens. This file recognises the usual mistakes. What a remedy proposes
 has been parsed before.

@@ -1,4 +1,4 @@
-"""``reward.sources`` in full: from what is written to name -> kind, options and complete settings.
+"""Expands ``reward.sources`` to name -> kind, options and complete settings.
 
 Written is a mapping, ``rm2: {kind: reward_model, seed: 1}``, in which null leaves a source out; or a list of the names
 below and of kinds, ``[model, rules, length]``. The settings of a source (those of the sections ``reward_model`` and

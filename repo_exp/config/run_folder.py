@@ -1,4 +1,4 @@
-"""The folder of a run or a sweep: two that start in the same second get two folders."""
+"""The folder of a run or a sweep; two that start in the same second get different folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""numpy, imported at its first use: a combiner's options are read by every check, which computes nothing."""
+"""numpy, imported at its first use, so that checks of the configuration do not import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The alternatives that the formulas of this folder offer, as types. No torch: options of a configuration use them."""
+"""The choices that the formulas of this folder offer, as types. No torch: options of a configuration use them."""
 
 from __future__ import annotations
 

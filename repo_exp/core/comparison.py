@@ -1,4 +1,4 @@
-"""Advantages of one trajectory over others, for combiners: numbers in lists, no torch.   K: sources, G: a group."""
+"""How trajectories compare with one another, for combiners: numbers in lists, no torch.   K: sources, G: a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampler and training compute other probabilities: another rounding, another engine.   B responses, T tokens."""
+"""Importance weights for different probabilities in sampler and training.   B responses, T tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of a healthy run.   B responses, T tokens, V vocabulary."""
+"""Metrics that show whether training is healthy.   B responses, T tokens, V vocabulary."""
 
 from __future__ import annotations
 

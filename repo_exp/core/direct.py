@@ -1,4 +1,4 @@
-"""Losses on pairs of responses, the better one known.   B pairs, 2 responses (the better one first), T tokens.
+"""Losses on pairs of responses, of which one is preferred.   B pairs, 2 responses (the better one first), T tokens.
 
 A response's score is how much likelier the policy makes it than the reference does: s = log pi(y) - log pi_ref(y), or
 s = log pi(y) without a reference. s+ is the better response's, s- the other's, delta = s+ - s-.

@@ -1,4 +1,4 @@
-"""Responses compared with the others to their prompt.   B responses."""
+"""Statistics over the responses to the same prompt.   B responses."""
 
 from __future__ import annotations
 

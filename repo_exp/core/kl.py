@@ -1,4 +1,4 @@
-"""The KL divergence from a reference: estimates from the tokens that pi sampled, and a weight that follows a target."""
+"""The KL divergence from a reference: estimates from the tokens that pi sampled, and an adaptive weight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advantages from ranks: by how many responses one is beaten, never by how much.   B responses."""
+"""Advantages from ranks, whatever the differences between the totals.   B responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimal budgeted rejection sampling, of Jackpot (2026, arXiv 2602.06107): tokens of one policy made into another's.
+"""Optimal budgeted rejection sampling of Jackpot (2026, arXiv 2602.06107): corrects tokens of one policy to another.
 
 p is the policy that is trained, q the one that sampled, lam > 0 the budget. A token drawn from q is kept with
 

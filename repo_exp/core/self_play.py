@@ -1,4 +1,4 @@
-"""SPPO (2024, arXiv 2405.00675): a policy plays against itself, and moves towards what won.   B responses."""
+"""SPPO (2024, arXiv 2405.00675): the best and the worst responses are regressed on their win rates.   B responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A corpus as JSONL files, one a kind of item, and what is in it."""
+"""Writes and reads a corpus as JSONL files, one for each kind of item, and counts its items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a domain is: options, a corpus, and environments. Its folder's ``__init__.py`` defines
+"""The interface of a domain: options, a corpus, and environments. Its folder's ``__init__.py`` defines
 
     Options                     a subclass of DomainOptions: the section ``data`` of this domain
     corpus(*, seed, options)    -> Corpus

@@ -1,4 +1,4 @@
-"""The environment of one response: the prompt, the agent's message, and the episode is over."""
+"""The environment of one response: the episode ends with the agent's first message."""
 
 from __future__ import annotations
 

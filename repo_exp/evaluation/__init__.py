@@ -1,1 +1,1 @@
-"""What was learned, and how sure one can be: statistics, the table of variants, figures, the report."""
+"""The evaluation: agents, protocols, statistics, the table of variants, figures, the report."""

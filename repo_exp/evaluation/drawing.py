@@ -1,4 +1,4 @@
-"""How a figure is drawn: one light style, one colour per source, and SVG text that has no date and no address.
+"""Draws figures: one light style, one colour per source, and SVG without dates or addresses.
 
 The canvas is transparent and its ink is the page's own text colour, so a figure fits a light page, a dark one and
 paper. Colours are those of Okabe and Ito, which colour-blind readers can tell apart.

@@ -1,4 +1,4 @@
-"""Which responses a reader is shown: chosen by rule from the scores, so that nobody picks the flattering ones."""
+"""Chooses the examples of the report by a fixed rule from the scores."""
 
 from __future__ import annotations
 

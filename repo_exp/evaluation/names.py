@@ -1,4 +1,4 @@
-"""How readers see the names of variants and reward sources."""
+"""Display names of variants and reward sources."""
 
 from __future__ import annotations
 

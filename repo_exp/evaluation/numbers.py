@@ -1,4 +1,4 @@
-"""How numbers are written for readers."""
+"""Formats numbers for the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page shows, computed from the report's data: rows of tables, and the figures at the top."""
+"""The content of the page, computed from the report's data: rows of tables, and the figures at the top."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How certain a figure is: intervals and paired tests, as pure functions of numbers and a seed.
+"""Confidence intervals and paired tests, as pure functions of numbers and a seed.
 
 NaN means "no score". A missing value is left out and counted, never read as zero. Where there are too few values for a
 statistic (none, or one), it is NaN.

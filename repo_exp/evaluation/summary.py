@@ -1,4 +1,4 @@
-"""From scored responses to a table: the figures of each variant, and how certain the difference between two is.
+"""The table of results: the figures of each variant, and the difference between two with its test.
 
 A variant is one policy (base, sft, repo) answering the same prompts. The result is JSON: no NaN (a number that
 is missing is None), so that it can be stored and read back by the report.

@@ -1,4 +1,4 @@
-"""Which responses have no score, which of two variants may be compared nevertheless, and when a figure is withheld.
+"""Responses without a score: how they are counted, which may be compared, and when a figure is withheld.
 
 A score *failed* where its source should have given one and gave none (an endpoint that died, a budget that was spent).
 It is *missing* too where the source does not apply to such a prompt; that is no failure, and withholds nothing.

@@ -1,4 +1,4 @@
-"""Text that cannot become a control token: a message may contain the name of one, but it stays text.
+"""Keeps text from becoming a control token: a message may contain the name of one, but it stays text.
 
 A control token is broken by a space after its first character. That works with any kind of tokenizer, also with those
 that find the token when they are asked to encode it as plain text.

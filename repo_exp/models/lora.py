@@ -1,4 +1,4 @@
-"""LoRA settings, and the adapter that they make of each role."""
+"""LoRA settings, and the adapter of each role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From hidden states to log-probabilities of tokens, without ever holding the logits of all of them.
+"""From hidden states to log-probabilities of tokens, without holding the logits of all tokens at once.
 
 Logits are one product with the output layer, or what the model's own forward pass makes of hidden states where there is
 more to it (:meth:`transformers_body.Body.logits`).   M tokens, H hidden size, V vocabulary.

@@ -1,4 +1,4 @@
-"""Before any training: do our forward passes give the log-probabilities of ``model(...)``?
+"""Checks, before any training, that our forward passes give the log-probabilities of ``model(...)``.
 
 A handful of short sequences, some with a common prefix, are read twice: by the model itself, one sequence at a time and
 without padding, and as they are read later: side by side, with a shared prefix, and token by token over a cache. Both

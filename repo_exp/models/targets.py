@@ -1,4 +1,4 @@
-"""Which layers of a model an adapter can be put on, and which of them a configuration chooses."""
+"""Which layers of a model can have an adapter, and which of them a configuration chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's chat template: the dialogues that it accepts and the prompt that it writes, found by trying it.
+"""A model's chat template: the dialogues that it accepts and the prompts that it writes, found by trials.
 
 Templates differ: some have no system role, some refuse two turns of one side in a row or a dialogue that the assistant
 opens, some read the clock, some open a thought in the prompt. Whatever a template is, a dialogue comes out as a prompt.

@@ -1,4 +1,4 @@
-"""Read a folder of small YAML files, one declaration each, and remember on which line everything stands.
+"""Read a folder of small YAML files, one declaration each, and keep the line of every key.
 
 Rules and rubric items are both declared like this: the file's name is the name, the comment on its
 first line says what it is for. YAML is read as version 1.2 has it: only ``true`` and ``false`` are

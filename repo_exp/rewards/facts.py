@@ -1,4 +1,4 @@
-"""Look a value up in the facts of a prompt by a dotted path, such as ``tickets.*.selling_price``."""
+"""Look up a value in the facts of a prompt by a dotted path, such as ``tickets.*.selling_price``."""
 
 from __future__ import annotations
 

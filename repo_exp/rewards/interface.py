@@ -1,4 +1,4 @@
-"""What a reward source is: trajectories in, one score each, and no exception where a trajectory cannot be scored.
+"""The interface of a reward source: one score per trajectory, and no exception where a trajectory cannot be scored.
 
 A file of ``rewards/sources/`` is a kind of source: a class ``Source``, and a class ``Options`` that types its entry in
 ``reward.sources``. ``docs/rewards.md`` shows how to add one.

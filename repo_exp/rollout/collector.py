@@ -1,4 +1,4 @@
-"""Environments and an engine to trajectories: all episodes go on side by side, a turn at a time."""
+"""Plays environments with an engine and returns trajectories: all episodes in parallel, turn by turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine is: it samples completions of prompts, tokens to tokens, from the weights that were published last.
+"""The interface of an engine: it samples completions of tokenised prompts from the weights that were published last.
 
 ``torch_engine`` samples in this process. An engine in another process or on other machines implements the same four
 methods; it needs no torch.

@@ -1,4 +1,4 @@
-"""Seeds derived from names: no generator travels, so every draw can be repeated alone."""
+"""Seeds derived from names: no generator is passed on, so every draw can be repeated on its own."""
 
 from __future__ import annotations
 

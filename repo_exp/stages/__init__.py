@@ -1,1 +1,1 @@
-"""What each stage reads, does, and leaves in the store."""
+"""The stages: what each reads, does, and leaves in the store."""

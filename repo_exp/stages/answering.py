@@ -1,4 +1,4 @@
-"""Responses of a role to prompts: an engine on the run's backbone, and one turn each."""
+"""Responses of a role to prompts: an engine on the run's backbone, a single turn each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reward sources a run asks, and how they are combined: what the configuration alone decides. No torch.
+"""Which reward sources a run uses, and how they are combined, from the configuration alone. No torch.
 
 Training asks the sources of ``reward.sources`` that can change a total. The evaluation asks the usual sources and those
 of the reward, and always combines the usual ones by the enhancement, so that runs of an ablation can be compared.

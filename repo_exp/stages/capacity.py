@@ -1,4 +1,4 @@
-"""What a configuration needs, against what this machine has: an accelerator, memory, time. Bounds from below.
+"""Checks what a configuration needs against this machine: accelerator, memory, time. Bounds from below.
 
 A run is refused where it cannot fit, or would take years, by arithmetic that is generous to the machine: real
 runs need several times as much. Nothing is loaded for it.

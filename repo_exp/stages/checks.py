@@ -1,4 +1,4 @@
-"""What of a configuration other layers check: the files that it names, the machine, the model. No torch is imported.
+"""Checks of a configuration that need other layers: files, machine, model. No torch is imported.
 
 A check takes the configuration and yields problems. It may be given one of which other values are wrong: it ends
 where it reads one of those. To add a check, write it and list it at the end.

@@ -1,4 +1,4 @@
-"""evaluate: base model, SFT policy and trained policy respond to the same held-out prompts, and are measured alike."""
+"""evaluate: base model, SFT policy and trained policy respond to the same prompts, and are scored alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores and answers of a role that are not finite: a role without a finite one is broken, and the run stops."""
+"""Handles scores and answers that are not finite: a role without any finite one is broken, and the run stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training inside a stage: the steps of a learner, with progress, tracking, checkpoints and the metrics file."""
+"""Training inside a stage: runs a training module, with progress, tracking, checkpoints and the metrics file."""
 
 from __future__ import annotations
 

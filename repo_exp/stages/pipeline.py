@@ -1,4 +1,4 @@
-"""The pipeline: data -> sft -> reward sources -> policy -> validation -> evaluate -> report."""
+"""The pipeline: data -> sft -> reward sources -> policy -> capability -> evaluate -> report."""
 
 from __future__ import annotations
 

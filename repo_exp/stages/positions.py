@@ -1,4 +1,4 @@
-"""How long the rows of a configuration can get, held against the positions that its model has."""
+"""Checks the longest rows of a configuration against the positions of its model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""report: everything a reader needs to understand a run, in one file in the run folder."""
+"""report: one file in the run folder with everything that is needed to understand a run."""
 
 from __future__ import annotations
 

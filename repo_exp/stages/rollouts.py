@@ -1,4 +1,4 @@
-"""The responses that a policy was trained on: a file an update while it trains, one file in the end.
+"""The responses that a policy was trained on: a file per update during training, one file in the end.
 
 A resumed run replaces the files of the updates that it does again.
 """

@@ -1,4 +1,4 @@
-"""What one run carries from stage to stage: the store, the trackers, the model, the notes, the machine's settings.
+"""What a run passes from stage to stage: the store, the trackers, the model, the notes, the machine's settings.
 
 A stage's ``build`` gets it besides its inputs. It knows no configuration.
 """

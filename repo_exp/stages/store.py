@@ -1,4 +1,4 @@
-"""A store of artifacts, addressed by the content of what went into them.
+"""A store of artifacts, addressed by the content of their inputs.
 
     <root>/<stage>/<address>/artifact.json      who made it, from what, and every file with its digest
     <root>/.work/<stage>-<address>/             unfinished work and its checkpoint; a later run takes it up

@@ -1,4 +1,4 @@
-"""validation: the policy during its training, measured on development prompts once it is trained.
+"""capability (the validation curve): the policy's kept copies, scored on development prompts after training.
 
 The policy stage keeps its adapter at fixed updates. This stage measures these adapters, and is an artifact of its own:
 other prompts, another bound or other rules measure again, and train nothing.

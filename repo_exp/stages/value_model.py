@@ -1,4 +1,4 @@
-"""value_model: learns the value of a response from preference pairs, before any policy learns from it."""
+"""value_model: trained on preference pairs to predict the value of a response, before any policy uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the configuration's ``logger`` to the trackers of a run."""
+"""Builds the trackers of a run from the configuration's ``logger``."""
 
 from __future__ import annotations
 

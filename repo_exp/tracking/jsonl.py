@@ -1,4 +1,4 @@
-"""Metrics as JSON lines in the run folder: what figures, reports and sweeps read, with nothing else installed."""
+"""Metrics as JSON lines in the run folder: figures, reports and sweeps read them, with nothing else installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration without its secrets, for everything that leaves the machine or is shown."""
+"""A configuration without its secrets, for everything that is shown or leaves the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to report figures during a run, and a fan-out in which no tracker can stop the run."""
+"""The interface for reporting metrics during a run, and a fan-out in which no tracker can stop the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights & Biases, offline unless a login is there: no account is needed, no question is asked, no secret leaves."""
+"""Weights & Biases, offline unless there is a login: it needs no account, asks no question and sends no secret."""
 
 from __future__ import annotations
 

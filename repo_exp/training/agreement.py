@@ -1,4 +1,4 @@
-"""Sampler and training must compute the same probabilities, or what is trained on is not what was sampled."""
+"""Checks that sampler and training compute the same probabilities."""
 
 from __future__ import annotations
 

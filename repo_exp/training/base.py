@@ -1,4 +1,4 @@
-"""What every training loop shares: its steps, its optimizers, its history, and a checkpoint that resumes exactly.
+"""Shared by every training loop: its steps, its optimizers, its history, and a checkpoint that resumes exactly.
 
 All draws depend on (seed, step) alone, so a checkpoint needs no random state: fp32 weights, the optimizers and the
 number of finished steps are everything. Lightning loads and saves them; this module says what they are.

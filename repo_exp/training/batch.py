@@ -1,4 +1,4 @@
-"""A batch of rollouts as it is trained on, and how it is cut: into minibatches, microbatches and columns.
+"""A batch of rollouts as it is trained on, and its division into minibatches, microbatches and columns.
 
 The microbatch loop, which every forward pass of training goes through, is :func:`over_microbatches`.
 """

@@ -1,4 +1,4 @@
-"""Runs a training module with Lightning's Trainer, and resumes it where it was cut off."""
+"""Runs a training module with Lightning's Trainer, and resumes it where it was interrupted."""
 
 from __future__ import annotations
 

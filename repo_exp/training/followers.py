@@ -1,4 +1,4 @@
-"""Roles that follow the policy: copies that are renewed now and then, and moving averages."""
+"""Roles that follow the policy: copies that are refreshed every so many updates, and moving averages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fp32 copies of weights that live in bfloat16.
+"""fp32 copies of weights that are stored in bfloat16.
 
 An adapter in bfloat16 keeps three digits, so a step of a learning rate of 1e-6 would be rounded away. The optimizer
 therefore works on fp32 copies; after each step they are written back. Gradients of microbatches are accumulated in fp32

@@ -1,4 +1,4 @@
-"""What the supervised stages minimize: SFT, reward model, value model and judge, each over prepared token sequences."""
+"""Losses of the supervised stages: SFT, reward model, value model and judge, over prepared token sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every way of training a policy shares: the order of the data, and the checkpoints of the policy on the way."""
+"""Shared by all ways of training a policy: the order of the data, and the copies of the policy that are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on examples: SFT, the reward model, the value model and the judge are this, with different losses."""
+"""Supervised training: SFT, reward model, value model and judge, with different losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of an update goes, by name; a profiler sees the same names."""
+"""Time spent in each phase of an update; a profiler sees the same names."""
 
 from __future__ import annotations
 

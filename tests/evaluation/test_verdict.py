@@ -61,7 +61,7 @@ def test_a_few_missing_scores_are_counted_beside_a_difference() -> None:
     failed = {"judge": {"responses": 3, "of": 80, "reasons": {"timeout": 3}}}
     text = verdict(results(unscored=failed, prompts=3))["text"]
     assert "Scores are missing in 3 of 40 prompts (judge: 3 timeout); totals that miss" in text
-    assert "Scores are missing in 3 of 40 prompts; responses" in verdict(results(prompts=3))["text"]
+    assert "Scores are missing in 3 of 40 prompts; totals" in verdict(results(prompts=3))["text"]
 
 
 def violations(before: float, after: float, p: float):

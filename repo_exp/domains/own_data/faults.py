@@ -1,4 +1,4 @@
-"""What is wrong with rows of a data file, and how many such rows are reported at once."""
+"""Errors of rows of a data file, and how many of them are reported."""
 
 from __future__ import annotations
 

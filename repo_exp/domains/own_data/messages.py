@@ -1,4 +1,4 @@
-"""Messages as people write them (OpenAI, ShareGPT, HH) become messages of three roles, and lose nothing by it.
+"""Converts messages in common formats (OpenAI, ShareGPT, HH) to messages of three roles, without loss.
 
 A message of a tool becomes a user's message that holds it as JSON, calls of tools are written as JSON behind what the
 assistant said, and a developer's message is the system's. What cannot be written down is refused.

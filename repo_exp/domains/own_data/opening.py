@@ -1,4 +1,4 @@
-"""A path becomes files that can be read: one file, a folder of files, or a folder that ``datasets`` saved."""
+"""Finds and opens the files of a path: one file, a folder of files, or a folder that ``datasets`` saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a file, each with its place: JSON Lines, a JSON array, CSV, parquet, Arrow."""
+"""The rows of a file, each with its line number: JSON Lines, a JSON array, CSV, parquet, Arrow."""
 
 from __future__ import annotations
 

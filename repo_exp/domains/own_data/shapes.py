@@ -1,4 +1,4 @@
-"""The shapes of a row: what of it is the prompt, and what are the two responses.
+"""The shapes of a row: which part is the prompt, and which are the two responses.
 
 prompt + responses            texts, messages, or one of each
 prompt + conversations      chosen and rejected repeat the prompt, as in UltraFeedback

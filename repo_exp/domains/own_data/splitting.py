@@ -1,4 +1,4 @@
-"""Which prompts are trained on, and which are held out; the corpus that comes of it."""
+"""Splits prompts into training, development and test; the corpus that comes of it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who is evaluated: policies, and anything else that plays episodes."""
+"""The agents that are evaluated: policies, and anything else that plays episodes."""

@@ -1,4 +1,4 @@
-"""What an agent is: it plays one episode of each prompt."""
+"""The interface of an agent: it plays one episode of each prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A policy as an agent: an engine samples what it says."""
+"""A policy as an agent: an engine samples its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole dialogues: each agent plays every prompt to its end, and the environments say what came of it.
+"""Whole dialogues: each agent plays every prompt to its end, and the environments report the outcomes.
 
 No stage plays this protocol yet: runs evaluate with ``holdout``. Call it yourself, as docs/extending.md shows.
 """

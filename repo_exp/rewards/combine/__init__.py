@@ -1,4 +1,4 @@
-"""Combiners, found by file name: a file here makes one number of the scores of all sources."""
+"""Combiners, found by file name: each file here combines the scores of all sources into one number."""
 
 from __future__ import annotations
 

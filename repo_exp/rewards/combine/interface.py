@@ -1,4 +1,4 @@
-"""What a combiner is: the scores of all trajectories of a round in, one total for each out.   B: trajectories.
+"""The interface of a combiner: it computes a total for each trajectory of a round from the scores.   B: trajectories.
 
 One rule holds for all of them: **no advantage ever comes from a score that is missing.** Where a missing score has a
 neutral value (E = 0, a z-score of 0, a comparison that decides nothing) it takes that value, and the trajectory records

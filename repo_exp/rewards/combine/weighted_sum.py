@@ -1,4 +1,4 @@
-"""R = sum of w_k r_k, where r_k is a score, or points over n, which are of about the same size.
+"""R = sum of w_k r_k, where r_k is a score, or points / n, which have about the same scale.
 
 The sum of the scores that exist would rate a trajectory higher or lower because a judge timed out, so a missing score
 leaves no total. A source of weight 0 has no effect, missing or not.

@@ -1,1 +1,1 @@
-"""What the judges of ``rewards/sources/`` share: the prompt, verdicts, and an endpoint with its failures."""
+"""Shared by the judges of ``rewards/sources/``: the prompt, verdicts, and an endpoint with its failures."""

@@ -1,4 +1,4 @@
-"""Stops asking an endpoint that is dead, and tries it again once in a while."""
+"""A circuit breaker: stops calling an endpoint that is down, and tries it again from time to time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an endpoint is: its address without a secret, and the query that every request to it carries."""
+"""The address of an endpoint, without secrets, and the query that every request carries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a judge is asked: the reply as data, between marks that it cannot forge, and fixed questions.
+"""The prompt of a remote judge: the response as data, between marks that it cannot forge, and fixed questions.
 
 The graded text may try to dictate its grade. It travels as one line of ASCII JSON, so that it holds no
 line break and none of the marks, and a mark carries a digest of that line, which no text can contain

@@ -1,4 +1,4 @@
-"""Why an endpoint gave no verdict, in a few words that never contain its answer, nor a key."""
+"""Reasons why an endpoint gave no verdict, in a few words that never contain its answer or a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread with an event loop in it, in which an endpoint is asked while other work goes on."""
+"""A thread with an event loop, in which calls to an endpoint run while other work continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a verdict out of whatever a judge answered; its text is untrusted."""
+"""Parse a verdict from a judge's answer; its text is untrusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rule functions (RF): what a program can find wrong with a response, declared in YAML with its own examples."""
+"""Rule functions (RF): faults of a response that a program can detect, declared in YAML with examples."""
 
 from repo_exp.rewards.rules.loading import load_rules
 from repo_exp.rewards.rules.ruleset import Rule, RuleSet

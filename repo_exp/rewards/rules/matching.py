@@ -1,4 +1,4 @@
-"""Match patterns in untrusted text: bounded in length, blind to invisible characters.
+"""Match patterns in untrusted text: bounded in length, ignoring invisible characters.
 
 How long a search takes is bounded by what is searched: patterns that explode on repetitive text are refused before a
 run starts, and a response is read up to ``LONGEST`` characters. A search that takes ``SECONDS`` all the same, thousands

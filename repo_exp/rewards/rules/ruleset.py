@@ -1,4 +1,4 @@
-"""A set of rules and what it says of a response: the points of the rules that it breaks."""
+"""A set of rules, and the points of those that a response breaks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The kinds of reward model, one file each: what they learn from, and how a response is laid out for them."""
+"""The kinds of reward model, one file each: what they are trained on, and how a response is laid out for them."""

@@ -1,4 +1,4 @@
-"""Bradley-Terry: a reward model that learns which of two responses is preferred. The other kinds build on it."""
+"""Bradley-Terry: a reward model trained to rank two responses. The other kinds build on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RRM (Liu et al., 2024, arXiv 2409.13156): pairs across prompts, so that what a response answers is what counts.
+"""RRM (Liu et al., 2024, arXiv 2409.13156): pairs across prompts, so that scores depend on the prompt.
 
 Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, trained on
 the original pairs alone, decides which of them are kept: those that it gets wrong by ``threshold`` or more. The

@@ -1,1 +1,1 @@
-"""What accompanies the training steps: checkpoints, progress, and the guard against values that are not finite."""
+"""Callbacks of the training steps: checkpoints, progress, and the guard against values that are not finite."""

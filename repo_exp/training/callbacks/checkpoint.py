@@ -1,4 +1,4 @@
-"""Checkpoints of a stage that is being trained: written whole or not at all, and read only if they are sound."""
+"""Checkpoints of a stage that is being trained: written completely or not at all, and read only if they are intact."""
 
 from __future__ import annotations
 

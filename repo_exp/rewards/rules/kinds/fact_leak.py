@@ -1,4 +1,4 @@
-"""The response says a confidential fact together with words that reveal what it is."""
+"""The response states a confidential fact together with words that reveal its meaning."""
 
 from __future__ import annotations
 

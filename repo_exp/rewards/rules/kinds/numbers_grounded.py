@@ -1,4 +1,4 @@
-"""The response names a price that comes from nowhere."""
+"""The response names a price that is neither a fact nor in the conversation."""
 
 from __future__ import annotations
 

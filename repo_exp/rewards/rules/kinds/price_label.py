@@ -1,4 +1,4 @@
-"""The response calls one price by the name of another: a net price is called the selling price."""
+"""The response confuses two prices: a net price is called the selling price."""
 
 from __future__ import annotations
 
