@@ -86,18 +86,18 @@ class WriteError(RepoExpError):
     """A file cannot be written: the disk is full or read-only, or the permission is missing."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Return a sentence with the nearest valid name, or with all of them if none is near.
 
     Capitals, - for _, and the order of what + joins do not count: REPO is repo, and rf+rm is rm+rf.
     """
-    known = sorted(known)
-    plain = {_plain(name): name for name in known}
-    near = [plain[_plain(word)]] if _plain(word) in plain else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    valid = sorted(valid)
+    plain = {_plain(name): name for name in valid}
+    near = [plain[_plain(word)]] if _plain(word) in plain else difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
     near = near or [plain[name] for name in difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)]
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"valid: {', '.join(known)}" if known else "there are no valid names"
+    return f"valid: {', '.join(valid)}" if valid else "there are no valid names"
 
 
 def _plain(name: str) -> str:

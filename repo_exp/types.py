@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a response answers: the messages so far, and the facts that rules and judge may look up.
+    """The messages that a response answers, and the facts that rules and judge may look up.
 
     ``facts`` is JSON: strings, numbers, lists and mappings. ``reference`` is a good response, where the data have one.
     The policy sees only ``messages``.
@@ -52,9 +52,9 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two responses to one prompt, the better one known. ``fault`` names what is wrong with the other.
+    """Two responses to one prompt, of which one is preferred. ``fault`` names what is wrong with the other.
 
-    ``margin`` is how far apart a reward model is to score them, 0 where the data do not say.
+    ``margin`` is the score difference that a reward model should reach; 0 where the data have none.
     """
 
     prompt: Prompt
@@ -67,7 +67,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A response with the known answer to each rubric question: item name -> does it hold?"""
+    """A response with labels for rubric questions: item name -> the right answer."""
 
     prompt: Prompt
     response: str
@@ -76,7 +76,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Everything that a domain provides, by split. The splits share no subject: what is tested was not trained on."""
+    """Everything that a domain provides, by split. The splits share no subject."""
 
     demonstrations: Mapping[Split, tuple[Demonstration, ...]]
     preferences: Mapping[Split, tuple[Preference, ...]]
@@ -86,15 +86,15 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of the agent, and what its partner answered.
+    """One turn of the agent, and its partner's answer.
 
     Attributes:
-        message: what the agent said, as text.
+        message: the agent's text.
         finished: did it end by itself? False where the token budget cut it off.
-        prompt_ids: the tokens that it was sampled from; empty where nobody kept them.
+        prompt_ids: the tokens that it was sampled from; empty if they were not kept.
         completion_ids: the tokens that were sampled, the end token included.
         logprobs: their log-probabilities as the engine saw them, in nats.
-        partner_messages: what came back; empty in the last turn.
+        partner_messages: the partner's answer; empty in the last turn.
         tokens: how many tokens the message took; by default the number of ``completion_ids``.
     """
 
@@ -118,13 +118,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """What a policy did with a prompt: one turn, or a whole dialogue.
+    """An episode of a policy: one turn, or a whole dialogue.
 
     Attributes:
         prompt: where it starts.
         turns: at least one.
         status: "terminated" where the environment ended the episode, "truncated" where the limit of turns did.
-        outcome: what the environment says of the episode; empty where it says nothing.
+        outcome: results that the environment reports; may be empty.
     """
 
     prompt: Prompt
@@ -165,15 +165,15 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one source says of one trajectory. A value that is infinite, or NaN without a reason, becomes "no score".
+    """The score of one trajectory by one source. A value that is infinite, or NaN without a reason, becomes "no score".
 
     Attributes:
         value: the score in the source's own unit; NaN when there is none.
-        parts: what it consists of: rule name -> points, rubric item -> points.
+        parts: its components: rule name -> points, rubric item -> points.
         reason: why there is no value; empty when there is one.
-        words: what the judge said, untrusted text.
+        words: the judge's own text, untrusted.
         applies: False where the source cannot score such a trajectory (no question applies, no fact to compare with):
-            nothing went wrong, and asking again would not help.
+            this is no failure, and a retry would not help.
     """
 
     value: float
@@ -211,10 +211,10 @@ class SourceInfo:
         name: its name in ``reward.sources``.
         kind: the kind of source.
         unit: "score" (its sign means better or worse than usual) or "points".
-        label: what a reader calls it, such as "reward model".
-        symbol: what formulas call it, such as "R_model".
-        parts: what its scores consist of: "violations" of rules, "items" of a rubric, or "" for neither.
-        part_names: all of these, so that one that never occurs can be listed too.
+        label: its name in reports, such as "reward model".
+        symbol: its name in formulas, such as "R_model".
+        parts: the components of its scores: "violations" of rules, "items" of a rubric, or "" for neither.
+        part_names: all components, so that one that never occurs is listed too.
     """
 
     name: str
@@ -235,11 +235,11 @@ class RewardBreakdown:
     """The reward of a trajectory, and what it consists of. An infinite total becomes NaN.
 
     Attributes:
-        scores: source name -> its score; only the sources that were asked.
+        scores: source name -> its score; only the sources that were used.
         enhancement: E = clip(E_judge + E_func, -n, n); a missing part counts as 0.
-        total: what the algorithm learns from; NaN where no source gave a score.
-        clipped: how many points the clip took off the sum (0 inside the bound).
-        lacks: sources that the total does without, because they gave no score.
+        total: the reward that the algorithm is trained on; NaN if there is none.
+        clipped: the points that the clip removed from the sum (0 inside the bound).
+        missing_sources: sources that gave no score, so that the total does without them.
     """
 
     scores: Mapping[str, Score]

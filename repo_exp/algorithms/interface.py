@@ -1,9 +1,9 @@
 """The interface of an algorithm: its signals, the credit of a batch, and the losses of minibatches.
 
-An online algorithm samples responses and learns from them, an offline one learns from preference pairs. The training
-loop (``training/``) does the rest: it samples, asks for rewards, computes the declared signals, cuts the batch so that
-it fits into memory, and steps the optimizer. An algorithm never notices how a batch was cut: the token weights of a
-minibatch belong to its whole optimizer step, so that losses and metrics of its parts add up.
+An online algorithm is trained on responses that the policy samples, an offline one on preference pairs. The training
+loop (``training/``) does the rest: it samples, asks for rewards, computes the declared signals, splits the batch so
+that it fits into memory, and steps the optimizer. An algorithm does not depend on how a batch is split: the token
+weights of a minibatch belong to its whole optimizer step, so that losses and metrics of its parts add up.
 
 Legend: B responses (or pairs of two), T tokens of the longest.
 """
@@ -65,13 +65,13 @@ OptionsT = TypeVar("OptionsT", bound=MethodOptions, covariant=True)
 
 
 class OnlineAlgorithm(Generic[StepOptionsT]):
-    """Learns from responses that the policy samples. A file of this folder has one, called ``Algorithm``.
+    """Trained on responses that the policy samples. A file of this folder has one, called ``Algorithm``.
 
     Attributes:
-        signals: what the loop computes before ``credit``; found again in batches and minibatches by type.
+        signals: tensors that the loop computes before ``credit``; batches and minibatches hold them by type.
         followers: roles whose weights follow the policy's.
         group_size: responses to each prompt.
-        unit: what no minibatch or microbatch splits: a ``response``, or the ``group`` of responses to a prompt. Those
+        unit: never split by a minibatch or microbatch: a ``response``, or the ``group`` of responses to a prompt. Those
             of a group stand side by side in a minibatch, in their order.
         aggregation: the weight of a token in the loss, see :func:`core.masks.aggregation_weights`.
     """
@@ -105,11 +105,11 @@ class OnlineAlgorithm(Generic[StepOptionsT]):
         return torch.ones_like(tokens.logp_BT), {}
 
     def state(self) -> dict[str, float]:
-        """Return what one update leaves to the next, for the checkpoint."""
+        """Return the state that one update passes to the next, for the checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, float]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Restore what :meth:`state` returned."""
 
     @property
     def sampling_role(self) -> str:
@@ -124,10 +124,10 @@ class OnlineAlgorithm(Generic[StepOptionsT]):
 
 
 class OfflineAlgorithm(Generic[OptionsT]):
-    """Learns from preference pairs. A file of this folder has one, called ``Algorithm``.
+    """Trained on preference pairs. A file of this folder has one, called ``Algorithm``.
 
     Attributes:
-        signals: what is computed of every pair before the first step: nothing, or :class:`ReferenceLogprobs`.
+        signals: computed for every pair before the first step: nothing, or :class:`ReferenceLogprobs`.
     """
 
     signals: tuple[Signal, ...] = ()

@@ -1,7 +1,7 @@
 """The declarations of an algorithm: the signals that it reads, and the roles that follow the policy.
 
-A signal is something about every response token, (B, T), that the training loop computes for the algorithm. A declared
-signal is found again by its type: ``batch[ReferenceLogprobs]``.
+A signal is a tensor over response tokens, (B, T), that the training loop computes for the algorithm. A declared
+signal is looked up by its type: ``batch[ReferenceLogprobs]``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class OldLogprobs(Signal):
-    """The policy's log-probabilities before the update, in nats. A loss has them anyway; this is for ``credit``."""
+    """The policy's log-probabilities before the update, in nats. Only needed by ``credit``; losses have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLogprobs(Signal):
-    """The log-probabilities of the SFT policy, which stays as it is."""
+    """The log-probabilities of the SFT policy, which is frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class RoleLogprobs(Signal):
 
 @dataclass(frozen=True, slots=True)
 class Values(Signal):
-    """What a value network predicts, in reward units.
+    """The predictions of a value network, in reward units.
 
     Attributes:
-        train: is it trained with the policy? If not, it is a value model that was trained before and stays frozen.
+        train: is it trained with the policy? If not, it is a frozen value model that was trained before.
         of: the ``state`` before a token (V), or the ``action``, the token in that state (Q).
         separable: do the returns of a response depend on that response alone? Then an update of a single step reads
             each response once, to predict its values and to train them.
@@ -53,7 +53,7 @@ class Values(Signal):
 
 @dataclass(frozen=True, slots=True)
 class AnswerMask(Signal):
-    """True at the tokens of a response's answer: behind the last ``delimiter``, or all of them where that is None."""
+    """True at the tokens of a response's answer: after the last ``delimiter``, or all of them where that is None."""
 
     delimiter: str | None = None
 
@@ -62,12 +62,12 @@ class AnswerMask(Signal):
 class Comparison(Signal):
     """The policy against another role, over the whole vocabulary.
 
-    It moves with the policy: it is computed before every optimizer step, and read by ``token_weights``, not by
-    ``credit``.
+    It depends on the current policy: it is computed before every optimizer step, and read by ``token_weights`` instead
+    of ``credit``.
 
     Attributes:
-        role: whom the policy is compared with.
-        compare: makes a number of each of M tokens, (M,), from the log-probabilities of policy and role, (M, V) each.
+        role: the role that the policy is compared with.
+        compare: computes (M,), one number per token, from the log-probabilities of policy and role, (M, V) each.
     """
 
     role: str
@@ -76,7 +76,7 @@ class Comparison(Signal):
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A role whose weights start as the policy's and follow them.
+    """A role whose weights start as the policy's and track them.
 
     Attributes:
         role: its name.

@@ -22,16 +22,16 @@ Check = Callable[[Config], Iterable[Problem]]
 
 def domain_is_there(c: Any) -> Iterator[Problem]:
     """A domain is a folder of the program, or 'own', which means that the data are your own."""
-    known = registry.names()
-    if c.domain.name not in (*known, "own"):
+    domains = registry.names()
+    if c.domain.name not in (*domains, "own"):
         yield Problem(
-            "domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*known, "own"])
+            "domain.name", f"there is no domain {c.domain.name!r}", did_you_mean(c.domain.name, [*domains, "own"])
         )
-    elif c.data.kind == "generated" and c.domain.name not in known:
+    elif c.data.kind == "generated" and c.domain.name not in domains:
         yield Problem(
             "domain.name",
             f"the domain {c.domain.name!r} generates no data, and data.kind is generated",
-            f"data=jsonl data.path=FILE for your own data; or domain={known[0]}",
+            f"data=jsonl data.path=FILE for your own data; or domain={domains[0]}",
         )
 
 

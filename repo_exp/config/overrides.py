@@ -90,10 +90,10 @@ def flag_problem(shown: str, meant: str, content: dict[str, Any], composer: Comp
 
 def check_choice(override: Override, composer: Composer, findings: Findings) -> None:
     """Check GROUP=OPTION, each option by itself."""
-    group, known = override.key_or_group, composer.options(override.key_or_group)
+    group, available = override.key_or_group, composer.options(override.key_or_group)
     if override.is_delete():
         if group in Config.model_fields:
-            findings.add(line_of(override), f"the group '{group}' cannot be left out", _instead(group, known))
+            findings.add(line_of(override), f"the group '{group}' cannot be left out", _instead(group, available))
         else:
             findings.usable.append(override)
         return
@@ -105,27 +105,27 @@ def check_choice(override: Override, composer: Composer, findings: Findings) -> 
         remedy = f"{group}=OPTION, or a sweep over them: -m {group}={several}"
         findings.add(line_of(override), f"a run has one {group}, and this value is a list", remedy)
         return
-    unknown = [option for option in _options(override) if option not in known]
+    unknown = [option for option in _options(override) if option not in available]
     for option in unknown:
         if option in ("None", ""):
-            remedy = _instead(group, known) if group in Config.model_fields else f"~{group} leaves it out"
+            remedy = _instead(group, available) if group in Config.model_fields else f"~{group} leaves it out"
             findings.add(line_of(override), f"a group cannot be null: '{group}'", remedy)
         elif new := new_choice(group, option):
             findings.add(f"{group}={option}", "this option was renamed", new)
         else:
             remedy = _own_model(option) if group == "model" else _own_data(option) if group == "data" else ""
-            remedy = remedy or did_you_mean(option, known)
+            remedy = remedy or did_you_mean(option, available)
             findings.add(f"{group}={option}", f"the group '{group}' has no option '{option}'", remedy)
     if not unknown:
         findings.usable.append(override)
 
 
-def _instead(group: str, known: Sequence[str]) -> str:
+def _instead(group: str, available: Sequence[str]) -> str:
     """Return what to write instead of leaving a group out."""
     return (
         f"{group}=none"
-        if "none" in known
-        else f"remove this override for the default, or {group}=OPTION: {', '.join(known)}"
+        if "none" in available
+        else f"remove this override for the default, or {group}=OPTION: {', '.join(available)}"
     )
 
 
@@ -156,12 +156,12 @@ def check_key(
 ) -> None:
     """Check KEY=VALUE: is there such a key? The value is checked once everything is composed."""
     path = tuple(override.key_or_group.split("."))
-    known, depth, holder = walk(path, content)
-    if override.is_force_add() or (override.is_add() and (not known or isinstance(override.value(), dict | list))):
+    exists, depth, holder = walk(path, content)
+    if override.is_force_add() or (override.is_add() and (not exists or isinstance(override.value(), dict | list))):
         findings.usable.append(override)  # the check of the whole refuses keys that are not in the schema
     elif override.is_add():
         findings.add(line_of(override), f"the key '{override.key_or_group}' exists already", "remove the +")
-    elif known:
+    elif exists:
         findings.usable.append(override)
     elif (new := new_key(path)) and walk(new.split("."), content)[0]:
         line = override.input_line or ""
@@ -216,10 +216,10 @@ def walk(path: Sequence[str], content: Any) -> tuple[bool, int, Any]:
 
 def _elsewhere(name: str, content: Any, composer: Composer, groups: Sequence[str]) -> str:
     """Return where else there is a key of this name, or of the name that other libraries have for it."""
-    known = _leaves(content)
+    keys = _leaves(content)
     alias = ALIASES.get(name.lower().replace("-", "_"), "")
-    found = [alias] if alias in known or alias.startswith("hydra.") else []
-    found = found or [path for path in known if name.lower() in path.lower().split(".")[1:]]
+    found = [alias] if alias in keys or alias.startswith("hydra.") else []
+    found = found or [path for path in keys if name.lower() in path.lower().split(".")[1:]]
     if found:
         return f"did you mean {' or '.join(repr(path) for path in found[:6])}?"
     for path in filter(None, (alias, *(f"{group}.{name}" for group in groups))):

@@ -97,12 +97,12 @@ def order_is_whole(c: Config) -> Iterator[Problem]:
 
 def named_sources_exist(c: Config) -> Iterator[Problem]:
     """Weights, tolerances and order name sources of the reward, or default sources that the reward leaves out."""
-    known = {*c.reward.sources, *usual()}
+    available = {*c.reward.sources, *usual()}
     for key in ("weights", "tolerance", "order"):
         for name in getattr(c.reward, key):
-            if name not in known:
+            if name not in available:
                 where = "reward.order" if key == "order" else f"reward.{key}.{name}"
-                yield Problem(where, f"there is no source '{name}'", did_you_mean(str(name), known))
+                yield Problem(where, f"there is no source '{name}'", did_you_mean(str(name), available))
 
 
 def polar_has_room_and_two_policies(c: Config) -> Iterator[Problem]:
@@ -169,20 +169,22 @@ def _folder_and_names(
     if not folder.is_dir():
         if needed:
             shelf = conf_dir() / {"rule": "rules"}.get(what, "rubric")
-            known = [path.name for path in shelf.iterdir() if path.is_dir()] if shelf.is_dir() else []
-            yield Problem(where, f"there is no folder {name!r}", f"{did_you_mean(name, known)} or the path of a folder")
+            available = [path.name for path in shelf.iterdir() if path.is_dir()] if shelf.is_dir() else []
+            yield Problem(
+                where, f"there is no folder {name!r}", f"{did_you_mean(name, available)} or the path of a folder"
+            )
         return
-    known = stems(folder)
-    if needed and not known:
+    available = stems(folder)
+    if needed and not available:
         yield Problem(where, f"the folder holds no {what}: {folder}", f"add a YAML file for each {what}")
         return
     for key, names in mentioned.items():
-        for unknown in (each for each in names if each not in known):
-            yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, known))
+        for unknown in (each for each in names if each not in available):
+            yield Problem(key, f"there is no {what} {unknown!r} in {name!r}", did_you_mean(unknown, available))
     (drops, dropped), (points, with_points) = mentioned.items()
     for both in (each for each in with_points if each in list(dropped)):
         yield Problem(points, f"{both!r} is in {drops} as well", "remove it from one of them")
-    if needed and not set(known) - set(dropped):
+    if needed and not set(available) - set(dropped):
         yield Problem(drops, f"no {what} is left", "leave the source out instead, such as reward=rm")
 
 

@@ -100,14 +100,14 @@ def of_kind(entries: Mapping[str, Entry], *wanted: str) -> Iterator[tuple[str, E
 
 
 def _from_list(written: list[Any], problems: dict[KeyPath, Problem]) -> Iterator[tuple[str, dict[str, str]]]:
-    known = usual() | {kind: {"kind": kind} for kind in kinds.kinds()}
+    available = usual() | {kind: {"kind": kind} for kind in kinds.kinds()}
     for index, name in enumerate(written):
         where = f"reward.sources.{index}"
-        if name not in known:
-            remedy = did_you_mean(str(name), known)
+        if name not in available:
+            remedy = did_you_mean(str(name), available)
             problems["reward", "sources", index] = Problem(where, f"there is no source {name!r}", remedy)
         else:
-            yield name, known[name]
+            yield name, available[name]
     if len({*map(str, written)}) < len(written):
         listed = f"a source is listed twice: [{', '.join(map(str, written))}]"
         problems["reward", "sources"] = Problem("reward.sources", listed, "list each once")

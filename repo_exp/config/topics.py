@@ -101,7 +101,7 @@ def _is_in(path: str, name: str) -> bool:
     return path == name or path.startswith(f"{name}.")
 
 
-def _unknown(where: str, found: str, known: Iterable[str]) -> ConfigError:
+def _unknown(where: str, found: str, valid: Iterable[str]) -> ConfigError:
     return ConfigError(
-        "There is no help on this topic.", [Problem(f"--help {where}", found, did_you_mean(where, known))]
+        "There is no help on this topic.", [Problem(f"--help {where}", found, did_you_mean(where, valid))]
     )

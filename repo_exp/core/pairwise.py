@@ -65,7 +65,7 @@ def pairwise_surrogate(
     """
     same_shape("pairwise_surrogate", log_ratio_P2, advantage_P2)
     if not torch.equal(advantage_P2[:, 0], -advantage_P2[:, 1]):
-        raise ValueError("pairwise_surrogate needs pairs side by side: what one response has won the other has lost")
+        raise ValueError("pairwise_surrogate needs pairs side by side: the two advantages of a pair sum to 0")
     if clipping == "separate":
         ratio_P2 = probability_ratio(log_ratio_P2, torch.zeros_like(log_ratio_P2))
         loss_P2 = ratio_P2.detach().flip(1) * clipped_surrogate(ratio_P2, advantage_P2, low=clip, high=clip)

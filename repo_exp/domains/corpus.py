@@ -63,7 +63,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def write_corpus(corpus: Corpus, folder: str | os.PathLike[str]) -> None:

@@ -40,7 +40,7 @@ class DataOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
     def amounts(self) -> tuple[Amount, ...]:
-        """Return what the options ask for, as far as it is known before the corpus is there.
+        """Return how many items the options ask for, as far as that is known before the corpus is generated.
 
         Memory, time and the least number of test prompts are checked with it before anything runs.
         """
@@ -55,12 +55,12 @@ class DomainOptions(DataOptions):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What an environment answers to a message of the agent.
+    """An environment's answer to a message of the agent.
 
     Attributes:
-        messages: what the partner says; may be empty.
+        messages: of the partner; may be empty.
         done: is the episode over?
-        outcome: what came of it: name -> a number, a truth value or a text. Read where ``done``.
+        outcome: results of the episode: name -> a number, a truth value or a text. Read where ``done``.
     """
 
     messages: tuple[Message, ...] = ()
@@ -69,7 +69,7 @@ class Step:
 
 
 class Environment(Protocol):
-    """What a policy acts in. The same prompt, seed and messages give the same steps.
+    """The partner that a policy interacts with. The same prompt, seed and messages give the same steps.
 
     No configuration chooses an environment of several turns yet (docs/extending.md, "An environment").
     """
@@ -79,7 +79,7 @@ class Environment(Protocol):
         ...
 
     def step(self, message: str) -> Step:
-        """Take the agent's message and return what comes back."""
+        """Take the agent's message and return the partner's answer."""
         ...
 
 
@@ -87,5 +87,5 @@ class EnvironmentFactory(Protocol):
     """Makes the environment that an episode of a prompt is played in."""
 
     def __call__(self, prompt: Prompt, *, seed: int) -> Environment:
-        """Return an environment that has not begun."""
+        """Return a new environment."""
         ...

@@ -59,7 +59,7 @@ def _defined(module: ModuleType, attribute: str, what: str) -> Any:
     found = getattr(module, attribute, None)
     if found is None:
         remedy = f"define {what}; docs/extending.md has an example"
-        problem = Problem("domain.name", f"{module.__name__} defines no {attribute!r}", remedy)
+        problem = Problem("domain.name", f"{module.__name__} does not define {attribute!r}", remedy)
         raise ConfigError("not a domain", [problem])
     return found
 

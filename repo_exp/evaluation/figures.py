@@ -144,8 +144,8 @@ def loss_curves(metrics: Metrics) -> str:
     """Loss of everything that was trained before the policy."""
     panels = []
     for stage in dict.fromkeys(record["stage"] for record in metrics):
-        title = next((title + stage.removeprefix(known).replace("_", " ") for known, title in STAGE_TITLES.items()
-                      if stage == known or stage.startswith(f"{known}_")), "")  # fmt: skip
+        title = next((title + stage.removeprefix(prefix).replace("_", " ") for prefix, title in STAGE_TITLES.items()
+                      if stage == prefix or stage.startswith(f"{prefix}_")), "")  # fmt: skip
         points = series(metrics, stage, "loss/train")
         panels += [(f"{title}: loss", [(points, "train", SKY)])] if title else []
     return _draw("losses", "Loss by stage", panels)

@@ -36,7 +36,7 @@ def require_room(config: PreTrainedConfig, *, longest: int, prompt: int) -> None
     less = most - (longest - prompt)
     remedy = f"model.max_prompt_tokens={less} or less" if less > 0 else "a smaller rollout.max_new_tokens"
     found = f"{prompt}; with responses up to {longest} tokens, but the model's {name} is {most}"
-    raise ConfigError("The model is too short", [Problem("model.max_prompt_tokens", found, remedy)])
+    raise ConfigError("The model's context is too short", [Problem("model.max_prompt_tokens", found, remedy)])
 
 
 def attention_window(config: PreTrainedConfig, *, longest: int) -> int | None:

@@ -84,7 +84,9 @@ def read_folder(folder: str | Path) -> tuple[list[Declaration], list[Problem]]:
     declarations, problems = [], []
     for path in sorted(folder.iterdir()):
         if path.suffix == ".yml":
-            problems.append(Problem(str(path), "would be overlooked", f"rename it to {path.stem}.yaml"))
+            problems.append(
+                Problem(str(path), "files with the extension .yml are not read", f"rename it to {path.stem}.yaml")
+            )
         if path.suffix != ".yaml" or path.name.startswith("."):
             continue
         declaration, wrong = read_file(path)
@@ -100,12 +102,12 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
     """Return the declaration in one file, or ``None`` and the reasons."""
     try:
         if wrong := too_large(path):
-            return None, [Problem(str(path), wrong, "a declaration is a page or less")]
+            return None, [Problem(str(path), wrong, "keep a declaration to about a page")]
         text = path.read_text(encoding="utf-8-sig")
         loader = _Loader(text)
         root = loader.get_single_node()
         if root is not None and (wrong := beyond_bounds(root)):
-            return None, [Problem(str(path), wrong, "write it out, or say less")]
+            return None, [Problem(str(path), wrong, "expand the aliases, or shorten it")]
         lines: dict[Place, int] = {}
         twice = list(_walk(root, (), lines))  # before "<<" is resolved, which changes the nodes
         data = loader.construct_document(root) if root is not None else None
@@ -117,11 +119,9 @@ def read_file(path: Path) -> tuple[Declaration | None, list[Problem]]:
         return None, [Problem(str(path), f"cannot be read: {str(error).splitlines()[0] or type(error).__name__}")]
     if not isinstance(data, dict):
         return None, [Problem(f"{path}:1", "holds no keys", "a mapping such as 'points: -20' is expected")]
-    problems = [
-        Problem(f"{path}:{line}", f"the key '{key}' stands here twice", "keep one of them") for key, line in twice
-    ]
+    problems = [Problem(f"{path}:{line}", f"the key '{key}' occurs twice", "keep one of them") for key, line in twice]
     if not _NAME.fullmatch(path.stem):
-        problems.append(Problem(str(path), f"'{path.stem}' is no name", "lower-case letters, digits and _"))
+        problems.append(Problem(str(path), f"'{path.stem}' is not a valid name", "lower-case letters, digits and _"))
     first = text.lstrip().splitlines()[0]
     if not first.startswith("#") or not first.strip("# "):
         problems.append(Problem(f"{path}:1", "does not say what it is for", "begin with a comment: # ..."))

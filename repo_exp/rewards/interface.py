@@ -31,9 +31,9 @@ class RewardSource(Generic[O]):
     Attributes:
         unit: "score", centred so that its sign means better or worse than usual, or "points", which add up and are
             bounded by ``reward.n``.
-        remote: does it wait for another machine, so that other work can go on meanwhile?
-        parts: what a score is made of: "violations" (of rules), "items" (of a rubric), or "" for neither.
-        label: what reports call it.
+        remote: does it wait for another machine, so that other work can continue meanwhile?
+        parts: the components of a score: "violations" (of rules), "items" (of a rubric), or "" for neither.
+        label: its name in reports.
         needs: "" for a source that ``Source(name, options)`` builds; "reward_model" or "judge" where a model is trained
             for it (``stages/reward_inputs.py``).
     """
@@ -53,7 +53,7 @@ class RewardSource(Generic[O]):
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """The names of everything that a score can be made of, sorted."""
+        """The names of all components that a score can have, sorted."""
         return ()
 
     @property
@@ -62,7 +62,7 @@ class RewardSource(Generic[O]):
         return describe(type(self), self.name, self.options.kind, self.part_names)
 
     def begin(self, trajectory: Trajectory) -> None:
-        """Take note of a trajectory that is to be scored later; a remote source may begin to ask about it.
+        """Announce a trajectory that will be scored later; a remote source may send its request now.
 
         The score must not depend on this call.
         """

@@ -21,7 +21,7 @@ class Tokenizer(Protocol):
         ...
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Return what a completion says."""
+        """Return the text of a completion."""
         ...
 
 
@@ -40,8 +40,8 @@ def collect(
 
     Args:
         prompts: where the episodes start; the same one several times gives several episodes.
-        seed: what every draw depends on, together with a prompt's place in ``prompts`` and the number of the turn.
-        environment: what answers the agent; by default nothing does, and an episode is one response.
+        seed: every draw depends on it, on a prompt's place in ``prompts`` and on the number of the turn.
+        environment: answers the agent; by default an episode is one response.
         max_turns: an episode that is not over after so many turns of the agent is truncated.
         on_finished: is called once for each trajectory, as soon as it is complete; the order may be any.
 
@@ -72,7 +72,7 @@ def _play(
     last: bool,
     complete: Callable[[Trajectory], None] | None,
 ) -> None:
-    """Play one turn of these episodes; hand on those that it completes."""
+    """Play one turn of these episodes; report those that it completes."""
     prompt_ids = [tokenizer.prompt(episode.messages) for episode in episodes]
 
     def take(place: int, completion: Completion) -> None:
@@ -82,7 +82,7 @@ def _play(
         if complete is not None and (episode.done or last):
             complete(episode.trajectory())
 
-    if complete is None:  # nobody waits for single ones
+    if complete is None:  # no callback
         for place, completion in enumerate(engine.generate(prompt_ids, sampling, seeds=seeds)):
             take(place, completion)
     else:

@@ -13,11 +13,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What was sampled behind one prompt.
+    """The completion of one prompt.
 
     Attributes:
         tokens: the sampled tokens, the end token included if one came.
-        logprobs: the log-probability of each token as the engine saw it, in nats.
+        logprobs: the log-probability of each token under the engine, in nats.
         finished: did it end by itself? False where the token budget cut it off.
     """
 
@@ -43,7 +43,7 @@ OnFinished = Callable[[int, Completion], None]
 
 
 class Engine(Protocol):
-    """Samples from a policy, and says how likely tokens are under it."""
+    """Samples from a policy, and computes log-probabilities under it."""
 
     def generate(
         self,
@@ -57,7 +57,7 @@ class Engine(Protocol):
 
         Args:
             prompts: prompt tokens.
-            seeds: one a prompt. A completion depends on its prompt and its seed, not on the other prompts.
+            seeds: one per prompt. A completion depends on its prompt and its seed, not on the other prompts.
             on_finished: is called once for each completion, as soon as it has ended, with its place in ``prompts``.
 
         Raises:
@@ -76,5 +76,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds. Nothing may be asked of it afterwards."""
+        """Release all resources. The engine cannot be used afterwards."""
         ...

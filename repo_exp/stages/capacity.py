@@ -68,7 +68,7 @@ def memory_suffices(config: Any) -> Iterator[Problem]:
     elif weights + adapter > there:
         yield Problem(
             "model.lora.rank",
-            f"an adapter of rank {model.lora.rank:,} needs {_gib(adapter)} to learn beside the weights' "
+            f"an adapter of rank {model.lora.rank:,} needs {_gib(adapter)} for training in addition to the weights' "
             f"{_gib(weights)}; {device} has {_gib(there)}",
             "a smaller rank, such as model.lora.rank=16",
         )
@@ -101,7 +101,7 @@ def time_suffices(config: Any) -> Iterator[Problem]:
     where, what, seconds = worst
     if seconds > YEAR:
         yield Problem(
-            where, f"{what} take {_years(seconds)} here at the very best", f"{where}={_within(where, config)}"
+            where, f"{what} take at least {_years(seconds)} on this machine", f"{where}={_within(where, config)}"
         )
 
 

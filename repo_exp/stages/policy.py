@@ -220,7 +220,7 @@ def _offline(
     ]
     if not pairs:
         problem = Problem("data", "no preference pairs to train on", "a larger data.scale, or more lines in data.path")
-        raise DataError(f"{algorithm.options.kind} has nothing to learn from", [problem])
+        raise DataError(f"{algorithm.options.kind} has no pairs to train on", [problem])
     module = fit(
         run,
         inputs.training,

@@ -111,7 +111,7 @@ class RewardModelStage(Stage[RewardModelInputs]):
         if len(finite) < len(raw):
             log.warning("calibration leaves out %d of %d scores: not finite", len(raw) - len(finite), len(raw))
         if len(set(finite)) == 1:
-            log.warning("the reward model gives all calibration responses the same score: it tells nothing apart")
+            log.warning("the reward model gives all calibration responses the same score: it does not discriminate")
         mean, std = calibration(torch.tensor(finite))
         write_json(folder / "calibration.json", {"mean": mean, "std": std, "responses": len(finite)})
         backbone.save("reward", folder / "reward")

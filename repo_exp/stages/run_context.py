@@ -1,6 +1,6 @@
 """What a run passes from stage to stage: the store, the trackers, the model, the notes, the machine's settings.
 
-A stage's ``build`` gets it besides its inputs. It knows no configuration.
+A stage's ``build`` gets it besides its inputs. It does not contain the configuration.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RunContext:
         name: of the model, for messages.
 
     Attributes:
-        notes: what a reader of the results should know, a sentence each.
+        notes: for readers of the results, a sentence each.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class RunContext:
         return self._model.backbone.tokens
 
     def once(self, key: Hashable, build: Callable[[], T]) -> T:
-        """Return what ``build`` returned when it was called for this key in this run; it is called once."""
+        """Return ``build()``, which is called once per run for each key."""
         if key not in self._shared:
             self._shared[key] = build()
         shared: T = self._shared[key]
         return shared
 
     def note(self, stage: str, notes: Sequence[str]) -> None:
-        """Say what a reader of the results should know: in the log, and in the report."""
+        """Add notes for readers of the results, in the log and in the report."""
         for note in notes:
             log.warning("%s: %s", stage, note)
             self.notes.append(f"{stage}: {note}")
 
     def replay(self, stage: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Report steps that an earlier run did, so that this run's metrics are complete."""
+        """Report the steps of an earlier run, so that this run's metrics are complete."""
         for row in rows:
             metrics = {name: math.nan if value is None else value for name, value in row.items() if name != "step"}
             self.trackers.log(stage, row["step"], metrics)

@@ -4,9 +4,9 @@
     parents(config)                         the artifacts that go into it: part -> name of the stage that makes it
     build(inputs, parents, folder, run)     writes the artifact's files
 
-The store addresses an artifact by the record and by the parents' addresses, and `build` never sees the configuration.
-What is read is therefore what is addressed. Settings that cannot change a result (threads, microbatches, retries) are
-in ``run.machine``; no address contains them.
+The store addresses an artifact by the record and by the parents' addresses, and `build` never sees the configuration,
+so the address covers exactly what a stage reads. Settings that cannot change a result (threads, microbatches, retries)
+are in ``run.machine``; no address contains them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Stage(ABC, Generic[I]):
 
     Attributes:
         name: of the stage; its artifacts are in this folder of the store, and its metrics carry it.
-        version: is raised whenever the code changes what the stage makes of the same inputs.
+        version: is raised whenever the code changes the result for the same inputs.
         internal: is it a step of another stage, which reports and ``artifacts.tsv`` do not list?
     """
 
@@ -45,7 +45,7 @@ class Stage(ABC, Generic[I]):
         """Return what the artifact depends on besides its parents: a frozen dataclass, see :mod:`inputs`."""
 
     def parents(self, config: Config) -> Mapping[str, str]:
-        """Return the artifacts that go into it: the part each plays -> the name of the stage that makes it."""
+        """Return the artifacts that go into it: part -> name of the stage that makes it."""
         return {}
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Stage(ABC, Generic[I]):
         """Write the artifact's files into ``folder``.
 
         Returns:
-            What it cost, as JSON for the record. Unlike the files, this may differ between two runs.
+            Its cost, as JSON for the record. Unlike the files, this may differ between two runs.
         """
 
     def incomplete(self, artifact: Artifact) -> bool:
@@ -63,4 +63,4 @@ class Stage(ABC, Generic[I]):
         return False
 
     def check(self, inputs: I, artifact: Artifact) -> None:
-        """Refuse an artifact, just built or found, that the run cannot go on with."""
+        """Reject an artifact, just built or found, that the run cannot use."""

@@ -246,7 +246,7 @@ def _lock(path: Path, what: str) -> contextlib.AbstractContextManager[Any]:
             log.info("%s: another run is building it; waiting", what)
             return lock.acquire()
     except NotImplementedError:
-        log.warning("%s: this file system has no locks; do not let two runs use it at the same time", path.parent)
+        log.warning("%s: this file system has no locks; do not run two commands on it at the same time", path.parent)
         return contextlib.nullcontext()
 
 

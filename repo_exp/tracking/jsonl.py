@@ -133,7 +133,9 @@ def _by_place(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
     records = [record for record in map(_record, whole.split(b"\n")) if record is not None]
     found = {(str(record["stage"]), record["step"]): record for record in records if isinstance(record["step"], int)}
     if len(found) < whole.count(b"\n"):
-        LOG.warning("%s: lines that are damaged or there twice are removed; this run goes on in the same folder", path)
+        LOG.warning(
+            "%s: lines that are damaged or there twice are removed; this run continues in the same folder", path
+        )
         write_bytes(path, b"".join(_json(record).encode() + b"\n" for record in found.values()))
     return found
 

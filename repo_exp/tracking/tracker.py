@@ -91,7 +91,7 @@ class Trackers:
             except Exception as error:  # whatever it is, a figure less is no reason to lose the run
                 self._trackers.remove(tracker)
                 LOG.warning(
-                    "%s failed in %s (%s: %s) and is switched off; the run goes on without it",
+                    "%s failed in %s (%s: %s) and is switched off; the run continues without it",
                     type(tracker).__name__,
                     what,
                     type(error).__name__,

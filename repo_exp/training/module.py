@@ -30,7 +30,7 @@ class OnlineModule(PolicyModule):
     """Trains the ``policy`` role, and ``value`` where the algorithm trains a value network.
 
     Args:
-        algorithm: gives credit and losses (``algorithms/<kind>.py``).
+        algorithm: computes credit and losses (``algorithms/<kind>.py``).
         prompts: each update takes the next ones of an order that depends on the seed.
         engine: samples the responses.
     """
@@ -76,7 +76,7 @@ class OnlineModule(PolicyModule):
         chosen = self.next_of(len(self.prompts), self.updates.rollouts // size, step)
         return [i for i in chosen for _ in range(size)]
 
-    # -- training on them ------------------------------------------------------------------------------
+    # -- training on the responses ------------------------------------------------------------------------------
 
     def train_on(self, step: int, batch: TrainingBatch) -> Metrics:
         """Compute signals and credit, and take the optimizer steps of one update."""
@@ -87,7 +87,7 @@ class OnlineModule(PolicyModule):
         if self.values is not None and Values not in rollouts:
             value_loss, value_BT = self.value_gradients(batch, rollouts, every_row, credit=None)
             rollouts, metrics["loss/value"] = rollouts.with_signal(self.values, value_BT), value_loss
-        self.begin_change()  # an algorithm may remember what it gave
+        self.begin_change()  # an algorithm may keep state
         credit = algorithm.credit(rollouts)
         metrics |= credit_metrics(rollouts, credit)
         sums: Metrics = {}
@@ -100,7 +100,7 @@ class OnlineModule(PolicyModule):
         return metrics | {name: value / taken for name, value in sums.items()}
 
     def precompute(self, step: int, batch: TrainingBatch) -> RolloutBatch:
-        """Return the signals of an update. What its only step computes anyway is not computed before it."""
+        """Return the signals of an update. What a single step computes anyway is not computed before it."""
         signals = [signal for signal in self.algorithm.signals if not isinstance(signal, Comparison)]
         if self.steps_per_update > 1 and find(signals, OldLogprobs) is None:
             signals.append(OldLogprobs())
@@ -179,9 +179,9 @@ class OnlineModule(PolicyModule):
         return batch.microbatches(rows, self.backbone, tokens=tokens, whole_groups=whole_groups)
 
     def _require_agreement(self, step: int, gap: float) -> None:
-        """Stop before training on responses that training sees differently. An older copy may differ.
+        """Stop before training on responses whose log-probabilities differ in training. An older copy may differ.
 
-        A gap that is not finite comes from a loss that is not, which the guard of the step handles.
+        A gap that is not finite comes from such a loss, which the guard of the step handles.
         """
         if math.isfinite(gap) and self.followers.is_policy(self.algorithm.sampling_role, step):
             dtype, temperature = self.backbone.model.dtype, self.sampling.temperature
@@ -190,7 +190,7 @@ class OnlineModule(PolicyModule):
     # -- what a checkpoint keeps besides weights ---------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the algorithm remembers."""
+        """Save the algorithm's state."""
         checkpoint["algorithm"] = self.algorithm.state()
         super().on_save_checkpoint(checkpoint)
 

@@ -7,7 +7,7 @@ import pytest
     ("overrides", "where", "words"),
     [
         (["algorithm=dpo", "reward.combine=weighted_sum"], "reward.combine", ["learns from pairs", "algorithm=grpo"]),
-        (["algorithm=dpo", "budget.rollouts=33"], "budget.rollouts", ["no whole pairs", "34"]),
+        (["algorithm=dpo", "budget.rollouts=33"], "budget.rollouts", ["cannot be split into pairs", "34"]),
         (["algorithm=ipo", "algorithm.label_smoothing=0.1"], "algorithm.label_smoothing", ["ipo", "robust"]),
         (["algorithm=nca", "algorithm.margin=1"], "algorithm.margin", ["nca", "hinge"]),
         (["algorithm=apo_zero", "algorithm.reference=false"], "algorithm.reference", ["nothing to compare with"]),

@@ -181,6 +181,6 @@ def test_real_preference_pairs_are_read(tmp_path):
 def test_a_number_that_is_not_finite_is_refused_with_its_line(tmp_path, word, entry):
     path, good = tmp_path / "a.jsonl", json.dumps(GOOD)
     path.write_text(f"{good}\n{good[:-1]}, {entry % word}}}\n")
-    said = f"a.jsonl:2: .*({word} is no number in JSON|not JSON|1e999 is larger than a number can be)"
+    said = f"a.jsonl:2: .*({word} is not a number in JSON|not JSON|1e999 is too large for a number)"
     with pytest.raises(DataError, match=said):
         read_own(path, seed=0)

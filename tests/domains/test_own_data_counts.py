@@ -127,7 +127,7 @@ class TestManyBadLines:
 
 
 BAD_TEXTS = {
-    "twice": ('{"prompt": "x", "chosen": "a", "chosen": "c", "rejected": "b"}', "'chosen' stands there twice"),
+    "twice": ('{"prompt": "x", "chosen": "a", "chosen": "c", "rejected": "b"}', "'chosen' occurs twice"),
     "NaN": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": NaN}', "NaN is no number"),
     "-Infinity": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": -Infinity}', "-Infinity is no number"),
     "too large": ('{"prompt": "x", "chosen": "a", "rejected": "b", "facts": {"n": 1e999}}', "larger than a number"),

@@ -203,12 +203,12 @@ BAD = {
             "chosen": [user("Hi"), said("1"), user("?"), said("A")],
             "rejected": [user("Hi"), said("2"), user("?"), said("B")],
         },
-        "part before their last response",
+        "differ before their last response",
         "only the last response",
     ),
     "one talk longer": (
         {"chosen": [user("Hi"), said("1"), user("?"), said("A")], "rejected": [user("Hi"), said("B")]},
-        "part before their last response",
+        "differ before their last response",
         "only the last response",
     ),
     "HH parted early": (
@@ -236,7 +236,7 @@ BAD = {
     "null content": (GOOD | {"prompt": [{"role": "user", "content": None}]}, "has no 'content'", "a message is"),
     "thoughts apart": (
         GOOD | {"chosen": [{**said("A"), "reasoning_content": "hm"}]},
-        "would get lost",
+        "would be lost",
         "write it into",
     ),
     "unknown role": (GOOD | {"prompt": [{"role": "assistent", "content": "x"}]}, "the role 'assistent'", "'assistant'"),
@@ -248,7 +248,7 @@ BAD = {
         "first",
     ),
     "another system": (GOOD | {"system": "a", "prompt": [system("b"), user("x")]}, "another system", "give one"),
-    "null character": (GOOD | {"chosen": "a\0b"}, "null character", "take it out"),
+    "null character": (GOOD | {"chosen": "a\0b"}, "null character", "remove it"),
     "surrogate": (GOOD | {"facts": {"x": ["\ud800"]}}, "surrogate", "whole characters"),
     "numbers that are none": (GOOD | {"facts": {"x": float("nan")}}, "not finite", "null"),
     "bytes": (GOOD | {"chosen": b"A"}, "bytes", "a string"),
@@ -286,7 +286,7 @@ def test_cells_of_a_table_of_texts_hold_json_where_they_have_to():
     assert read(GOOD | {"chosen": "[A]"}, cells=True).chosen == "[A]"
     with pytest.raises(Bad, match="as Python prints them"):
         read(row | {"chosen": str([user("Hi"), said("A")])}, cells=True)
-    with pytest.raises(Bad, match="'margin' is no JSON"):
+    with pytest.raises(Bad, match="'margin' is not JSON"):
         read(row | {"margin": "much"}, cells=True)
     with pytest.raises(Bad, match="'margin' is nan"):
         read(row | {"margin": "NaN"}, cells=True)

@@ -27,7 +27,7 @@ def test_the_first_comment_is_the_purpose_and_every_key_has_its_line(declare):
     ("text", "said"),
     [
         ("a: [1\nb: 2", "not YAML"),
-        ("a: 1\na: 2", "'a' stands here twice"),
+        ("a: 1\na: 2", "'a' occurs twice"),
         ("- 1", "holds no keys"),
         ("", "holds no keys"),
         ("a: !!python/object/apply:os.system [ls]", "not YAML"),

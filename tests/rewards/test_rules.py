@@ -69,7 +69,7 @@ def test_all_problems_of_all_files_come_at_once(declare):
         ("{patterns: ['a*']}", "matches the empty text"),
         ("{patterns: ['(a|aa)+b']}", "far too long"),
         ("{patterns: ['a)(b']}", "no regular expression"),
-        ("[1]", "no mapping"),
+        ("[1]", "is not a mapping"),
     ],
 )
 def test_options_are_held_against_the_signature_of_the_kind(declare, options, said):

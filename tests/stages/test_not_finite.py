@@ -96,7 +96,7 @@ def scores_of(monkeypatch, change) -> None:
 
 
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:
-    """In the calibration it is left out; the response is no lesson; the figures of the others are there."""
+    """In the calibration it is left out; the response is not trained on; the figures of the others are there."""
     scores_of(monkeypatch, lambda raw: [math.inf, *raw[1:]])
     folder = experiment("a", f"store={tmp_path / 'store'}", *FAST, "evaluation.max_unscored=0.5")
     scored = rows(folder / "rollouts.jsonl")

@@ -65,7 +65,7 @@ def test_pairs_of_two_prompts_cannot_be_augmented() -> None:
         rrm.augmented([pair("a"), pair("b"), pair("A")], seed=0)
 
 
-def lessons_of(monkeypatch, tmp_path, pairs, score, **changes):
+def examples_of(monkeypatch, tmp_path, pairs, score, **changes):
     """Return what RRM teaches where the first model gives the scores of ``score(prompt, response)``."""
     kind = reward_model_of(rrm, RRM.model_copy(update=changes))
     said = {(each, chosen): text for each, p in enumerate(pairs) for chosen, text in ((1, p.chosen), (0, p.rejected))}
@@ -84,14 +84,14 @@ PAIRS = [pair(words) for words in ("Lift", "Pool", "Sauna", "Garden")]
 
 def test_what_the_first_model_gets_right_is_not_taught_again(monkeypatch, tmp_path) -> None:
     """A model that knows which responses belong here, and cares for nothing else: only original pairs are left."""
-    items, counts = lessons_of(monkeypatch, tmp_path, PAIRS, lambda here, said: 9.0 * said.startswith(here))
+    items, counts = examples_of(monkeypatch, tmp_path, PAIRS, lambda here, said: 9.0 * said.startswith(here))
     assert counts == {"made": 4 * 14, "kept": 0, "learnt": 0, "ties": 0} and len(items) == 4
 
 
 def test_a_model_that_likes_an_artifact_is_taught_what_it_gets_wrong(monkeypatch, tmp_path) -> None:
     """It likes a "yes" wherever. Of a prompt's 8 non-contextual pairs it has 2 right (our yes, their no): 6 are kept.
     Of the 6 neutral ones 2 are between equals (yes with yes, no with no): 4 are kept."""
-    items, counts = lessons_of(
+    items, counts = examples_of(
         monkeypatch, tmp_path, PAIRS, lambda _, said: 9.0 * ("yes" in said), augmented_pairs=None
     )
     assert counts == {"made": 56, "kept": 4 * 10, "learnt": 40, "ties": 16} and len(items) == 44
@@ -99,15 +99,15 @@ def test_a_model_that_likes_an_artifact_is_taught_what_it_gets_wrong(monkeypatch
 
 
 def test_of_those_that_are_kept_a_draw_is_learnt(monkeypatch, tmp_path) -> None:
-    items, counts = lessons_of(monkeypatch, tmp_path, PAIRS, lambda _, said: 9.0 * ("yes" in said))
+    items, counts = examples_of(monkeypatch, tmp_path, PAIRS, lambda _, said: 9.0 * ("yes" in said))
     assert (counts["kept"], counts["learnt"], len(items)) == (40, 5, 9)
-    again, _ = lessons_of(monkeypatch, tmp_path, PAIRS, lambda _, said: 9.0 * ("yes" in said))
+    again, _ = examples_of(monkeypatch, tmp_path, PAIRS, lambda _, said: 9.0 * ("yes" in said))
     assert again == items
 
 
 def test_the_same_words_are_no_contest(monkeypatch, tmp_path) -> None:
     alike = [Preference(prompt(words), "Certainly.", f"{words}?") for words in ("Lift", "Pool", "Sauna")]
-    items, counts = lessons_of(monkeypatch, tmp_path, alike, lambda *_: 0.0, augmented_pairs=None)
+    items, counts = examples_of(monkeypatch, tmp_path, alike, lambda *_: 0.0, augmented_pairs=None)
     assert counts["made"] == 3 * (14 - 3)  # ours with either of theirs, and theirs with one another
     assert all(item.chosen != item.rejected for item in items)
 

@@ -60,7 +60,7 @@ class Options(MethodOptions):
         if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
             yield Problem(
                 "algorithm.label_smoothing",
-                f"the loss {self.loss} knows no wrong labels",
+                f"the loss {self.loss} has no label smoothing",
                 "0; or loss sigmoid or robust",
             )
         if self.margin and self.loss not in OF_THE_DIFFERENCE:
@@ -84,6 +84,6 @@ class Options(MethodOptions):
         if rollouts % 2:
             yield Problem(
                 "budget.rollouts",
-                f"{rollouts} responses are no whole pairs",
-                f"{rollouts + 1}: a step learns from half as many pairs",
+                f"{rollouts} responses cannot be split into pairs",
+                f"{rollouts + 1}: a step takes half as many pairs",
             )

@@ -51,7 +51,7 @@ class Options(LossOptions):
         elif self.condition is not None and self.condition.source not in sources:
             yield Problem(
                 "algorithm.condition.source",
-                f"'{self.condition.source}' is not asked",
+                f"'{self.condition.source}' is not a source of the reward",
                 f"one of {', '.join(sources)}",
             )
         if config.reward.combine in ("gated", "lexicographic"):

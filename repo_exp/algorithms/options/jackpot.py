@@ -31,6 +31,6 @@ class Options(grpo.Options):
         if config.rollout.correction.kind != "none":
             yield Problem(
                 "rollout.correction.kind",
-                f"{config.rollout.correction.kind} would weigh a second time what jackpot weighs already",
+                f"{config.rollout.correction.kind} would apply importance weights a second time: jackpot has its own",
                 "rollout.correction.kind=none; or algorithm=grpo",
             )

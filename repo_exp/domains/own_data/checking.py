@@ -92,13 +92,13 @@ def _present(pairs: Sequence[Pair], name: str) -> set[str]:
 
 
 def _repeated(pairs: Sequence[Pair]) -> list[str]:
-    seen: set[tuple[str, str, str]] = set()
+    earlier: set[tuple[str, str, str]] = set()
     again = []
     for pair in pairs:
         key = (pair.key, pair.chosen, pair.rejected)
-        if key in seen:
+        if key in earlier:
             again.append(pair.where)
-        seen.add(key)
+        earlier.add(key)
     return [f"the same prompt and responses as in a row before: {_of(len(again), pairs, again)}"] if again else []
 
 

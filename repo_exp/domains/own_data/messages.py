@@ -36,7 +36,7 @@ def text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise Bad(f"'{where}' is {_name(value)}, not text", "give a string")
     if not value.strip():
-        raise Bad(f"'{where}' is empty", "give some text, or take the line out", kind=f"'{general(where)}' is empty")
+        raise Bad(f"'{where}' is empty", "give some text, or remove the line", kind=f"'{general(where)}' is empty")
     return value
 
 
@@ -49,7 +49,7 @@ def conversation(value: Any, where: str, remarks: Remarks) -> tuple[Message, ...
     """Return the messages of a list, or of a single message.
 
     Raises:
-        Bad: something in it is no message, or would get lost.
+        Bad: something in it is no message, or would be lost.
     """
     if isinstance(value, dict):
         return (_message(value, where, 0, remarks),)
@@ -62,7 +62,7 @@ def conversation(value: Any, where: str, remarks: Remarks) -> tuple[Message, ...
 
 def _message(item: Any, where: str, index: int, remarks: Remarks) -> Message:
     if not isinstance(item, dict):
-        raise Bad(f"'{where}' is no message", SHAPE, kind=f"'{general(where)}' is no message")
+        raise Bad(f"'{where}' is not a message", SHAPE, kind=f"'{general(where)}' is not a message")
     item = {key: value for key, value in item.items() if value is not None and value != [] and value != {}}
     role_key, text_key = ("role", "content") if "role" in item else ("from", "value")
     if role_key not in item:
@@ -80,8 +80,8 @@ def _message(item: Any, where: str, index: int, remarks: Remarks) -> Message:
         raise Bad(f"'{where}' is a system message", "only the first message may be")
     lost = [key for key in _CONTENT if item.get(key)]
     if lost:
-        remedy = "write it into the content, or take it out"
-        raise Bad(f"'{where}.{lost[0]}' would get lost", remedy, kind=f"'{general(where)}.{lost[0]}' would get lost")
+        remedy = "write it into the content, or remove it"
+        raise Bad(f"'{where}.{lost[0]}' would be lost", remedy, kind=f"'{general(where)}.{lost[0]}' would be lost")
     if role == "tool":
         remarks.append(("tool", "results of tools"))
         return Message("user", _json({**item, text_key: _parts(item[text_key], f"{where}.{text_key}")}))
@@ -172,7 +172,7 @@ def _json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise Bad(
-            f"a tool message is no JSON ({error})", "write it as JSON", kind="a tool message is no JSON"
+            f"a tool message is not JSON ({error})", "write it as JSON", kind="a tool message is not JSON"
         ) from None
 
 

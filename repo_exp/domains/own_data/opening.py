@@ -81,7 +81,7 @@ def find(path: str | os.PathLike[str]) -> Found:
     if stat.S_ISDIR(mode):
         return _folder(place)
     if not stat.S_ISREG(mode):
-        raise unreadable(place, f"this is {_what(mode)}, not a file", "save what comes from it to a file")
+        raise unreadable(place, f"this is {_what(mode)}, not a file", "save its output to a file")
     return Found((_source(place),), ())
 
 
@@ -116,7 +116,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
     files, others = [], []
 
     def cannot(error: OSError) -> None:
-        raise unreadable(error.filename or folder, error.strerror or str(error), "give yourself the right to read it")
+        raise unreadable(
+            error.filename or folder, error.strerror or str(error), "change its permissions so that you can read it"
+        )
 
     for parent, folders, names in os.walk(folder, onerror=cannot):
         linked = [name for name in folders if (Path(parent) / name).is_symlink()]
@@ -170,7 +172,7 @@ def _source(path: Path, root: Path | None = None) -> Source:
     with _reasons(path):
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise unreadable(path, f"this is {_what(status.st_mode)}, not a file", "save what comes from it to a file")
+            raise unreadable(path, f"this is {_what(status.st_mode)}, not a file", "save its output to a file")
         if not status.st_size:
             raise unreadable(path, "the file is empty", "a file with one pair of responses a line")
         with path.open("rb") as file:

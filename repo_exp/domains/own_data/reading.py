@@ -47,7 +47,7 @@ def pair(row: Any, *, name: str, where: str = "", split: Split | None = None, ce
     """Return a row as a pair.
 
     Args:
-        name: the id of its context.
+        name: the id of its prompt.
         cells: are the values cells of a table of texts?
 
     Raises:
@@ -65,7 +65,7 @@ def pair(row: Any, *, name: str, where: str = "", split: Split | None = None, ce
 def _pair(row: dict[str, Any], *, name: str, where: str, split: Split | None, cells: bool) -> Pair:
     for each in _strings({key: row.get(key) for key in KNOWN}):
         if "\0" in each:
-            raise Bad("a null character in a text", "take it out")
+            raise Bad("a null character in a text", "remove it")
         try:
             each.encode("utf-8")
         except UnicodeEncodeError:
@@ -109,7 +109,7 @@ def _cell(value: Any, key: str) -> Any:
     except (ValueError, RecursionError):
         if key == "tools":
             return value
-        raise Bad(f"'{key}' is no JSON", "a cell of facts or labels holds JSON, and one of margins a number") from None
+        raise Bad(f"'{key}' is not JSON", "a cell of facts or labels holds JSON, and one of margins a number") from None
 
 
 def _as_json(facts: Mapping[str, Any]) -> None:
@@ -131,10 +131,10 @@ def _labels(value: Any) -> Mapping[str, Mapping[str, bool]]:
     for side, answers in value.items():
         answers = {} if answers is None else answers
         if not isinstance(answers, dict) or not all(answer in (True, False, None) for answer in answers.values()):
-            raise Bad(f"'labels.{side}' holds something else than true and false", remedy)
+            raise Bad(f"'labels.{side}' holds values other than true and false", remedy)
         found[side] = {item: answer for item, answer in answers.items() if answer is not None}
         if not all(isinstance(answer, bool) for answer in found[side].values()):
-            raise Bad(f"'labels.{side}' holds something else than true and false", remedy)
+            raise Bad(f"'labels.{side}' holds values other than true and false", remedy)
     return found
 
 

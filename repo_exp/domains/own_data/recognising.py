@@ -81,7 +81,7 @@ def kind_of(head: bytes, path: Path, *, suffix: str, packed: bool) -> Kind:
     if head[8:10] == b'{"' and head[:8].count(0) >= 4:
         raise unreadable(path, "this is the weights of a model (safetensors)", "model.folder is where they belong")
     if suffix in (".parquet", ".arrow"):
-        raise unreadable(path, f"the name says {suffix[1:]}, and it does not begin like one", "write it again")
+        raise unreadable(path, f"the name says {suffix[1:]}, but the content has another format", "write it again")
     return _text(head, path, suffix)
 
 
@@ -116,7 +116,7 @@ def _decoded(head: bytes, path: Path) -> str:
         raise unreadable(path, "this is UTF-16 without a byte order mark", "save the file as UTF-8")
     control = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
     if control > len(head) // 20:
-        raise unreadable(path, "this is binary data that is not known here", f"lines such as {EXAMPLE}")
+        raise unreadable(path, "this is binary data in an unknown format", f"lines such as {EXAMPLE}")
     return head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 

@@ -41,7 +41,7 @@ def decode(text: str) -> Any:
     """Return what a JSON text means.
 
     Raises:
-        Bad: it is no JSON, or says something that no two programs would read alike.
+        Bad: it is not JSON, or says something that no two programs would read alike.
     """
     try:
         return _DECODER.decode(text)
@@ -66,12 +66,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise Bad(f"the key {twice!r} stands there twice", "give it once", kind="a key stands there twice")
+        raise Bad(f"the key {twice!r} occurs twice", "give it once", kind="a key occurs twice")
     return found
 
 
 def _no_number(word: str) -> float:
-    raise Bad(f"{word} is no number in JSON", "write null, or leave the key out")
+    raise Bad(f"{word} is not a number in JSON", "write null, or leave the key out")
 
 
 def _whole(digits: str) -> int:
@@ -83,9 +83,7 @@ def _whole(digits: str) -> int:
 def _broken(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Bad(
-            f"{digits[:40]} is larger than a number can be", "write it as text", kind="a number that is too large"
-        )
+        raise Bad(f"{digits[:40]} is too large for a number", "write it as text", kind="a number that is too large")
     return number
 
 
@@ -174,13 +172,11 @@ def _document(source: Source, raw: bytes) -> list[Row] | None:
         at = _after_space(text, at)
         if array and text[at : at + 1] not in (",", "]"):
             line += text.count("\n", place, at)
-            raise unreadable(f"{source.shown}:{line}", f"the array breaks off after row {len(found)}", "end it with ]")
+            raise unreadable(f"{source.shown}:{line}", f"the array ends early, after row {len(found)}", "end it with ]")
         at += array and text[at] == ","
     if array and text[at + 1 :].strip():
         line += text.count("\n", place, at)
-        raise unreadable(
-            f"{source.shown}:{line}", "something stands behind the array", "one array, or one object a line"
-        )
+        raise unreadable(f"{source.shown}:{line}", "there is text after the array", "one array, or one object a line")
     return _not_a_wrapper(source, found)
 
 
@@ -282,7 +278,7 @@ def _header(source: Source, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
-        raise unreadable(f"{source.shown}:1", f"the column {twice[0]!r} stands there twice", "give each once")
+        raise unreadable(f"{source.shown}:1", f"the column {twice[0]!r} occurs twice", "give each once")
     if not {"chosen", "rejected"} & {*names}:
         shown = ", ".join(names)[:80]
         raise unreadable(f"{source.shown}:1", f"the first line names the columns {shown!r}", "prompt,chosen,rejected")

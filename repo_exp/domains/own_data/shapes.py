@@ -57,8 +57,8 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
             raise Bad(f"'{key}' does not end with an assistant's message", "end it with the response")
     if len({_key(talk[:-1]) for talk in talks if talk[:-1]}) > 1:
         raise Bad(
-            "'chosen' and 'rejected' part before their last response",
-            "only the last response may differ: cut both talks off after the first one that does",
+            "'chosen' and 'rejected' differ before their last response",
+            "only the last response may differ: end both conversations with the first one that differs",
         )
     if not prompts and not talks:
         prompt, chosen, rejected = _texts(row, sides["chosen"], sides["rejected"], remarks)
@@ -66,7 +66,7 @@ def read(row: Mapping[str, Any], remarks: Remarks, *, cells: bool = False) -> tu
         prompt = _agreed([*prompts, *(talk[:-1] for talk in talks if talk[:-1])], row)
         chosen, rejected = (side[-1].content if isinstance(side, tuple) else side for side in sides.values())
     if prompt[-1].role == "assistant":
-        raise Bad("the last message of 'prompt' is an assistant's", "the response is to answer the user: end there")
+        raise Bad("the last message of 'prompt' is an assistant's", "end it with the message that the response answers")
     if row.get("system"):
         prompt = with_system(prompt, text(row["system"], "system"), "system")
     if row.get("tools"):
@@ -103,7 +103,7 @@ def _cell(value: Any, key: str) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            raise Bad(f"'{key}' begins like messages and is no JSON", "write them with json.dumps") from None
+            raise Bad(f"'{key}' begins like messages and is not JSON", "write them with json.dumps") from None
     return value
 
 
@@ -149,7 +149,10 @@ def _agreed(prompts: Sequence[tuple[Message, ...]], row: Mapping[str, Any]) -> t
     for each in prompts:
         texts = {key for key in _key(longest) if isinstance(row.get("prompt"), str)}
         if _key(each) != _key(longest[len(longest) - len(each) :]) and not (len(each) == 1 and _key(each)[0] in texts):
-            raise Bad("'prompt' is not how 'chosen' and 'rejected' begin", "give the responses alone, or the same talk")
+            raise Bad(
+                "'chosen' and 'rejected' do not begin with 'prompt'",
+                "give the responses alone, or repeat the prompt exactly",
+            )
     return longest
 
 

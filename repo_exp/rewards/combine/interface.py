@@ -1,10 +1,10 @@
 """The interface of a combiner: it computes a total for each trajectory of a round from the scores.   B: trajectories.
 
-One rule holds for all of them: **no advantage ever comes from a score that is missing.** Where a missing score has a
+For every combiner: **no advantage ever comes from a missing score.** Where a missing score has a
 neutral value (E = 0, a z-score of 0, a comparison that decides nothing) it takes that value, and the trajectory records
 the sources that its total does without (``missing_sources``). Where it has none there is no total (NaN), and the
-trajectory is left out of learning. Totals that do without different sources are different measures, so methods that
-compare trajectories compare those that miss the same sources.
+trajectory is not trained on. Totals that do without different sources are not comparable, so methods that
+compare trajectories compare only those that miss the same sources.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Groups = Sequence[Hashable]
 
 
 class Combined(NamedTuple):
-    """What a combiner makes of one trajectory's scores.
+    """The result of combining one trajectory's scores.
 
     Attributes:
         total: NaN where there is none.
         enhancement: E in points, kept with the trajectory whatever the combiner does with it.
-        clipped: the points that the clip took off the sum.
-        missing_sources: the sources that the total does without, for want of a score.
+        clipped: the points that the clip removed from the sum.
+        missing_sources: sources that gave no score, so that the total does without them.
     """
 
     total: float
@@ -73,14 +73,14 @@ O = TypeVar("O", bound=CombineOptions)  # noqa: E741
 
 
 class Combiner(Generic[O]):
-    """Makes one number of the scores. A file of this folder has one, and the class of its ``options``.
+    """Combines the scores into one number. A file of this folder has one, and the class of its ``options``.
 
     Args:
         options: typed by the file's ``Options``.
         units: source -> unit, of the sources that are combined, in the order of the configuration.
     """
 
-    needs_base: ClassVar[bool] = False  # does it make no sense without a source of unit "score"?
+    needs_base: ClassVar[bool] = False  # does it need a source of unit "score"?
 
     def __init__(self, options: O, units: Mapping[str, Unit]) -> None:
         self.options, self.units = options, dict(units)
@@ -89,7 +89,7 @@ class Combiner(Generic[O]):
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """The sources that can change a total; the others need not be asked while learning."""
+        """The sources that can change a total; the others are not used in training."""
         return tuple(self.units)
 
     def total(self, batch: Batch) -> Array:
@@ -97,11 +97,11 @@ class Combiner(Generic[O]):
         raise NotImplementedError
 
     def missing(self, batch: Batch) -> list[tuple[str, ...]]:
-        """Return which sources each total does without, for want of a score."""
+        """Return the sources that each total does without because they gave no score."""
         return [batch.missing(i, self.counted) for i in range(batch.size)]
 
     def __call__(self, scores: Sequence[Scores], groups: Groups) -> list[Combined]:
-        """Return what becomes of each trajectory's scores.
+        """Combine the scores of each trajectory.
 
         Args:
             scores: by trajectory, source -> score; every one has all sources of ``units``.

@@ -44,6 +44,6 @@ def split(base_url: str | None) -> tuple[str | None, dict[str, str]]:
         return None, {}
     if wrong := wrong_with(whole):
         where = "judge.base_url" if base_url else "the environment variable OPENAI_BASE_URL"
-        raise RewardError("The judge's endpoint cannot be asked:", [Problem(where, wrong, REMEDY)])
+        raise RewardError("The judge's endpoint cannot be used:", [Problem(where, wrong, REMEDY)])
     parts = urlsplit(whole)
     return urlunsplit(parts._replace(query="", fragment="")), dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -80,7 +80,7 @@ def _rule(declaration: Declaration) -> tuple[Rule | None, list[Problem]]:
         except LookupError as error:
             problems.append(Problem(where("kind"), str(error)))
     if not isinstance(options, Mapping):
-        problems.append(Problem(where("options"), f"options: {options!r} is no mapping", "option: value"))
+        problems.append(Problem(where("options"), f"options: {options!r} is not a mapping", "option: value"))
     elif kind is not None:
         problems += [
             Problem(where("options", option), found, remedy) for option, found, remedy in kind.option_problems(options)

@@ -30,7 +30,7 @@ def test_responses_to_one_prompt_are_asked_what_differs_and_one_more(tokens) -> 
 
 
 def test_a_question_that_is_always_asked_has_no_offset_and_a_rare_yes_a_negative_one() -> None:
-    """Labels: 9 no and 1 yes; lessons: 1 no and 1 yes. log(2 / 10) - log(2 / 2) = -log 5."""
+    """Labels: 9 no and 1 yes; training examples: 1 no and 1 yes. log(2 / 10) - log(2 / 2) = -log 5."""
     known = [BAD, *[GOOD] * 9]
     offsets = _offsets(RUBRIC, known, {"rude": (1, 1), "kind": (1, 9), "long": (10, 0), "true": (0, 10)})
     assert offsets["rude"] == pytest.approx(-math.log(5))
