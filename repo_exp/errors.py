@@ -5,7 +5,7 @@ RepoExpError
 |- DataError        a data file has bad lines; lists every one of them
 |- RewardError      a rule, a rubric or a judge is not valid
 |- ModelError       a model or an adapter is missing or cannot be used
-|- MissingScoresError  too many responses have no score to learn from
+|- MissingScoresError  too many responses have no score to train on
 |- NotFiniteError   a loss, gradient, weight or score is NaN or infinite, and the run cannot go on
 |- StoreError       an artifact is damaged or of another version
 `- WriteError       a file cannot be written: disk full, read-only, no permission
@@ -67,7 +67,7 @@ class ModelError(RepoExpError):
 
 
 class MissingScoresError(RepoExpError):
-    """Too many responses have no score to learn from. The same command continues from the last checkpoint."""
+    """Too many responses have no score to train on. The same command continues from the last checkpoint."""
 
 
 class NotFiniteError(RepoExpError):

@@ -14,7 +14,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class RolloutBatch(WithSignals):
-    """The responses of an update that have a total, before anything is learned from them.
+    """The responses of an update that have a total, before they are trained on.
 
     Attributes:
         total_B: R_total of each response; every one is finite.
@@ -57,7 +57,7 @@ class Credit:
     Attributes:
         advantage_BT: how much better each token did than expected.
         return_BT: the targets of the values; None where no value network is trained.
-        kept_B: the responses that are learned from and count in a step's loss; None is every one.
+        kept_B: the responses that are trained on and count in a step's loss; None is all of them.
         metrics: figures of the credit, for the dashboard.
     """
 

@@ -41,7 +41,7 @@ class Algorithm(OnlineAlgorithm[Options]):
         self.group_size = options.group_size
 
     def credit(self, batch: RolloutBatch) -> Credit:
-        """Give every token of the best and the worst response its target; the others are not learned from."""
+        """Give every token of the best and the worst response its target; the others are not trained on."""
         target_B, kept_B = self_play_target(
             batch.total_B, batch.group_B, beta=self.options.beta, target=self.options.target
         )

@@ -133,7 +133,7 @@ class Budget(Section):
     """The budget of a method: the same for all, so that they can be compared."""
 
     updates: Count = Field(
-        description="rounds of sampling and training; optimiser steps of a method that learns from pairs"
+        description="rounds of sampling and training; optimiser steps of a method that is trained on pairs"
     )
     rollouts: Count = Field(description="responses sampled for an update; or half as many pairs in a step")
 

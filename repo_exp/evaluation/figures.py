@@ -107,7 +107,7 @@ def _source_lines(group: str, infos: Infos) -> tuple[list[tuple[str, str, str]],
 
 
 def pair_curves(metrics: Metrics) -> str:
-    """The policy's implicit rewards of the pairs that it learns from, relative to the SFT policy."""
+    """The policy's implicit rewards of the pairs that it is trained on, relative to the SFT policy."""
     return _curves(
         "pairs",
         metrics,

@@ -84,7 +84,7 @@ class Run(TypedDict, total=False):
 
 
 class RewardSetup(TypedDict, total=False):
-    """The reward that the policy learned from, and what the evaluation measured with."""
+    """The reward that the policy was trained on, and that of the evaluation."""
 
     learns_from: str  # "own responses"; "pairs" or "nothing" where the reward only measures
     sources: list[str]  # names of sources that had an effect

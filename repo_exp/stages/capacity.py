@@ -15,7 +15,7 @@ from repo_exp.config.shape import BYTES, Shape, shape_of
 from repo_exp.errors import Problem
 
 GIB, YEAR = 2**30, 365.25 * 86_400
-MASTER_BYTES = 16  # a weight that learns: itself, its gradient and two moments in float32
+MASTER_BYTES = 16  # a trained weight: itself, its gradient and two moments in float32
 FASTEST = {"cuda": 1e15, "cpu": 1e11}  # operations a second, of one GPU and of one core
 RESPONSE_SECONDS = 5e-4  # what sampling and scoring a response takes at the very least, whatever the model
 TEXT_BYTES = 2_000  # of a conversation in memory
@@ -51,7 +51,7 @@ def _mps() -> bool:
 
 
 def memory_suffices(config: Any) -> Iterator[Problem]:
-    """The frozen weights and what learns fit into memory."""
+    """The frozen and the trained weights fit into memory."""
     device, there = _memory(config.trainer.accelerator)
     shape, model = shape_of(config.model), config.model
     if shape.parameters is None:
@@ -111,7 +111,7 @@ def _work(config: Any) -> list[tuple[str, str, float]]:
     device, _ = _memory(config.trainer.accelerator)
     speed = FASTEST["cuda"] if "GPU" in device else FASTEST["cpu"] * (os.cpu_count() or 1)
     tokens = max(1, config.rollout.max_new_tokens // 4)
-    response = max(RESPONSE_SECONDS, tokens * size * 8 / speed)  # 2 operations a weight to sample, 6 to learn
+    response = max(RESPONSE_SECONDS, tokens * size * 8 / speed)  # 2 operations a weight to sample, 6 to train
     updates, rollouts = config.budget.updates, config.budget.rollouts
     budget = "budget.rollouts" if rollouts > updates else "budget.updates"
     parts = [(budget, f"{updates:,} updates of {rollouts:,} responses", updates * rollouts * response)]

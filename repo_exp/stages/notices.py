@@ -39,12 +39,12 @@ def _without_effect(config: Config) -> list[str]:
     several = len(unused) > 1 or labels[0].endswith("rules")
     only = f"{who[0].upper()}{who[1:]} only {'measure' if several else 'measures'}"
     if learns_from(kind) == "pairs":
-        return [f"{only}: {name} learns from preference pairs, without a reward."]
+        return [f"{only}: {name} is trained on preference pairs, without a reward."]
     if learns_from(kind) == "nothing":
-        return [f"{only}: {name} learns from demonstrations alone."]
+        return [f"{only}: {name} is trained on demonstrations alone."]
     if credit_from(kind) == "value model":
         return [f"{only}: {name} computes advantages from a value model that was trained on pairs."]
     if config.reward.combine == "model_only":
         way = f"reward.combine=enhancement makes {'them' if several else 'it'} part of the reward"
-        return [f"{only}: {name} learns from the reward model alone (reward.combine=model_only); {way}."]
+        return [f"{only}: {name} is trained on the reward model alone (reward.combine=model_only); {way}."]
     return [f"{only}: with weight 0, {'they do' if several else 'it does'} not change the reward."]

@@ -59,7 +59,7 @@ class PolicyInputs:
 
     Attributes:
         algorithm: the options of the method, named as their kind: what tables call the policy does not change it.
-        online: None for a method that learns from pairs.
+        online: None for a method that is trained on pairs.
     """
 
     training: TrainingInputs
@@ -78,7 +78,7 @@ class PolicyStage(Stage[PolicyInputs]):
     name, version = "policy", 4
 
     def wanted(self, config: Config) -> bool:
-        """Return whether the method learns anything beyond SFT."""
+        """Return whether the method trains a policy beyond SFT."""
         return learns_from(str(config.algorithm["kind"])) != "nothing"
 
     def inputs(self, config: Config) -> PolicyInputs:
@@ -108,7 +108,7 @@ class PolicyStage(Stage[PolicyInputs]):
         """Train the policy, and keep it on the way.
 
         Raises:
-            DataError: there is nothing to learn from.
+            DataError: there is nothing to train on.
             MissingScoresError: a reward source leaves too many responses without a score.
             NotFiniteError: a role is broken, or too many steps were skipped.
         """

@@ -1,6 +1,6 @@
 """What the options of methods have in common.
 
-A method's file has a class ``Options``. Its class variables say what the method learns from, its fields are the keys of
+A method's file has a class ``Options``. Its class variables say what the method is trained on, its fields are the keys of
 the section ``algorithm``, and :meth:`MethodOptions.problems` is what only they and other sections can show together.
 """
 
@@ -57,7 +57,7 @@ class MethodOptions(BaseModel):
 
 
 class StepOptions(MethodOptions):
-    """The options of every online method: how often a batch is learned from."""
+    """The options of every online method: how often a batch is trained on."""
 
     learns_from: ClassVar[LearnsFrom] = "own responses"
     credit_from: ClassVar[CreditFrom] = "total"

@@ -113,7 +113,7 @@ def _parts(value: Any, where: str) -> str:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind not in _TEXT_PARTS:
             what = f"a part of type {kind!r}" if kind else "no content part"
-            remedy = 'only text can be learnt from: {"type": "text", "text": "..."}'
+            remedy = 'only text can be trained on: {"type": "text", "text": "..."}'
             raise Bad(f"'{place}' is {what}", remedy, kind=f"'{general(place)}' is {what}")
         if not isinstance(part.get("text"), str):
             raise Bad(

@@ -2,7 +2,7 @@
 
 Each example makes 14 further pairs with two others (``core/augmentation.py``). A first reward model, trained on
 the original pairs alone, decides which of them are kept: those that it gets wrong by ``threshold`` or more. The
-reward model then learns again from the original pairs and from these.
+reward model is then trained again on the original pairs and these.
 
 The paper's main model ranks a pair in one reading, with a tie as a third answer; this is the port to a pointwise
 Bradley-Terry model, in which a tie is the label 0.5 with a weight of its own.
