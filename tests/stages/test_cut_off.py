@@ -187,7 +187,7 @@ def test_a_full_disk_in_the_middle_of_a_stage_is_a_plain_error_and_the_stage_goe
             replace(source, target)
 
         root = tmp_path / str(failing)
-        with monkeypatch.prompt() as patched:
+        with monkeypatch.context() as patched:
             patched.setattr(os, "replace", refuse)
             with pytest.raises(WriteError):
                 stage(root)

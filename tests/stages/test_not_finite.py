@@ -45,7 +45,7 @@ def spoilt(loss_of):
 
 def stops_in(experiment, monkeypatch, store, stage, owner, name, *overrides) -> str:
     """Run with a loss that is NaN in one stage; return what is said."""
-    with monkeypatch.prompt() as patched:
+    with monkeypatch.context() as patched:
         patched.setattr(owner, name, spoilt(getattr(owner, name)))
         with pytest.raises(NotFiniteError, match=f"the stage {stage} stops: step 1 of ") as error:
             experiment(f"{stage}-bad", f"store={store}", *overrides, "optimizer.max_skipped_steps=0")
@@ -114,14 +114,14 @@ def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path
 @pytest.mark.slow
 def test_a_reward_model_without_a_finite_score_stops(experiment, monkeypatch, tmp_path) -> None:
     store = f"store={tmp_path / 'store'}"
-    with monkeypatch.prompt() as patched:
+    with monkeypatch.context() as patched:
         scores_of(patched, lambda raw: [math.nan] * len(raw))
         with pytest.raises(
             NotFiniteError, match=r"reward_model stops: .*\n  role reward: 4 of 4 raw scores to calibrate"
         ):
             experiment("a", store, *FAST)
     experiment("b", store, *FAST, "algorithm=sft")
-    with monkeypatch.prompt() as patched:
+    with monkeypatch.context() as patched:
         scores_of(patched, lambda raw: [math.inf] * len(raw))
         with pytest.raises(
             NotFiniteError, match=r"policy stops: step 1 of 1: .*\n  role reward: 4 of 4 scores of responses"

@@ -106,7 +106,7 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(experiment, tmp_path, 
             raise PowerCut
 
     whole, store = made(experiment("a")), f"store={tmp_path / 'other'}"
-    with monkeypatch.prompt() as patched:
+    with monkeypatch.context() as patched:
         patched.setattr(StageProgress, "update", cut)
         with pytest.raises(PowerCut):
             experiment("b", store)

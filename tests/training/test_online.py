@@ -224,7 +224,7 @@ def test_the_engine_is_told_which_role_samples_and_when_its_weights_have_changed
             published.append((role, version))
             before(self, role, version)
 
-        with monkeypatch.prompt() as patched:
+        with monkeypatch.context() as patched:
             patched.setattr(TorchEngine, "publish", publish)
             online(kind=kind, updates=3, **options)
         assert published == expected

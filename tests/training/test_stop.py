@@ -61,7 +61,7 @@ def test_a_stop_while_weights_change_waits_for_the_end_of_the_step(online, tmp_p
             stop()
         return apply(self, role, **how)
 
-    with monkeypatch.prompt() as patched, stopping.handled():
+    with monkeypatch.context() as patched, stopping.handled():
         patched.setattr(OnlineModule, "apply_gradients", applied)
         with pytest.raises(stopping.Stopped):
             online(folder=tmp_path / "cut", **options)
