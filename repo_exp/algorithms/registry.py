@@ -27,7 +27,7 @@ def options_of(kind: str) -> type[MethodOptions]:
 
 
 def find(kind: str) -> ModuleType:
-    """Return a method's module of ``algorithms``; with a class ``Algorithm`` where it trains a policy beyond SFT.
+    """Return a method's module of ``algorithms``; it has a class ``Algorithm`` if it trains beyond SFT.
 
     Raises:
         ConfigError: if there is no such method.

@@ -1,7 +1,7 @@
-"""What the options of methods have in common.
+"""The base classes of the methods' options.
 
 A method's file has a class ``Options``. Its class variables say what the method is trained on, its fields are the keys
-of the section ``algorithm``, and :meth:`MethodOptions.problems` is what only they and other sections can show together.
+of the section ``algorithm``, and :meth:`MethodOptions.problems` checks them together with other sections.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ def load(
     if bad and not skip_bad_lines:
         raise refusal(bad, good=len(good))
     if not good:
-        why = problems(bad, good=0) if bad else (Problem(str(path), "no row in it", f"a line: {EXAMPLE}"),)
-        raise DataError("no pair to train on", why)
+        wrong = problems(bad, good=0) if bad else (Problem(str(path), "no row in it", f"a line: {EXAMPLE}"),)
+        raise DataError("no pair to train on", wrong)
     split_of = splitting.splits(good, seed=seed, development=development, test=test)
     pairs = splitting.corpus(good, split_of)
     notes = [*_passed_over(found), *checking.notes(good, split_of), *checking.small_splits(pairs)]

@@ -198,8 +198,8 @@ def _not_a_wrapper(source: Source, found: list[Row]) -> list[Row]:
         lists = [key for key, value in found[0][2].items() if isinstance(value, list) and value]
         holds = [key for key in lists if isinstance(found[0][2][key][0], dict) and "chosen" in found[0][2][key][0]]
         if holds:
-            kind = f"a JSON object that holds the rows in {', '.join(map(repr, holds))}"
-            raise unreadable(source.shown, kind, f"the array by itself: jq '.{holds[0]}'")
+            what = f"a JSON object that holds the rows in {', '.join(map(repr, holds))}"
+            raise unreadable(source.shown, what, f"the array by itself: jq '.{holds[0]}'")
     return found
 
 
