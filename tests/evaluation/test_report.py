@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -279,3 +280,12 @@ def test_numbers_are_written_as_a_reader_expects():
         "1 h 02 min",
         "–",
     ]
+
+
+def test_every_figure_that_the_template_shows_is_drawn(report, monkeypatch):
+    for name in [
+        each for each in vars(report_module.figures) if each.endswith(("_curves", "_curve", "_bars", "_strip"))
+    ]:
+        monkeypatch.setattr(report_module.figures, name, lambda *_: "")
+    template = (Path(report_module.__file__).parent / "templates" / "report.html.j2").read_text()
+    assert set(re.findall(r"\bfigures\.(\w+)", template)) == set(report_module._figures(report["results"], []))
