@@ -128,9 +128,9 @@ class TestManyBadLines:
 
 BAD_TEXTS = {
     "twice": ('{"prompt": "x", "chosen": "a", "chosen": "c", "rejected": "b"}', "'chosen' occurs twice"),
-    "NaN": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": NaN}', "NaN is no number"),
-    "-Infinity": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": -Infinity}', "-Infinity is no number"),
-    "too large": ('{"prompt": "x", "chosen": "a", "rejected": "b", "facts": {"n": 1e999}}', "larger than a number"),
+    "NaN": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": NaN}', "NaN is not a number"),
+    "-Infinity": ('{"prompt": "x", "chosen": "a", "rejected": "b", "margin": -Infinity}', "-Infinity is not a number"),
+    "too large": ('{"prompt": "x", "chosen": "a", "rejected": "b", "facts": {"n": 1e999}}', "too large for a number"),
     "digits": ('{"prompt": "x", "chosen": "a", "rejected": "b", "facts": {"n": ' + "9" * 5000 + "}}", "5,000 digits"),
     "deep": (
         '{"prompt": "x", "chosen": "a", "rejected": "b", "facts": ' + '{"a":' * 9000 + "1" + "}" * 9001,

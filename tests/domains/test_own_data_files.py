@@ -121,7 +121,7 @@ REFUSED = {
     "cut.jsonl.gz": (gzip.compress(LINES.encode())[:-20], "gzip file is damaged"),
     "broken.jsonl.gz": (gzip.compress(os.urandom(5000))[:400] + b"x" * 2000, "gzip file is damaged"),
     "open.json": (json.dumps(ROWS)[:-1].encode(), "ends early, after row 12"),
-    "more.json": (json.dumps(ROWS).encode() + b"\n[1]", "behind the array"),
+    "more.json": (json.dumps(ROWS).encode() + b"\n[1]", "after the array"),
     "missing_comma.json": (json.dumps(ROWS[:2], indent=1).replace("},", "}").encode(), "a.json" and ":7: "),
     "wrapped.json": (json.dumps({"data": ROWS}).encode(), "holds the rows in 'data'"),
     "columns.json": (json.dumps({"chosen": ["a", "b"], "rejected": ["c", "d"]}).encode(), "column by column"),

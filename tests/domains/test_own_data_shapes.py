@@ -213,7 +213,7 @@ BAD = {
     ),
     "HH parted early": (
         {"chosen": HH + "A", "rejected": HH.replace("Yes?", "No?") + "B"},
-        "part before",
+        "differ before",
         "only the last",
     ),
     "no response": (
@@ -223,7 +223,7 @@ BAD = {
     ),
     "another prompt": (
         {"prompt": "Ho", "chosen": [user("Hi"), said("A")], "rejected": [user("Hi"), said("B")]},
-        "'prompt' is not how",
+        "do not begin with 'prompt'",
         "give the responses alone",
     ),
     "an image": (
@@ -253,7 +253,7 @@ BAD = {
     "numbers that are none": (GOOD | {"facts": {"x": float("nan")}}, "not finite", "null"),
     "bytes": (GOOD | {"chosen": b"A"}, "bytes", "a string"),
     "a date": (GOOD | {"facts": {"x": __import__("datetime").date(2026, 1, 1)}}, "of type date", "text"),
-    "label 1": (GOOD | {"labels": {"chosen": {"polite": 1}}}, "else than true and false", "polite"),
+    "label 1": (GOOD | {"labels": {"chosen": {"polite": 1}}}, "other than true and false", "polite"),
     "a huge margin": (GOOD | {"margin": 10**400}, "'margin' is 1000", "0 to 1e+06"),
     "margin false": (GOOD | {"margin": False}, "'margin' is False", "0 to"),
     "facts as text": (GOOD | {"facts": "x"}, "'facts' is str", "object"),

@@ -20,18 +20,18 @@ def config(*overrides: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "silent", "words"),
+    ("overrides", "unused", "words"),
     [
         ([], (), ""),
         (
             ["algorithm=grpo"],
             ("judge", "rules"),
-            "The judge and the rules only measure: grpo learns from the reward model",
+            "The judge and the rules only measure: grpo is trained on the reward model",
         ),
         (["algorithm=grpo", "reward=rm+rf"], ("rules",), "The rules only measure:"),
         (["algorithm=grpo", "reward.combine=enhancement"], (), ""),
         (["algorithm=grpo", "reward=rm"], (), ""),
-        (["algorithm=dpo"], ("model", "judge", "rules"), "learns from preference pairs"),
+        (["algorithm=dpo"], ("model", "judge", "rules"), "is trained on preference pairs"),
         (["algorithm=sft"], ("model", "judge", "rules"), "demonstrations alone"),
         (["algorithm=dvpo"], ("model", "judge", "rules"), "value model"),
         (["algorithm=gdpo"], (), ""),
@@ -40,12 +40,12 @@ def config(*overrides: str) -> Config:
         (["reward.combine=lexicographic"], (), ""),
     ],
 )
-def test_sources_that_teach_nothing_are_named(overrides, silent, words):
+def test_sources_without_effect_are_named(overrides, unused, words):
     found = config(*overrides)
-    assert unused_sources(found) == silent
+    assert unused_sources(found) == unused
     said = notices(found)
-    assert len(said) == bool(silent)
-    assert not silent or words in said[0]
+    assert len(said) == bool(unused)
+    assert not unused or words in said[0]
 
 
 def test_random_weights_come_first():
