@@ -266,14 +266,14 @@ def _spoken(tokens: list[_Token], at: int) -> tuple[float, int] | None:
     return total + part, at
 
 
-def _kind(tokens: list[_Token], first: int, after: int, value: float, decode: bool) -> Kind:
+def _kind(tokens: list[_Token], first: int, after: int, value: float, in_words: bool) -> Kind:
     """Say what the number at ``tokens[first:after]`` counts, from the words around it."""
 
     def word(i: int) -> str:
         return tokens[i].text if 0 <= i < len(tokens) else ""
 
     before, behind, next_one = word(first - 1), word(after), word(after + 1)
-    literal = "" if decode else tokens[first].text
+    literal = "" if in_words else tokens[first].text
     money = before in _CURRENCIES or behind in _CURRENCIES
     if behind in {"%", "percent", "pct"} or (behind == "per" and next_one == "cent"):
         return "percent"
@@ -304,7 +304,7 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, decode: bo
             behind in _COUNTED
             or (behind in {"-", "more", "other", "extra"} and next_one in _COUNTED)
             or before in {"#", "x"}
-            or (before in _NUMBERED and value < 1000 and not decode)
+            or (before in _NUMBERED and value < 1000 and not in_words)
         ):
             return "count"
     skip = after + 1 if behind in _CURRENCIES else after
@@ -313,7 +313,7 @@ def _kind(tokens: list[_Token], first: int, after: int, value: float, decode: bo
         return "change"
     if money:
         return "price"
-    return "count" if value < (20 if decode else 10) else "price"
+    return "count" if value < (20 if in_words else 10) else "price"
 
 
 def mentioned_prices(text: str) -> list[Amount]:
@@ -326,18 +326,18 @@ def mentioned_prices(text: str) -> list[Amount]:
     at = 0
     while at < len(tokens):
         token = tokens[at]
-        decode = None
+        in_words = None
         if token.number is not None:
             value, after = token.number, at + 1
             if after < len(tokens) and tokens[after].text == "k" and tokens[after].start == token.end:
                 value, after = value * 1000, after + 1
         else:
-            decode = _spoken(tokens, at)
-            if decode is None:
+            in_words = _spoken(tokens, at)
+            if in_words is None:
                 at += 1
                 continue
-            value, after = decode
-        kind = _kind(tokens, at, after, value, decode is not None)
+            value, after = in_words
+        kind = _kind(tokens, at, after, value, in_words is not None)
         amounts.append(Amount(value, token.start, tokens[after - 1].end, kind))
         at = after
     return amounts

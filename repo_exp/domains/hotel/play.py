@@ -67,17 +67,17 @@ def play(seed: str, split: Split, *, careless: float = 0.0, two_tickets: float =
     tickets = draw_tickets(rng, hotel, 2 if two else 1)
     manager = Manager(tickets, rng.choice(PERSONAS), seed)
     situation = opening(tickets)
-    situations, decode = [], []
+    situations, turns = [], []
     for _ in range(MOST_TURNS):
         said = response(situation, rng)
         if rng.random() < careless:
             said = commit(rng.choice(CARELESS), situation, said, rng) or said
         situations.append(situation)
-        decode.append(said)
+        turns.append(said)
         if situation.stage in {Stage.CLOSE_SUCCESS, Stage.CLOSE_FAIL}:
             break
         situation = after(situation, said, manager.respond(said.text))
-    return Talk(manager.persona.name, tuple(situations), tuple(decode))
+    return Talk(manager.persona.name, tuple(situations), tuple(turns))
 
 
 def stops(seed: str, split: Split, *, careless: float, two_tickets: float) -> Iterator[Situation]:
