@@ -59,7 +59,7 @@ def main(folder: str, kind: str) -> None:
     prompts = [Prompt(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
 
     def score(responses: list[Trajectory]) -> list[RewardBreakdown]:
-        texts = [response.text for response in responses]
+        texts = [each.response for each in responses]
         if kind == "ppo":  # a reward model reads every response, as the peer's does
             asked = [tokens[int(response.prompt.id)] for response in responses]
             said = [tokenizer(text, add_special_tokens=False)["input_ids"][: WORK.new_tokens] or [0] for text in texts]

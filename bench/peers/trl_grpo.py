@@ -10,14 +10,14 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.peers.ticks import Ticks
-from bench.workload import DTYPE, THREADS, WORK, Clock, digits, prompts, shortness
+from bench.workload import DTYPE, THREADS, WORK, Clock, digits, random_prompts, shortness
 
 torch.set_num_threads(THREADS)
 folder = sys.argv[1]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, DTYPE))
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.responses // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
+wanted = random_prompts(updates * WORK.responses // WORK.group, WORK.prompt_tokens, common=WORK.common_tokens)
 # the library takes texts: what a decoded prompt is encoded to may differ by a few tokens, which is reported
 texts = [tokenizer.decode(tokens) for tokens in wanted]
 lengths = [len(tokenizer(text)["input_ids"]) for text in texts]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 from bench.peers.ticks import Ticks
-from bench.workload import DTYPE, THREADS, WORK, Clock, prompts
+from bench.workload import DTYPE, THREADS, WORK, Clock, random_prompts
 
 torch.set_num_threads(THREADS)
 folder = sys.argv[1]
@@ -33,7 +33,7 @@ def scorer() -> torch.nn.Module:
 value = get_peft_model(scorer(), LoraConfig(**lora, task_type="SEQ_CLS")).base_model.model
 reward = scorer()
 updates = WORK.warm_up + WORK.timed
-wanted = prompts(updates * WORK.responses, WORK.prompt_tokens, common=WORK.common_tokens)
+wanted = random_prompts(updates * WORK.responses, WORK.prompt_tokens, common=WORK.common_tokens)
 clock = Clock()
 
 with tempfile.TemporaryDirectory() as scratch:
