@@ -58,10 +58,10 @@ def main(folder: str, kind: str) -> None:
     backbone.tokens.eos, backbone.tokens.other_ends = -1, frozenset()
     prompts = [Prompt(str(i), (Message("user", str(i)),)) for i in range(len(tokens))]
 
-    def score(responses: list[Trajectory]) -> list[RewardBreakdown]:
-        texts = [each.response for each in responses]
+    def score(trajectories: list[Trajectory]) -> list[RewardBreakdown]:
+        texts = [each.response for each in trajectories]
         if kind == "ppo":  # a reward model reads every response, as the peer's does
-            asked = [tokens[int(response.prompt.id)] for response in responses]
+            asked = [tokens[int(each.prompt.id)] for each in trajectories]
             said = [tokenizer(text, add_special_tokens=False)["input_ids"][: WORK.new_tokens] or [0] for text in texts]
             totals = score_responses(backbone, asked, said, microbatch_tokens=microbatch)
         else:
@@ -74,7 +74,6 @@ def main(folder: str, kind: str) -> None:
         eps=1e-8,
         weight_decay=0.0,
         clip_norm=1.0,
-        max_skipped_steps=3,
         warmup_steps=0,
         schedule="constant",
     )
@@ -86,6 +85,7 @@ def main(folder: str, kind: str) -> None:
             stage="policy",
             learning_rates=dict.fromkeys(roles, WORK.learning_rate),
             optimizer=optimizer,
+            max_skipped_steps=3,
             seed=0,
             microbatch_tokens=microbatch,
             report=lambda *_: clock.tick(),

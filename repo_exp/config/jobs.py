@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -28,13 +27,11 @@ class Job:
         problems: all that is wrong with it.
         config: typed; None if there are problems.
         cfg: as Hydra composed it; None if it could not be composed.
-        values: the same as plain values.
     """
 
     problems: list[Problem]
     config: Config | None = None
     cfg: DictConfig | None = None
-    values: dict[str, Any] | None = None
 
 
 def checked_jobs(
@@ -63,8 +60,8 @@ def checked_jobs(
     swept = {line for each in dimensions if each.swept for line in each.lines}
     problems = [sweeps.with_case(problem, cases, len(combinations), swept) for problem, cases in found.items()]
     in_jobs = {line for lines in combinations for line in lines}
-    values = next((job.values for job in jobs if job.values is not None), None)
-    return jobs, problems + _of_values_alone([line for line in swept if line not in in_jobs], values, composer)
+    cfg = next((job.cfg for job in jobs if job.cfg is not None), None)
+    return jobs, problems + _of_values_alone([line for line in swept if line not in in_jobs], cfg, composer)
 
 
 def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check], cfg: DictConfig | None) -> Job:
@@ -74,18 +71,19 @@ def _job(lines: Sequence[str], composer: Composer, checks: Sequence[Check], cfg:
         return Job([composition_problem(error, composer)])
     with as_if_running(cfg):
         config, problems = validate(cfg, checks=checks)
-        values = resolved(cfg)[0]
     hydra = as_written(cfg.hydra)
     hydra.pop("overrides", None)  # these have been checked
     problems = [*secrets_in(hydra, ("hydra",)), *problems]
-    return Job([_with_file(problem, lines, composer) for problem in problems], config, cfg, values)
+    return Job([_with_file(problem, lines, composer) for problem in problems], config, cfg)
 
 
-def _of_values_alone(lines: Sequence[str], values: dict[str, Any] | None, composer: Composer) -> list[Problem]:
-    """Return the problems of values that were in no combination. Only their types are checked."""
+def _of_values_alone(lines: Sequence[str], cfg: DictConfig | None, composer: Composer) -> list[Problem]:
+    """Return the problems of values that were in no combination. Only their types are checked, put into ``cfg``."""
     problems: list[Problem] = []
-    if values is None:
+    if cfg is None or not lines:
         return problems
+    with as_if_running(cfg):
+        values = resolved(cfg)[0]
     for line in sweeps.evenly(sorted(lines), sweeps.MOST_VALUES_ALONE):
         override = composer.parse(line)
         found = type_problems(values, override.key_or_group.split("."), override.value())

@@ -66,14 +66,14 @@ def worked_example(variants: Variants) -> dict[str, Any] | None:
     return {"messages": _messages(best[0].prompt), **response_view(list(variants)[-1], *best)}
 
 
-def response_view(variant: str, response: Trajectory, breakdown: RewardBreakdown) -> dict[str, Any]:
+def response_view(variant: str, trajectory: Trajectory, breakdown: RewardBreakdown) -> dict[str, Any]:
     """Return one response with every score, its parts and the judge's words, as JSON."""
     view: dict[str, Any] = plain(
         {
             "variant": variant,
-            "text": response.response,
-            "finished": response.finished,
-            "tokens": response.tokens,
+            "text": trajectory.response,
+            "finished": trajectory.finished,
+            "tokens": trajectory.tokens,
             "total": breakdown.total,
             "enhancement": breakdown.enhancement,
             "clipped": breakdown.clipped,

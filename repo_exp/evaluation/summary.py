@@ -78,7 +78,7 @@ def summarise(
     }
     results = {
         "order": order,
-        "n": len({response.prompt.id for response, _ in variants[order[0]]}),
+        "n": len({trajectory.prompt.id for trajectory, _ in variants[order[0]]}),
         "sources": list(asked),
         "source_info": {name: _info(info) for name, info in asked.items()},
         "variants": {
@@ -105,9 +105,9 @@ def check_same_prompts(variants: Variants) -> None:
     if not variants:
         raise ValueError("there is no variant to evaluate")
     first, *others = variants
-    wanted = [response.prompt.id for response, _ in variants[first]]
+    wanted = [trajectory.prompt.id for trajectory, _ in variants[first]]
     for name in others:
-        found = [response.prompt.id for response, _ in variants[name]]
+        found = [trajectory.prompt.id for trajectory, _ in variants[name]]
         if len(found) != len(wanted):
             raise ValueError(
                 f"variants answer the same prompts: '{first}' has {len(wanted)}, '{name}' has {len(found)}"
@@ -146,7 +146,7 @@ def _compared(order: list[str], baseline: str) -> list[tuple[str, str]]:
 def _variant(
     answers: Sequence[Answer], variants: Variants, sources: Infos, settings: dict[str, Any], max_unscored: float
 ) -> dict[str, Any]:
-    responses = [response for response, _ in answers]
+    trajectories = [trajectory for trajectory, _ in answers]
     failed = {name: sum(name in breakdown.failed for _, breakdown in answers) for name in sources}
     shown = {name: info for name, info in sources.items() if not above(failed[name], len(answers), max_unscored)}
 
@@ -168,10 +168,10 @@ def _variant(
         "violations": wilson_interval(sum(hits), len(hits), confidence=settings["confidence"]) if hits else None,
         "rules": _rules(answers, variants, shown, confidence=settings["confidence"]),
         "items": _items(answers, variants, shown),
-        "tokens": _lengths([response.tokens for response in responses]),
-        "words": _lengths([words(response) for response in responses]),
-        "unfinished": _share(not response.finished for response in responses),
-        "distinct": _distinct(responses),
+        "tokens": _lengths([each.tokens for each in trajectories]),
+        "words": _lengths([words(each) for each in trajectories]),
+        "unfinished": _share(not each.finished for each in trajectories),
+        "distinct": _distinct(trajectories),
     }
 
 
@@ -248,9 +248,9 @@ def source_value(breakdown: RewardBreakdown, name: str) -> float:
     return breakdown.scores[name].value if name in breakdown.scores else math.nan
 
 
-def words(response: Trajectory) -> int:
-    """Return the number of words, by white space."""
-    return len(response.response.split())
+def words(trajectory: Trajectory) -> int:
+    """Return the number of words of the response, by white space."""
+    return len(trajectory.response.split())
 
 
 def _lengths(values: list[int]) -> dict[str, float]:
@@ -261,13 +261,10 @@ def _lengths(values: list[int]) -> dict[str, float]:
     return {"mean": _mean(values), "p95": float(ordered[math.ceil(0.95 * len(ordered)) - 1])}
 
 
-def _distinct(responses: Sequence[Trajectory]) -> float:
+def _distinct(trajectories: Sequence[Trajectory]) -> float:
     """Share of different responses, capitals and white space aside. 1 where no two are the same."""
-    return (
-        len({" ".join(response.response.casefold().split()) for response in responses}) / len(responses)
-        if responses
-        else math.nan
-    )
+    different = {" ".join(each.response.casefold().split()) for each in trajectories}
+    return len(different) / len(trajectories) if trajectories else math.nan
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from repo_exp.domains.single_turn import SingleTurn
 from repo_exp.evaluation.agents.policy import PolicyAgent
+from repo_exp.evaluation.protocols.holdout import holdout
 from repo_exp.models.backbone import Backbone
 from repo_exp.rollout.engine import Sampling
 from repo_exp.rollout.torch_engine import TorchEngine
@@ -41,4 +41,4 @@ def answer(
         on_finished: is called with each trajectory as soon as it is complete.
     """
     agent = policy_agent(role, backbone, role, sampling, batch_size=batch_size)
-    return agent.play(prompts, SingleTurn, seed=seed, max_turns=1, on_finished=on_finished)
+    return holdout([agent], prompts, seed=seed, on_finished=on_finished)[role]

@@ -14,7 +14,6 @@ from repo_exp.training.base import Metrics, TrainingModule, TrainingSettings
 from repo_exp.training.callbacks.progress import StageProgress
 from repo_exp.training.fit import fit as run_steps
 from repo_exp.training.losses import Item, SupervisedLoss
-from repo_exp.training.optimizer import OptimizerSettings
 from repo_exp.training.supervised import SupervisedModule
 
 Report = Callable[[int, Metrics], None]
@@ -101,19 +100,11 @@ def training_settings(
         stage: the name that metrics and seeds carry.
         rates: learning rate by role, where the names in the inputs are not those of the roles.
     """
-    optimizer = inputs.optimizer
     return TrainingSettings(
         stage=stage,
-        learning_rates=dict(optimizer.learning_rate) if rates is None else rates,
-        optimizer=OptimizerSettings(
-            betas=optimizer.betas,
-            eps=optimizer.eps,
-            weight_decay=optimizer.weight_decay,
-            clip_norm=optimizer.clip_norm,
-            warmup_steps=optimizer.warmup_steps,
-            schedule=optimizer.schedule,
-            max_skipped_steps=run.machine.max_skipped_steps,
-        ),
+        learning_rates=dict(inputs.optimizer.learning_rate) if rates is None else rates,
+        optimizer=inputs.optimizer,
+        max_skipped_steps=run.machine.max_skipped_steps,
         seed=inputs.seed,
         microbatch_tokens=run.machine.microbatch_tokens,
         report=report,

@@ -19,6 +19,7 @@ from repo_exp.models.place import commit, files, resolve
 from repo_exp.models.precision import resolve_precision
 from repo_exp.stages.digests import Digests
 from repo_exp.stages.positions import polar_rows, reads_pairs
+from repo_exp.training.optimizer import OptimizerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +68,10 @@ class ModelInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class OptimizerInputs:
+class OptimizerInputs(OptimizerSettings):
     """AdamW and its schedule, with the learning rate of each role that a stage trains."""
 
     kind: str
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-    clip_norm: float
-    warmup_steps: int
-    schedule: Literal["constant", "linear", "cosine"]
     learning_rate: Mapping[str, float]
 
 

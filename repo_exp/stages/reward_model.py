@@ -149,12 +149,12 @@ def function(run: RunContext, inputs: RewardModelInputs, trained: Artifact) -> S
     """
     kind = of_its_kind(run, inputs)
 
-    def score(responses: Sequence[Trajectory]) -> list[float | Score]:
+    def score(trajectories: Sequence[Trajectory]) -> list[float | Score]:
         scale = _scale(trained)
         run.model(inputs.training.model).role("reward", trained)
-        raw = torch.tensor(raw_scores(kind, responses), dtype=torch.float64)
+        raw = torch.tensor(raw_scores(kind, trajectories), dtype=torch.float64)
         scores = calibrate(raw, mean=scale["mean"], std=scale["std"]).tolist()
-        scorable = [kind.can_score(response.prompt) for response in responses]
+        scorable = [kind.can_score(trajectory.prompt) for trajectory in trajectories]
         if sum(scorable) > 1:
             finite_or_not = [score for score, can in zip(scores, scorable, strict=True) if can]
             require_some(finite_or_not, role="reward", what="scores of responses")
@@ -176,14 +176,14 @@ def _scale(artifact: Artifact) -> dict[str, float]:
     return scale
 
 
-def raw_scores(kind: RewardModel, responses: Sequence[Trajectory]) -> list[float]:
+def raw_scores(kind: RewardModel, trajectories: Sequence[Trajectory]) -> list[float]:
     """Return the reward role's scores before calibration; NaN where a prompt cannot be scored."""
-    scores = [math.nan] * len(responses)
-    scorable = [i for i, response in enumerate(responses) if kind.can_score(response.prompt)]
+    scores = [math.nan] * len(trajectories)
+    scorable = [i for i, trajectory in enumerate(trajectories) if kind.can_score(trajectory.prompt)]
     found = score_responses(
         kind.backbone,
-        [kind.before_response(responses[i].prompt) for i in scorable],
-        [kind.response(responses[i].response) for i in scorable],
+        [kind.before_response(trajectories[i].prompt) for i in scorable],
+        [kind.response(trajectories[i].response) for i in scorable],
         microbatch_tokens=kind.run.machine.microbatch_tokens,
     )
     for i, score in zip(scorable, found, strict=True):

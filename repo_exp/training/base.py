@@ -35,15 +35,19 @@ class TrainingSettings:
     Attributes:
         stage: the name under which metrics are reported. It is part of every seed.
         learning_rates: by role that is trained.
-        optimizer: the ``optimizer`` section.
+        optimizer: AdamW and its schedule.
+        max_skipped_steps: steps of a role that may be skipped, for a loss or gradient that is not finite, before
+            training stops.
         seed: what every draw depends on.
         microbatch_tokens: tokens of a forward pass, unless one row, or twice the prefix that all prompts share, is
-        more. report: is called with (step, metrics) after each step.
+            more.
+        report: is called with (step, metrics) after each step.
     """
 
     stage: str
     learning_rates: Mapping[str, float]
     optimizer: OptimizerSettings
+    max_skipped_steps: int
     seed: int
     microbatch_tokens: int
     report: Callable[[int, Metrics], None]
@@ -70,7 +74,12 @@ class TrainingModule(L.LightningModule):
         self.strict_loading = False
         self.backbone, self.settings, self.steps = backbone, settings, steps
         self.stage, self.learning_rates = settings.stage, dict(settings.learning_rates)
-        self.guard = StepGuard(settings.stage, settings.optimizer, self.learning_rates)
+        self.guard = StepGuard(
+            settings.stage,
+            settings.optimizer,
+            self.learning_rates,
+            max_skipped_steps=settings.max_skipped_steps,
+        )
         self.fp32_weights = RoleWeights(backbone, self.learning_rates)
         self.phases = PhaseTimer()
         self.done = 0

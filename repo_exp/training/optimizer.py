@@ -13,12 +13,11 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSettings:
-    """AdamW, its schedule, and the guard of its steps: the section ``optimizer`` without the learning rates.
+    """AdamW and its schedule, without the learning rates.
 
     Attributes:
         clip_norm: a longer gradient is scaled down to this norm.
         warmup_steps: steps in which the learning rate rises from 0.
-        max_skipped_steps: steps that may be skipped, for a loss or gradient that is not finite, before training stops.
     """
 
     betas: tuple[float, float]
@@ -27,7 +26,6 @@ class OptimizerSettings:
     clip_norm: float
     warmup_steps: int
     schedule: Literal["constant", "linear", "cosine"]
-    max_skipped_steps: int
 
 
 def build(weights: Iterable[nn.Parameter], options: OptimizerSettings, *, learning_rate: float) -> torch.optim.AdamW:

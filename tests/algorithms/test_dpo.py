@@ -41,7 +41,7 @@ def test_a_relative_that_is_more_than_a_loss_is_shown_its_place(loss, place) -> 
         Options(**pair_hyperparameters("dpo", loss=loss))
 
 
-def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
+def loss_of(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
     logp, method = laid_out(SUMS), algorithm(option, **changes)
     reference = laid_out(REFERENCE) if method.signals else None
     loss, metrics = method.loss(logp, pairs(~logp.isnan(), 1, LENGTHS[0], reference))
@@ -50,7 +50,7 @@ def told(option: str = "dpo", **changes) -> tuple[float, dict[str, float]]:
 
 @pytest.mark.parametrize(("option", "expected"), GOLDEN.items())
 def test_golden_losses(option, expected) -> None:
-    assert told(option)[0] == pytest.approx(expected, abs=1e-6)
+    assert loss_of(option)[0] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_golden_losses(option, expected) -> None:
     ],
 )
 def test_golden_losses_of_single_words(changes, expected) -> None:
-    assert told(**changes)[0] == pytest.approx(expected, abs=1e-6)
+    assert loss_of(**changes)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_length_desensitizing_by_hand() -> None:
     """Tokens of -2 against -2.2 and of -1.75 against -1.5: s+ = 1, s- = -.25 (5 + .5 * 3) = -1.625, delta = 2.625."""
-    assert told("ld_dpo")[0] == pytest.approx(math.log1p(math.exp(-0.2625)))
+    assert loss_of("ld_dpo")[0] == pytest.approx(math.log1p(math.exp(-0.2625)))
 
 
 def test_what_the_policy_says_of_the_pairs() -> None:
     """beta s: .1 and -.2."""
-    _, metrics = told()
+    _, metrics = loss_of()
     assert metrics == pytest.approx(
         {"implicit/accuracy": 1.0, "implicit/margin": 0.3, "implicit/chosen": 0.1, "implicit/rejected": -0.2}
     )
@@ -80,7 +80,7 @@ def test_what_the_policy_says_of_the_pairs() -> None:
 
 def test_imitation_is_a_mean_over_the_better_responses_tokens() -> None:
     """-10 over 5 tokens: 2 a token, with half of the weight."""
-    loss, metrics = told(sft_weight=0.5)
+    loss, metrics = loss_of(sft_weight=0.5)
     assert loss == pytest.approx(0.554355 + 0.5 * 2, abs=1e-6) and metrics["loss/imitation"] == pytest.approx(2)
 
 

@@ -45,10 +45,10 @@ def test_the_released_form_has_the_kl_in_its_reward() -> None:
 def test_the_papers_form_has_the_kl_in_its_loss_and_the_released_one_has_not() -> None:
     """At ratio 1 the surrogate is minus the mean advantage, -0.5; the mean of k1 is 0.2, times 0.1."""
     given = minibatch(MASK, VALUE, LOGP, reference_logp=REFERENCE)
-    loss, told = dvpo(kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
-    assert loss.item() == pytest.approx(-0.5 + 0.02) and told["policy/kl_to_reference"] == pytest.approx(0.2)
-    loss, told = dvpo(advantage="released", kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
-    assert loss.item() == pytest.approx(-0.5) and told["policy/kl_to_reference"] == pytest.approx(0.2)
+    loss, metrics = dvpo(kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
+    assert loss.item() == pytest.approx(-0.5 + 0.02) and metrics["policy/kl_to_reference"] == pytest.approx(0.2)
+    loss, metrics = dvpo(advantage="released", kl_coefficient=0.1, kl_estimator="k1").policy_loss(LOGP, given)
+    assert loss.item() == pytest.approx(-0.5) and metrics["policy/kl_to_reference"] == pytest.approx(0.2)
 
 
 def test_it_asks_the_value_and_does_not_teach_it() -> None:
@@ -63,10 +63,10 @@ def test_parts_of_a_step_add_up_and_padding_takes_no_part() -> None:
     logp, old, reference, advantage = (torch.randn(4, 5).double() for _ in range(4))
     mask = torch.rand(4, 5) > 0.3
     whole = minibatch(mask, advantage, old, reference_logp=reference)
-    loss, told = dvpo().policy_loss(logp, whole)
+    loss, metrics = dvpo().policy_loss(logp, whole)
     parts = [dvpo().policy_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(each for each, _ in parts), loss)
-    for name, figure in told.items():
+    for name, figure in metrics.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure, rel=1e-5)
     blank = torch.full_like(logp, math.nan)
     blanked = (torch.where(mask, each, blank) for each in (logp, advantage, old, reference))

@@ -48,8 +48,8 @@ def test_the_loss_is_grpos_with_a_kl_and_every_token_alike() -> None:
     torch.manual_seed(0)
     logp, old, reference = (torch.randn(4, 2).double() for _ in range(3))
     given = minibatch(MASK, credit(algorithm, 1.0, 2.0, 3.0, 4.0).double(), old, reference_logp=reference)
-    (found, told), (expected, also) = algorithm.policy_loss(logp, given), other.policy_loss(logp, given)
-    assert found == expected and told == also
+    (found, metrics), (expected, also) = algorithm.policy_loss(logp, given), other.policy_loss(logp, given)
+    assert found == expected and metrics == also
 
 
 def test_hyperparameters_of_grpos_credit_are_refused() -> None:

@@ -111,9 +111,9 @@ def test_the_kl_is_in_the_loss() -> None:
     mask = torch.tensor([[True, True]])
     logp = t([-1.0, -1.0])
     given = minibatch(mask, torch.zeros_like(logp), logp, reference_logp=logp + math.log(2))
-    loss, told = grpo(kl_coefficient=0.04).policy_loss(logp, given)
+    loss, metrics = grpo(kl_coefficient=0.04).policy_loss(logp, given)
     assert loss.item() == pytest.approx(0.04 * 0.306853, rel=1e-5)
-    assert told["policy/kl_to_reference"] == pytest.approx(0.306853, rel=1e-5)
+    assert metrics["policy/kl_to_reference"] == pytest.approx(0.306853, rel=1e-5)
     assert grpo(kl_coefficient=0.04).signals == (OldLogprobs(), ReferenceLogprobs()) and grpo().signals == ()
 
 
@@ -169,11 +169,11 @@ def test_cispo_reports_the_weights_that_it_cuts() -> None:
     """Over the bound of 1.2, whatever the advantage: two of three. PPO's clip would stop the first and the second."""
     ratio, advantage = t(1.5, 0.5, 1.5)[None], t(1, -1, -1)[None]
     given = minibatch(torch.ones(1, 3, dtype=torch.bool), advantage, torch.zeros(1, 3).double())
-    _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
-    assert told["policy/clip_fraction"] == pytest.approx(2 / 3)
+    _, metrics = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
+    assert metrics["policy/clip_fraction"] == pytest.approx(2 / 3)
     given = minibatch(torch.tensor([[True, True, False]]), advantage, torch.zeros(1, 3).double())
-    _, told = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
-    assert told["policy/clip_fraction"] == pytest.approx(1 / 2)
+    _, metrics = grpo(surrogate="truncated_importance").policy_loss(ratio.log(), given)
+    assert metrics["policy/clip_fraction"] == pytest.approx(1 / 2)
 
 
 def test_a_second_clip_that_cispo_would_not_read_is_refused() -> None:

@@ -52,10 +52,10 @@ def a_step(responses=4, aggregation="sequence_sum"):
 @pytest.mark.parametrize("clipping", ["separate", "joint"])
 def test_pairs_of_a_step_add_up_to_the_step(clipping) -> None:
     algorithm, (logp, whole) = p3o(clipping=clipping), a_step()
-    loss, told = algorithm.policy_loss(logp, whole)
+    loss, metrics = algorithm.policy_loss(logp, whole)
     parts = [algorithm.policy_loss(logp[rows], rows_of(whole, rows)) for rows in ([0, 1], [2, 3])]
     torch.testing.assert_close(sum(loss for loss, _ in parts), loss)
-    for name, figure in told.items():
+    for name, figure in metrics.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure)
 
 
@@ -64,10 +64,10 @@ def test_the_loss_is_the_mean_over_pairs() -> None:
     mask = torch.tensor([[True, True]] * 4)
     logp, old = t([[-4.9, -5], [-6, -6.2], [-1, -1], [-2, -2]]), t([[-5, -5], [-6, -6], [-1, -1], [-2, -2]])
     given = minibatch(mask, t([[1, 1], [-1, -1], [0, 0], [0, 0]]), old, aggregation="sequence_sum")
-    loss, told = p3o(clip=0.2).policy_loss(logp, given)
+    loss, metrics = p3o(clip=0.2).policy_loss(logp, given)
     assert loss.item() == pytest.approx(-0.090484 / 2, abs=1e-6)
-    assert told["policy/clip_fraction"] == 0.5
-    assert told["policy/ratio"] == pytest.approx((1.105171 + 0.818731 + 2) / 4, abs=1e-6)
+    assert metrics["policy/clip_fraction"] == 0.5
+    assert metrics["policy/ratio"] == pytest.approx((1.105171 + 0.818731 + 2) / 4, abs=1e-6)
 
 
 @pytest.mark.parametrize("clipping", ["separate", "joint"])
@@ -82,10 +82,10 @@ def test_where_nothing_has_moved_the_gradient_is_half_of_the_difference(clipping
 
 def test_padding_takes_no_part() -> None:
     algorithm, (logp, whole) = p3o(), a_step()
-    expected, told = algorithm.policy_loss(logp, whole)
+    expected, metrics = algorithm.policy_loss(logp, whole)
     junk = torch.where(whole.mask_BT, logp, torch.full_like(logp, NAN))
     found, also = algorithm.policy_loss(junk, whole)
-    assert found == expected and also == told
+    assert found == expected and also == metrics
 
 
 def a_config(*, rollouts: int, correction: str = "none") -> SimpleNamespace:

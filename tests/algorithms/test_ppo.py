@@ -110,10 +110,10 @@ def test_parts_of_a_step_add_up_to_the_step(aggregation) -> None:
     mask = torch.rand(4, 5) > 0.3
     algorithm = ppo()
     whole = minibatch(mask, advantage, old, aggregation=aggregation)
-    loss, told = algorithm.policy_loss(logp, whole)
+    loss, metrics = algorithm.policy_loss(logp, whole)
     parts = [algorithm.policy_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
     torch.testing.assert_close(sum(loss for loss, _ in parts), loss)
-    for name, figure in told.items():
+    for name, figure in metrics.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure, rel=1e-5)
     whole = value_minibatch(mask, returns, value, aggregation=aggregation)
     values = [algorithm.value_loss(logp[r], rows_of(whole, r)) for r in ([0], [1, 2], [3])]
@@ -125,8 +125,8 @@ def test_clips_can_be_uneven_doubled_and_left_out() -> None:
     logp, old = t([[1.3, 4.0]]).log(), torch.zeros(1, 2).double()
     mask = torch.tensor([[True, True]])
     given = minibatch(mask, t([[1, -1]]), old)
-    loss, told = ppo(clip_high=0.28, dual_clip=3.0).policy_loss(logp, given)
-    assert loss.item() == pytest.approx((-1.28 + 3) / 2) and told["policy/clip_fraction"] == 1.0
+    loss, metrics = ppo(clip_high=0.28, dual_clip=3.0).policy_loss(logp, given)
+    assert loss.item() == pytest.approx((-1.28 + 3) / 2) and metrics["policy/clip_fraction"] == 1.0
     value, given = t([[1, 2]]), value_minibatch(mask, t([[2, 2]]), t([[0, 0]]))
     assert ppo(value_clip=None).value_loss(value, given).item() == pytest.approx(0.25)
     assert ppo(value_clip=0.2).value_loss(value, given).item() == pytest.approx(0.5 * 1.8**2)
@@ -136,8 +136,8 @@ def test_padding_takes_no_part_in_any_loss() -> None:
     algorithm, nan = ppo(), math.nan
     mask = torch.tensor([[True, True, False]])
     given = minibatch(mask, t([[1, 3, nan]]), t([[-1, -2, nan]]))
-    loss, told = algorithm.policy_loss(t([[-1, -2, nan]]), given)
-    assert loss.item() == pytest.approx(-2.0) and told["policy/ratio"] == pytest.approx(1.0)
+    loss, metrics = algorithm.policy_loss(t([[-1, -2, nan]]), given)
+    assert loss.item() == pytest.approx(-2.0) and metrics["policy/ratio"] == pytest.approx(1.0)
     given = value_minibatch(mask, t([[1, 3, nan]]), t([[1, 1, nan]]))
     assert algorithm.value_loss(t([[1, 1, nan]]), given).item() == pytest.approx(0.5 * 4 / 2)
 

@@ -44,9 +44,9 @@ def a_pair(*, target="win_rate", targets=(150, -200)):
 )
 def test_golden_losses(target, targets, golden) -> None:
     algorithm, logp, given = a_pair(target=target, targets=targets)
-    loss, told = algorithm.policy_loss(logp, given)
+    loss, metrics = algorithm.policy_loss(logp, given)
     assert loss.item() == pytest.approx(golden)
-    assert told["policy/margin"] == pytest.approx(20)
+    assert metrics["policy/margin"] == pytest.approx(20)
 
 
 def test_the_gradient_is_the_distance_to_the_target_at_every_token() -> None:
@@ -68,10 +68,10 @@ def test_parts_of_a_step_add_up_to_the_step() -> None:
     logp, old, advantage = (torch.randn(4, 3).double() for _ in range(3))
     mask = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [True, True, True]])
     whole = minibatch(mask, advantage[:, :1] * mask, old, aggregation="sequence_sum")
-    loss, told = sppo().policy_loss(logp, whole)
+    loss, metrics = sppo().policy_loss(logp, whole)
     parts = [sppo().policy_loss(logp[rows], rows_of(whole, rows)) for rows in ([0, 1], [2], [3])]
     torch.testing.assert_close(sum(loss for loss, _ in parts), loss)
-    for name, figure in told.items():
+    for name, figure in metrics.items():
         assert sum(metrics[name] for _, metrics in parts) == pytest.approx(figure)
 
 

@@ -162,7 +162,7 @@ def test_composing_takes_long_so_a_single_run_is_composed_once(monkeypatch, over
     assert len(composed) <= most
     assert (found.problems == []) == (most == 1)
     if most == 1:
-        assert found.jobs[0].config == load(found.jobs[0].values)
+        assert found.jobs[0].config == load(found.jobs[0].cfg)
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):

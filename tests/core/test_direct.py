@@ -68,8 +68,8 @@ def test_where_the_policy_is_the_reference() -> None:
 @pytest.mark.parametrize("loss", ["sigmoid", "robust", "hinge", "ipo"])
 @given(better=scores, worse=scores, shift=scores)
 def test_losses_of_the_difference_see_nothing_else(loss, better, worse, shift) -> None:
-    told = [direct_loss(pair(better + by, worse + by), loss=loss, beta=0.1).item() for by in (0, shift)]
-    assert told[0] == pytest.approx(told[1], abs=1e-6)
+    losses = [direct_loss(pair(better + by, worse + by), loss=loss, beta=0.1).item() for by in (0, shift)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["nca", "apo_zero", "sppo_hard"])

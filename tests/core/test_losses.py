@@ -155,7 +155,7 @@ def test_explained_variance_and_how_far_the_policy_moved() -> None:
     assert math.isnan(explained_variance(returns, torch.ones_like(returns), mask).item())
     share = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
     logp, old = t(0, 0.2)[None], t(0, 0)[None]
-    told = surrogate_metrics(logp, old, (logp - old).exp(), t(1, 1)[None], share, low=0.2, high=0.2)
-    assert told["policy/approx_kl"] == pytest.approx(0.5 * 0.04 / 2)
-    assert told["policy/ratio"] == pytest.approx((1 + math.exp(0.2)) / 2)
-    assert told["policy/clip_fraction"] == 0.5  # exp(0.2) = 1.221 is over 1.2
+    metrics = surrogate_metrics(logp, old, (logp - old).exp(), t(1, 1)[None], share, low=0.2, high=0.2)
+    assert metrics["policy/approx_kl"] == pytest.approx(0.5 * 0.04 / 2)
+    assert metrics["policy/ratio"] == pytest.approx((1 + math.exp(0.2)) / 2)
+    assert metrics["policy/clip_fraction"] == 0.5  # exp(0.2) = 1.221 is over 1.2

@@ -96,8 +96,8 @@ def test_one_odd_token_cannot_fill_the_batch() -> None:
 def test_metrics_take_the_old_policy_and_leave_padding_alone() -> None:
     """log pi moved from -2 to -1.5: 0.5 * 0.25 / 1."""
     share, nan = t([1, 0]), NAN
-    told = surrogate_metrics(t([-1.5, nan]), t([-2, nan]), t([1, nan]), t([1, nan]), share, low=0.2, high=0.2)
-    assert told == {"policy/approx_kl": 0.125, "policy/clip_fraction": 0, "policy/ratio": 1}
+    metrics = surrogate_metrics(t([-1.5, nan]), t([-2, nan]), t([1, nan]), t([1, nan]), share, low=0.2, high=0.2)
+    assert metrics == {"policy/approx_kl": 0.125, "policy/clip_fraction": 0, "policy/ratio": 1}
 
 
 def test_returns_of_a_small_spread_are_explained_too() -> None:

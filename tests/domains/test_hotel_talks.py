@@ -150,9 +150,11 @@ def test_every_number_of_the_expert_is_known(turns):
 
 def test_every_number_of_the_expert_stands_in_what_it_is_told_or_comes_from_the_hotel(turns):
     for situation, said in turns:
-        told = {amount.value for amount in mentioned_prices(system_message(situation.tickets))}
-        told |= {offer for offer in situation.offers if offer is not None}
-        assert all(a.value in told for a in mentioned_prices(said.text) if a.is_price or a.kind == "percent"), said.text
+        named = {amount.value for amount in mentioned_prices(system_message(situation.tickets))}
+        named |= {offer for offer in situation.offers if offer is not None}
+        assert all(a.value in named for a in mentioned_prices(said.text) if a.is_price or a.kind == "percent"), (
+            said.text
+        )
 
 
 def test_the_expert_soothes_whoever_complains_and_nobody_else(turns):

@@ -42,11 +42,11 @@ def test_ordinary_data_are_not_remarked_upon(noted):
 def test_fields_that_nothing_uses_are_counted_with_the_nearest_name(noted):
     lines = [row | {"lables": {}, "score": 3, "prompt_id": 7} for row in rows(12)]
     lines[0]["weird\ud800"] = 1
-    told = "\n".join(noted([*lines[:5], *rows(20)[5:]]))
-    assert "the field 'lables' is not used: 5 of 20 rows (a.jsonl:1, a.jsonl:2, ...): did you mean 'labels'?" in told
-    assert "the field 'score' is not used: 5 of 20 rows" in told
-    assert "'prompt_id'" in told and "did you mean 'prompt'" not in told  # there is a prompt already
-    assert told.encode("utf-8") and "weird" in told
+    notes = "\n".join(noted([*lines[:5], *rows(20)[5:]]))
+    assert "the field 'lables' is not used: 5 of 20 rows (a.jsonl:1, a.jsonl:2, ...): did you mean 'labels'?" in notes
+    assert "the field 'score' is not used: 5 of 20 rows" in notes
+    assert "'prompt_id'" in notes and "did you mean 'prompt'" not in notes  # there is a prompt already
+    assert notes.encode("utf-8") and "weird" in notes
 
 
 def test_duplicates_contradictions_and_labels_both_ways_are_counted(noted):
@@ -54,10 +54,10 @@ def test_duplicates_contradictions_and_labels_both_ways_are_counted(noted):
     lines += [lines[3], lines[3], {**lines[4], "chosen": lines[4]["rejected"], "rejected": lines[4]["chosen"]}]
     lines[5] |= {"labels": {"chosen": {"polite": True}}}
     lines += [lines[5] | {"rejected": "Never.", "labels": {"chosen": {"polite": False}}}]
-    told = "\n".join(noted(lines))
-    assert "the same prompt and responses as in a row before: 2 of 16 rows (a.jsonl:13, a.jsonl:14)" in told
-    assert "ranked both ways: 2 of 16 rows (a.jsonl:5, a.jsonl:15)" in told
-    assert "a label that is both true and false: 1 of 16 rows (a.jsonl:16)" in told
+    notes = "\n".join(noted(lines))
+    assert "the same prompt and responses as in a row before: 2 of 16 rows (a.jsonl:13, a.jsonl:14)" in notes
+    assert "ranked both ways: 2 of 16 rows (a.jsonl:5, a.jsonl:15)" in notes
+    assert "a label that is both true and false: 1 of 16 rows (a.jsonl:16)" in notes
 
 
 def test_prompts_that_are_made_or_repeated_are_counted(noted):
@@ -65,9 +65,9 @@ def test_prompts_that_are_made_or_repeated_are_counted(noted):
     lines[0] = {"chosen": "The sky is blue.", "rejected": "The sky is green."}
     question = "What is the tallest house?"
     lines[1] = {"prompt": question, "chosen": f"{question} A.", "rejected": f"{question} B."}
-    told = "\n".join(noted(lines))
-    assert "is taken as the prompt: 1 of 12 rows (a.jsonl:1)" in told
-    assert "begin with the text of the prompt" in told and "1 of 12 rows (a.jsonl:2)" in told
+    notes = "\n".join(noted(lines))
+    assert "is taken as the prompt: 1 of 12 rows (a.jsonl:1)" in notes
+    assert "begin with the text of the prompt" in notes and "1 of 12 rows (a.jsonl:2)" in notes
 
 
 def test_labels_of_no_rubric_item_are_counted_and_so_is_their_absence(tmp_path):

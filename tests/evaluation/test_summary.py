@@ -169,8 +169,8 @@ def test_the_verdict_says_that_responses_repeat_themselves(make):
         (Trajectory.single(response.prompt, f"Thanks {max(i - 7, 0)}", tokens=10), worth)
         for i, (response, worth) in enumerate(answers(make, [1.0] * 10))
     ]
-    told = summarise({"sft": before, "repo": after}, resamples=100)["verdict"]["text"]
-    assert "Its responses repeat themselves: 30 % are distinct, instead of 100 %." in told
+    sentence = summarise({"sft": before, "repo": after}, resamples=100)["verdict"]["text"]
+    assert "Its responses repeat themselves: 30 % are distinct, instead of 100 %." in sentence
     assert "repeat themselves" not in summarise({"sft": after, "repo": before}, resamples=100)["verdict"]["text"]
 
 

@@ -39,10 +39,10 @@ def test_a_judge_that_died_between_two_variants_gives_no_difference_and_no_p(mak
     assert not results["comparisons"][0]["sources"]["model"]["withheld"]
     assert results["variants"]["repo"]["total"]["mean"] is None and results["variants"]["repo"]["unscored"] == 17
     assert results["variants"]["sft"]["total"]["mean"] == pytest.approx(0.6)
-    told = results["verdict"]
-    assert told["status"] == "withheld"
-    assert "in 17 of 24 prompts" in told["text"] and "judge: 17 endpoint down" in told["text"]
-    assert "p =" not in told["text"] and "p <" not in told["text"]
+    conclusion = results["verdict"]
+    assert conclusion["status"] == "withheld"
+    assert "in 17 of 24 prompts" in conclusion["text"] and "judge: 17 endpoint down" in conclusion["text"]
+    assert "p =" not in conclusion["text"] and "p <" not in conclusion["text"]
 
 
 def test_pairs_count_only_where_both_lack_nothing_or_the_same(make):
@@ -71,9 +71,9 @@ def test_what_a_source_has_nothing_to_say_of_is_no_failure(make):
 def test_a_source_that_was_silent_all_along_is_said_first(make):
     silent = variant(make, [worth(1.0, DEAD)] * 10)
     results = summarise({"sft": silent, "repo": silent}, resamples=100)
-    told = results["verdict"]
-    assert told["status"] == "withheld"
-    assert told["text"].startswith("No response has a score from the judge (20 endpoint down)")
+    conclusion = results["verdict"]
+    assert conclusion["status"] == "withheld"
+    assert conclusion["text"].startswith("No response has a score from the judge (20 endpoint down)")
 
 
 def test_several_answers_to_a_prompt_are_averaged_over_those_that_lack_the_same(make):

@@ -152,9 +152,9 @@ def their_loss(peer, s: SimpleNamespace, logp_BT: torch.Tensor, **more) -> torch
     peer._get_per_token_logps_and_entropies = lambda *_, **__: (logp_BT, torch.zeros_like(s.old_BT), None)
     prompt = torch.ones(RESPONSES, 2).long()
     ids = torch.ones(RESPONSES, LONGEST).long()
-    told = {"prompt_ids": prompt, "prompt_mask": prompt, "completion_ids": ids, "completion_mask": s.mask_BT.long(),
+    inputs = {"prompt_ids": prompt, "prompt_mask": prompt, "completion_ids": ids, "completion_mask": s.mask_BT.long(),
             "advantages": s.advantage_B}  # fmt: skip
-    return peer._compute_loss(peer.model, told | more)
+    return peer._compute_loss(peer.model, inputs | more)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -51,8 +51,8 @@ def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
     asked.add_argument("files", nargs="*", help="names of files in repo_exp/core (default: all)")
     asked.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants tried at once (default: the cores)")
-    told = asked.parse_args()
-    names = told.files or sorted(path.stem for path in CORE.glob("*.py") if path.stem not in WITHOUT_FORMULAS)
+    arguments = asked.parse_args()
+    names = arguments.files or sorted(path.stem for path in CORE.glob("*.py") if path.stem not in WITHOUT_FORMULAS)
     files = [CORE / f"{Path(name).stem}.py" for name in names]
     if missing := [file.name for file in files if not file.is_file()]:
         asked.error(f"repo_exp/core has no {', '.join(missing)}")
@@ -63,7 +63,7 @@ def main() -> int:
     from tests.mutants.trial import Trial
 
     os.chdir(ROOT)
-    trial = Trial(files, root=ROOT, jobs=told.jobs, tell=lambda line: print(line, file=sys.__stdout__, flush=True))
+    trial = Trial(files, root=ROOT, jobs=arguments.jobs, tell=lambda line: print(line, file=sys.__stdout__, flush=True))
     quiet = ["-qq", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
     code = pytest.main([*quiet, *TESTS], plugins=[trial])
     if trial.broken or len(trial.found) < len(files):

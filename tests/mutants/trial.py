@@ -46,18 +46,18 @@ class Trial:
         if session.testsfailed or not session.items:
             return True
         _quick_hypothesis()
-        told, modules = json.loads(_output_of(lambda: json.dumps([self._unchanged(session.items), [*sys.modules]])))
+        runs, modules = json.loads(_output_of(lambda: json.dumps([self._unchanged(session.items), [*sys.modules]])))
         for name in modules:  # what tests import on their way, once and not in every fork
             if name not in sys.modules:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
-        self.broken = [name for name, each in told.items() if each["failed"]]
+        self.broken = [name for name, each in runs.items() if each["failed"]]
         for file in self.files if not self.broken else ():
             module = importlib.import_module(".".join(file.relative_to(self.root).with_suffix("").parts))
             source = file.read_text(encoding="utf-8")
             every = list(mutants(source))
             started = time.monotonic()
-            sound, *survived = self._tried(session.items, told, module, [Mutant("", "", "", source), *every])
+            sound, *survived = self._tried(session.items, runs, module, [Mutant("", "", "", source), *every])
             if not sound:  # then the others would seem to be noticed, whatever they are
                 self.broken.append(f"some test of {file.name}, in a fork without a change")
             self.found[file] = list(zip(every, survived, strict=True))
@@ -68,7 +68,7 @@ class Trial:
 
     def _unchanged(self, items: Sequence[pytest.Item]) -> dict[str, Any]:
         """Return test -> does it fail, how long does it take, and which functions does it call?"""
-        told, names = {}, {str(file) for file in self.files}
+        runs, names = {}, {str(file) for file in self.files}
         for item, following in zip(items, [*items[1:], None], strict=True):
             called: set[tuple[str, str]] = set()
 
@@ -83,11 +83,11 @@ class Trial:
             sys.setprofile(None)
             seconds = time.process_time() - started
             failed = any(report.failed for report in reports)
-            told[item.nodeid] = {"failed": failed, "seconds": seconds, "called": sorted(called)}
-        return told
+            runs[item.nodeid] = {"failed": failed, "seconds": seconds, "called": sorted(called)}
+        return runs
 
     def _tried(
-        self, items: Sequence[pytest.Item], told: dict[str, Any], module: ModuleType, every: Sequence[Mutant]
+        self, items: Sequence[pytest.Item], runs: dict[str, Any], module: ModuleType, every: Sequence[Mutant]
     ) -> Iterator[bool]:
         """Yield of each mutant whether it survives, in their order; ``jobs`` of them are tried at once."""
         waiting: dict[int, int] = {}  # process -> mutant
@@ -98,9 +98,9 @@ class Trial:
             alive[waiting.pop(process)] = os.waitstatus_to_exitcode(status) == SURVIVED
 
         for number, mutant in enumerate(every):
-            tests = [item for item in items if _calls(told[item.nodeid]["called"], module, mutant.function)]
-            tests.sort(key=lambda item: told[item.nodeid]["seconds"])
-            limit = max(LEAST, TIMES * sum(told[item.nodeid]["seconds"] for item in tests))
+            tests = [item for item in items if _calls(runs[item.nodeid]["called"], module, mutant.function)]
+            tests.sort(key=lambda item: runs[item.nodeid]["seconds"])
+            limit = max(LEAST, TIMES * sum(runs[item.nodeid]["seconds"] for item in tests))
             while len(waiting) >= self.jobs:
                 reap()
             waiting[_forked(lambda m=mutant, t=tests: _survives(module, m, t), limit)] = number

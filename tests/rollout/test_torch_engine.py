@@ -126,9 +126,9 @@ def test_each_response_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
         assert place not in heard
         heard[place] = response
 
-    told = sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS, on_finished=hear)
-    assert [heard[place] for place in range(len(told))] == told
-    assert told == sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS)
+    returned = sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS, on_finished=hear)
+    assert [heard[place] for place in range(len(returned))] == returned
+    assert returned == sample(backbone, "policy", PROMPTS * 8, seed=3, batch_size=5, **HYPERPARAMETERS)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8, 1.0])
@@ -136,10 +136,10 @@ def test_each_response_is_handed_on_once_and_as_it_is_returned(tiny) -> None:
 def test_logits_that_are_not_finite_end_the_sampling_and_name_role_and_prompts(tiny, temperature, bad) -> None:
     backbone = tiny("policy", "reference")
     next(iter(backbone.parameters_of("policy").values())).data.fill_(bad)
-    told = {"seed": 3, "temperature": temperature, "max_new_tokens": 12, "batch_size": 2}
+    sampling = {"seed": 3, "temperature": temperature, "max_new_tokens": 12, "batch_size": 2}
     with pytest.raises(NotFiniteError, match=r"role policy: its logits .* not finite for 2 of 4 prompts: prompt \d"):
-        sample(backbone, "policy", PROMPTS, **told)
-    assert len(sample(backbone, "reference", PROMPTS, **told)) == 4
+        sample(backbone, "policy", PROMPTS, **sampling)
+    assert len(sample(backbone, "reference", PROMPTS, **sampling)) == 4
 
 
 def test_a_temperature_that_overflows_the_logits_is_named(tiny) -> None:

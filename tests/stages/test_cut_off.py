@@ -163,8 +163,8 @@ def test_a_store_that_cannot_be_written_says_what_is_missing_and_serves_what_is_
     assert sorted((tmp_path / "store").rglob("*")) == before
     with pytest.raises(WriteError) as caught:
         Store(tmp_path / "store").make("sft", version=1, inputs={}, parents={}, build=lambda folder: None)
-    told = str(caught.value)
-    assert str(tmp_path / "store") in told and "Read-only file system" in told and "store=FOLDER" in told
+    message = str(caught.value)
+    assert str(tmp_path / "store") in message and "Read-only file system" in message and "store=FOLDER" in message
 
 
 @pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT", "EIO"])

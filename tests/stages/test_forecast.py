@@ -52,11 +52,11 @@ def test_seconds_are_operations_over_the_rate() -> None:
 def test_a_run_says_first_what_it_computes_with_and_how_long_it_takes(experiment, caplog, tmp_path) -> None:
     with caplog.at_level(logging.INFO):
         experiment("a", f"store={tmp_path / 'store'}", "algorithm=sft", "judge=none", "reward=rm+rf")
-        told = [record.getMessage() for record in caplog.records if record.name.startswith("repo_exp")]
-        first = next(i for i, line in enumerate(told) if line.startswith("expected time: "))
-        precision = next(i for i, line in enumerate(told) if line.startswith("tiny in float32 ("))
-        assert precision < first < next(i for i, line in enumerate(told) if line.startswith("sft: done"))
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("repo_exp")]
+        first = next(i for i, line in enumerate(lines) if line.startswith("expected time: "))
+        precision = next(i for i, line in enumerate(lines) if line.startswith("tiny in float32 ("))
+        assert precision < first < next(i for i, line in enumerate(lines) if line.startswith("sft: done"))
         caplog.clear()
         experiment("b", f"store={tmp_path / 'store'}", "algorithm=sft", "judge=none", "reward=rm+rf")
-        told = [record.getMessage() for record in caplog.records]
-        assert not [line for line in told if line.startswith("expected time: ")], "nothing is left to do"
+        lines = [record.getMessage() for record in caplog.records]
+        assert not [line for line in lines if line.startswith("expected time: ")], "nothing is left to do"

@@ -96,9 +96,9 @@ def test_a_flipped_byte_in_a_large_file_is_noticed_even_with_its_old_time(tmp_pa
         monkeypatch.setattr(digests.time, "time", lambda: later)
     before = known(path)
     assert known(path) == before == digests.digest(path)
-    told = path.stat()
+    status = path.stat()
     flip(path, at=4321)
-    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert known(path) != before and known(path) == digests.digest(path)
 
 
@@ -145,8 +145,8 @@ def hub(tmp_path, monkeypatch):
 
 def test_a_model_of_the_hub_is_its_commit(tmp_path, hub) -> None:
     for revision, commit in [(None, "a" * 40), ("main", "a" * 40), ("v1", "b" * 40), ("c" * 40, "c" * 40)]:
-        told = {"kind": "hub", "hub": hub, "commit": commit}
-        assert identity(tmp_path, source="hub", hub=hub, revision=revision) == told
+        expected = {"kind": "hub", "hub": hub, "commit": commit}
+        assert identity(tmp_path, source="hub", hub=hub, revision=revision) == expected
     for name, revision in [(hub, "v2"), ("org/other", None), ("no name: at all", None)]:
         with pytest.raises(ModelError, match=r"model\.hub.*gave"):
             place.commit(name, revision)
@@ -211,9 +211,9 @@ def test_the_header_of_a_gguf_file_gives_its_context_length(tmp_path) -> None:
 )
 def test_a_check_says_with_numbers_what_the_positions_cannot_hold(tmp_path, prompt, response, where, way_out) -> None:
     (tmp_path / "config.json").write_text('{"n_positions": 128}')
-    told = {"source": "folder", "package": None, "gguf": None, "hub": None, "revision": None, "name": "m"}
+    source = {"source": "folder", "package": None, "gguf": None, "hub": None, "revision": None, "name": "m"}
     config = SimpleNamespace(
-        model=SimpleNamespace(**told, folder=str(tmp_path), max_prompt_tokens=prompt),
+        model=SimpleNamespace(**source, folder=str(tmp_path), max_prompt_tokens=prompt),
         rollout=SimpleNamespace(max_new_tokens=response),
         reward_model=SimpleNamespace(kind="bradley_terry"),
         reward=SimpleNamespace(sources={"model": {"kind": "reward_model", "settings": {"kind": "bradley_terry"}}}),

@@ -37,8 +37,8 @@ def spoilt(loss_of):
     """Return a loss that is NaN and has a gradient."""
 
     def loss(*given, **how):
-        told = loss_of(*given, **how)
-        return (told[0] * math.nan, told[1]) if isinstance(told, tuple) else told * math.nan
+        loss = loss_of(*given, **how)
+        return (loss[0] * math.nan, loss[1]) if isinstance(loss, tuple) else loss * math.nan
 
     return loss
 
@@ -91,8 +91,8 @@ def test_so_does_every_other_stage(experiment, monkeypatch, tmp_path, stage, own
 
 def scores_of(monkeypatch, change) -> None:
     """Let the reward model's raw scores be changed where responses are scored."""
-    told = reward_model.raw_scores
-    monkeypatch.setattr(reward_model, "raw_scores", lambda kind, responses: change(told(kind, responses)))
+    true_scores = reward_model.raw_scores
+    monkeypatch.setattr(reward_model, "raw_scores", lambda kind, responses: change(true_scores(kind, responses)))
 
 
 def test_one_score_that_is_infinite_is_missing(experiment, monkeypatch, tmp_path) -> None:

@@ -173,9 +173,9 @@ def test_a_share_of_one_lets_training_go_on_and_the_evaluation_says_so_first(exp
     folder = experiment("a", *judge_at("http://127.0.0.1:9"), "reward.max_missing=1.0")
     scored = rows(folder / "rollouts.jsonl")
     assert all(row["sources"]["judge"]["value"] is None and row["sources"]["judge"]["reason"] for row in scored)
-    told = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())["verdict"]
-    assert told["status"] == "withheld"
-    assert told["text"].startswith("No response has a score from the judge (")
+    conclusion = json.loads((Path(made(folder)["evaluate"]) / "results.json").read_text())["verdict"]
+    assert conclusion["status"] == "withheld"
+    assert conclusion["text"].startswith("No response has a score from the judge (")
     curve = [row["metrics"] for row in rows(folder / "metrics.jsonl") if row["stage"] == "capability"]
     assert all("capability/total" not in each and "capability/judge" not in each for each in curve)
     assert all(each["capability/unscored"] == 1.0 for each in curve)

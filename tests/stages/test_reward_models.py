@@ -148,7 +148,7 @@ def test_thoughts_are_not_compared(monkeypatch) -> None:
     assert not kind.can_measure(Preference(prompt("Hi", "Yes"), thought + "Yes", "No"))
     corpus = SimpleNamespace(preferences={"train": pairs})
     assert kind.training_examples(corpus, None, Path()) == [kind.item(pairs[0])]
-    monkeypatch.setattr(reward_model, "score_responses", lambda *told, **_: heard.extend(told[2]) or [0.0])
+    monkeypatch.setattr(reward_model, "score_responses", lambda *arguments, **_: heard.extend(arguments[2]) or [0.0])
     raw = reward_model.raw_scores(
         kind, [Trajectory.single(prompt("Hi"), "No"), Trajectory.single(prompt("Hi", "Yes"), thought + "No")]
     )
@@ -190,7 +190,7 @@ def test_each_prompt_is_answered_twice_by_one_policy_and_once_by_another(monkeyp
         seen |= {same, other}
     assert len(seen) == 4  # the whole pool had its say
     monkeypatch.setattr(
-        polar, "answer", lambda *told, **_: [Trajectory.single(c, "<think>Hm.</think> Hi") for c in told[2]]
+        polar, "answer", lambda *arguments, **_: [Trajectory.single(c, "<think>Hm.</think> Hi") for c in arguments[2]]
     )
     assert kind.same_or_not(prompts, None) == []  # where all say the same nobody is told apart
 

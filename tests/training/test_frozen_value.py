@@ -132,10 +132,10 @@ def test_margins_labels_and_weights_of_pairs_are_learnt_from(tiny) -> None:
         PairItem([5, 6], [40, 2], [50, 2], **how) for how in ({}, {"margin": 0.5}, {"label": 0.5, "weight": 0.25})
     )
     swapped = PairItem([5, 6], [50, 2], [40, 2], label=0.5)
-    told = [heldout_loss(backbone, objective, [item], microbatch_tokens=99) for item in (plain, far, tie, swapped)]
-    assert told[1] > told[0] and told[2] == pytest.approx(told[3])
+    losses = [heldout_loss(backbone, objective, [item], microbatch_tokens=99) for item in (plain, far, tie, swapped)]
+    assert losses[1] > losses[0] and losses[2] == pytest.approx(losses[3])
     both = heldout_loss(backbone, objective, [plain, tie], microbatch_tokens=99)
-    assert both == pytest.approx((told[0] + 0.25 * told[2]) / 1.25)
+    assert both == pytest.approx((losses[0] + 0.25 * losses[2]) / 1.25)
 
 
 # -- the policy ----------------------------------------------------------------------------------------

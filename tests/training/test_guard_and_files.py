@@ -19,7 +19,7 @@ from tests.training.toy import OPTIMIZER
 
 
 def guard(stage: str = "policy") -> StepGuard:
-    return StepGuard(stage, OPTIMIZER, {"policy": 0.02, "value": 0.01, "reward": 0.5})
+    return StepGuard(stage, OPTIMIZER, {"policy": 0.02, "value": 0.01, "reward": 0.5}, max_skipped_steps=3)
 
 
 def test_a_message_names_four_items_and_counts_the_others() -> None:

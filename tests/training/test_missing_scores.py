@@ -31,10 +31,10 @@ def section(name: str, *overrides: str) -> dict:
 
 def algorithm(option: str) -> OnlineAlgorithm | None:
     """Return the algorithm if it learns online from groups."""
-    told = section("algorithm", f"algorithm={option}")
-    kind = told["kind"]
+    options = section("algorithm", f"algorithm={option}")
+    kind = options["kind"]
     online = learns_from(kind) == "own responses"
-    made = find(kind).Algorithm(options_of(kind).model_validate(told)) if online else None
+    made = find(kind).Algorithm(options_of(kind).model_validate(options)) if online else None
     return made if made is not None and made.group_size > 1 else None
 
 

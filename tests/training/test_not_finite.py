@@ -51,7 +51,7 @@ def run(backbone, objective, items, folder, *, rate=1e-2, epochs=2, bound=3, sta
             {objective.role: rate},
             stage=stage,
             microbatch_tokens=999,  # a microbatch a step
-            optimizer=replace(OPTIMIZER, max_skipped_steps=bound),
+            max_skipped_steps=bound,
         ),
     )
     folder.mkdir(exist_ok=True)
@@ -118,10 +118,10 @@ def test_a_rate_of_0_is_sound(tiny, tmp_path) -> None:
 
 def test_a_gradient_whose_square_overflows_is_not_taken() -> None:
     """AdamW would keep an infinite second moment, and the weight would never move again."""
-    guard = StepGuard("sft", replace(OPTIMIZER, clip_norm=1e30), {"policy": 1e-2})
+    guard = StepGuard("sft", replace(OPTIMIZER, clip_norm=1e30), {"policy": 1e-2}, max_skipped_steps=3)
     assert not guard.allows("policy", step=0, loss=1.0, norm=1e20, names=list)
     assert guard.allows("policy", step=0, loss=1.0, norm=1e10, names=list)
-    clipped = StepGuard("sft", OPTIMIZER, {"policy": 1e-2})
+    clipped = StepGuard("sft", OPTIMIZER, {"policy": 1e-2}, max_skipped_steps=3)
     assert clipped.allows("policy", step=0, loss=1.0, norm=1e20, names=list)
 
 

@@ -65,7 +65,9 @@ def test_a_toy_reward_rises_through_any_combiner(online, kind, combiner) -> None
         shares.append(sum(found) / len(found))
         batch = [{"model": Score(share), "rules": Score(-10.0 if share < 0 else 0.0)} for share in found]
         totals = rule(batch, [response.prompt.id for response in responses])
-        return [RewardBreakdown(said, told.enhancement, told.total) for said, told in zip(batch, totals, strict=True)]
+        return [
+            RewardBreakdown(said, total.enhancement, total.total) for said, total in zip(batch, totals, strict=True)
+        ]
 
     online(kind=kind, updates=30, rollouts=32, score=score)
     assert sum(shares[-6:]) / 6 > sum(shares[:6]) / 6 + 0.08
@@ -143,8 +145,8 @@ def test_values_asked_for_while_learning_are_those_asked_for_before(online, tmp_
 
 def test_values_are_clipped_around_what_they_were_before_the_update(online, tmp_path) -> None:
     """From the second step of an update on a clip that hardly lets a value move stops those that have moved."""
-    told = {"updates": 2, "passes": 3}
-    free, held = (online(**told, value_clip=clip, folder=tmp_path / str(clip)) for clip in (None, 1e-4))
+    budget = {"updates": 2, "passes": 3}
+    free, held = (online(**budget, value_clip=clip, folder=tmp_path / str(clip)) for clip in (None, 1e-4))
     assert not same(weights(free, "value"), weights(held, "value"))
 
 

@@ -8,8 +8,8 @@ from repo_exp.training.callbacks.progress import Heartbeat, StageProgress
 def test_silence_is_broken_with_the_step_under_way(capsys) -> None:
     with Heartbeat("sft", first=0.05, every=0.05), StageProgress("sft", 3):
         time.sleep(0.3)
-    told = capsys.readouterr().err
-    assert "sft at work for 0 s  step 1 of 3" in told
+    printed = capsys.readouterr().err
+    assert "sft at work for 0 s  step 1 of 3" in printed
 
 
 def test_a_stage_without_steps_says_so_too_and_is_silent_once_it_is_over(capsys) -> None:

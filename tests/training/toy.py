@@ -25,7 +25,6 @@ OPTIMIZER = OptimizerSettings(
     clip_norm=1.0,
     warmup_steps=1,
     schedule="constant",
-    max_skipped_steps=3,
 )
 TRAINER = Trainer(
     accelerator="cpu", devices=1, strategy="auto", threads=None, microbatch_tokens=400, checkpoint_every=3
@@ -49,10 +48,17 @@ def oddness(responses) -> list[RewardBreakdown]:
 
 
 def settings(
-    learning_rates, *, stage="sft", seed=0, microbatch_tokens=4096, optimizer=OPTIMIZER, report=lambda *_: None
+    learning_rates,
+    *,
+    stage="sft",
+    seed=0,
+    microbatch_tokens=4096,
+    optimizer=OPTIMIZER,
+    max_skipped_steps=3,
+    report=lambda *_: None,
 ) -> TrainingSettings:
     """Return the settings of a training loop on the toy."""
-    return TrainingSettings(stage, learning_rates, optimizer, seed, microbatch_tokens, report)
+    return TrainingSettings(stage, learning_rates, optimizer, max_skipped_steps, seed, microbatch_tokens, report)
 
 
 class Stop(Exception):

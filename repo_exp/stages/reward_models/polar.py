@@ -133,12 +133,12 @@ class RewardModel(bradley_terry.RewardModel):
             asked = [(i, k) for i, (one, other) in enumerate(drawn) for k, by in enumerate((one, one, other))
                      if by == policy]  # fmt: skip
             seed = derived_seed(self.training.seed, "pool", policy)
-            responses = answer(
+            trajectories = answer(
                 self._mixture(sft, share), "policy", [prompts[i] for i, _ in asked],
                 SamplingInputs("torch", temperature, self.longest // 2),
                 batch_size=self.run.machine.sampling_batch_size, seed=seed,
             )  # fmt: skip
-            samples |= {place: response.response for place, response in zip(asked, responses, strict=True)}
+            samples |= {place: each.response for place, each in zip(asked, trajectories, strict=True)}
         pairs = [
             Preference(replace(prompt, reference=samples[i, 0]), samples[i, 1], samples[i, 2])
             for i, prompt in enumerate(prompts)

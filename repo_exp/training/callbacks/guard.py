@@ -30,15 +30,19 @@ class StepGuard:
 
     Args:
         stage: its name, for messages.
-        options: the ``optimizer`` section.
+        options: AdamW and its schedule.
         learning_rates: by role.
+        max_skipped_steps: steps of a role that may be skipped.
 
     Attributes:
         taken, skipped: steps by role; a checkpoint keeps them.
     """
 
-    def __init__(self, stage: str, options: OptimizerSettings, learning_rates: Mapping[str, float]) -> None:
+    def __init__(
+        self, stage: str, options: OptimizerSettings, learning_rates: Mapping[str, float], *, max_skipped_steps: int
+    ) -> None:
         self.stage, self.options, self.learning_rates = stage, options, learning_rates
+        self.max_skipped_steps = max_skipped_steps
         self.taken: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
 
@@ -60,8 +64,8 @@ class StepGuard:
         self.skipped[role] += 1
         found = f"the loss is {loss:g} and the gradient norm {norm:g}; trained on: {listed(names())}"
         problem = Problem(f"{self.stage}, step {step + 1}, role {role}", found, self._remedy(role))
-        if self.skipped[role] > self.options.max_skipped_steps:
-            bound = f"optimizer.max_skipped_steps is {self.options.max_skipped_steps}"
+        if self.skipped[role] > self.max_skipped_steps:
+            bound = f"optimizer.max_skipped_steps is {self.max_skipped_steps}"
             raise NotFiniteError(
                 f"{self._count(role)} had a loss or gradient that is not finite, and {bound}", [problem]
             )
